@@ -1,0 +1,1 @@
+"""From records to numbers: solve rates, horizons, intervals. Knows neither jax, wandb nor plots."""

@@ -1,0 +1,1 @@
+"""From numbers to figures and tables. Knows neither jax nor wandb."""

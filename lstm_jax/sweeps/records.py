@@ -1,0 +1,146 @@
+"""What a finished run leaves: a record on disk, a row of runs.csv, points of curves.csv. No jax."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import os
+import tempfile
+import typing
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+Status = Literal["solved", "unsolved", "diverged", "failed"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """The outcome of one training: one row of runs.csv, with its columns in their order.
+
+    `gap` counts time steps, `solved_step` and `steps` count updates, `loss` is the cross-entropy in nats at recall
+    positions, `accuracy` and `chance` are fractions. None is an empty cell: no forget bias, not solved, not evaluated.
+    """
+
+    job: str
+    cell: str
+    task: str
+    gap: int
+    seed: int
+    learning_rate: float
+    hidden_dim: int
+    num_params: int
+    forget_bias: float | None
+    status: Status
+    solved_step: int | None
+    steps: int
+    accuracy: float | None
+    loss: float | None
+    chance: float
+    duration_seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class CurvePoint:
+    """One evaluation of a run: a row of curves.csv, and a step of its wandb run.
+
+    `train_loss` is the mean over the updates since the evaluation before; `sequence_loss` is the held-out loss over
+    all trained positions, `memoryless_loss` what a solver without memory reaches there. All in nats a position.
+    """
+
+    step: int
+    train_loss: float
+    loss: float
+    accuracy: float
+    sequence_loss: float
+    memoryless_loss: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """A run with its learning curve and, where it failed, the reason."""
+
+    run: Run
+    curve: tuple[CurvePoint, ...] = ()
+    error: str = ""
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write `text` to `path` so that a reader, or the next run after a crash, sees all of it or none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_record(path: Path, record: Record) -> None:
+    """Write one run's record as JSON, whole or not at all."""
+    write_atomically(path, json.dumps(dataclasses.asdict(record), indent=1) + "\n")
+
+
+def read_record(path: Path) -> Record:
+    """Read what `write_record` wrote."""
+    tree = json.loads(path.read_text(encoding="utf-8"))
+    return Record(Run(**tree["run"]), tuple(CurvePoint(**point) for point in tree["curve"]), tree["error"])
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write rows as CSV, whole or not at all; None is an empty cell, a float the shortest text that reads back."""
+    lines: list[str] = []
+    buffer = csv.writer(_Lines(lines), lineterminator="\n")
+    buffer.writerow(columns)
+    for row in rows:
+        buffer.writerow(["" if row[column] is None else row[column] for column in columns])
+    write_atomically(path, "".join(lines))
+
+
+class _Lines:
+    """The least that csv.writer needs of a file."""
+
+    def __init__(self, lines: list[str]) -> None:
+        self.write = lines.append
+
+
+def columns_of(row_type: type) -> list[str]:
+    """The columns of a file whose rows are `row_type`."""
+    return [field.name for field in dataclasses.fields(row_type)]
+
+
+def write_rows(path: Path, row_type: type, rows: Iterable[Any]) -> None:
+    """Write dataclass instances of `row_type` as CSV."""
+    write_csv(path, columns_of(row_type), (dataclasses.asdict(row) for row in rows))
+
+
+def read_runs(path: Path) -> list[Run]:
+    """Read runs.csv; raises ValueError that names the line and the column where a value is not what Run says."""
+    hints = typing.get_type_hints(Run)
+    runs = []
+    with path.open(encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        if reader.fieldnames is None or list(reader.fieldnames) != columns_of(Run):
+            raise ValueError(f"{path}: expected the columns {', '.join(columns_of(Run))}, got {reader.fieldnames}")
+        for row in reader:
+            try:
+                runs.append(Run(**{name: _parse(row[name], hints[name]) for name in columns_of(Run)}))
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"{path}, line {reader.line_num}: {error}") from None
+    return runs
+
+
+def _parse(text: str, hint: Any) -> Any:
+    if type(None) in typing.get_args(hint):
+        if text == "":
+            return None
+        hint = typing.get_args(hint)[0]
+    if hint in (int, float):
+        return hint(text)
+    return text
