@@ -1,0 +1,40 @@
+"""Recurrent cells by name. To add one: a new file beside this one, and a line in `CELLS`.
+
+A cell of your own needs no registration: `package.module:Name` is its name wherever a cell is named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from lstm_jax import registry
+
+if TYPE_CHECKING:
+    from lstm_jax.cells.base import Cell
+
+CELLS: Mapping[str, str] = {
+    "rnn": "lstm_jax.cells.rnn:RNN",
+    "gru": "lstm_jax.cells.gru:GRU",
+    "lstm": "lstm_jax.cells.lstm:LSTM",
+}
+
+
+def make_cell(text: str, hidden_dim: int, gap: int | None = None) -> Cell:
+    """The cell that `text` names, `lstm@forget_bias=5` say, with `hidden_dim` units.
+
+    `gap` (time steps) is passed on to a cell that has such a field, as chrono initialisation needs. A Flax cell
+    (`flax.nnx:GRUCell`) is wrapped. Raises ValueError that names the field, what was given and what is allowed.
+    """
+    from lstm_jax.cells import base, flax_cell  # jax is imported where a cell is made, not where it is named
+
+    spec = registry.parse(text)
+    cls = registry.load("cell", spec.name, CELLS)
+    if flax_cell.is_flax_cell(cls):
+        if spec.settings:
+            raise ValueError(f"cell {text!r}: a Flax cell takes no settings here; wrap it in a Cell of your own")
+        return flax_cell.FlaxCell(hidden_dim=hidden_dim, cell_class=cls)
+    cell = registry.construct("cell", spec, cls, {"hidden_dim": hidden_dim, "gap": gap})
+    if not isinstance(cell, base.Cell):
+        raise ValueError(f"cell {text!r}: expected a subclass of lstm_jax.cells.base.Cell or of nnx.RNNCellBase")
+    return cell

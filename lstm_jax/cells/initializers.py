@@ -1,0 +1,50 @@
+"""One initialisation menu for all cells, so that cells are compared on equal terms."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Key
+
+from lstm_jax.cells.base import Init, LinearParams
+
+
+def linear_params(
+    init: Init, key: Key[Array, ""], input_dim: int, hidden_dim: int, num_gates: int, dtype: DTypeLike
+) -> LinearParams:
+    """Weights `[D, G*H]` and `[H, G*H]` by the menu, and a zero bias `[G*H]`.
+
+    - `uniform`: both in U(-1/sqrt(H), 1/sqrt(H)), as PyTorch draws weights (which draws biases so too; ours are zero).
+    - `orthogonal`: an orthogonal `[H, H]` matrix for each gate, and for each gate's inputs Glorot and Bengio's (2010)
+      uniform over `[D, H]`. Flax's `OptimizedLSTMCell` makes one `[H, 4H]` matrix orthogonal instead, which leaves
+      each gate at singular values of about 1/2.
+    """
+    input_key, hidden_key = jax.random.split(key)
+    if init == "uniform":
+        bound = hidden_dim**-0.5
+        w_ih = jax.random.uniform(input_key, (input_dim, num_gates * hidden_dim), dtype, -bound, bound)
+        w_hh = jax.random.uniform(hidden_key, (hidden_dim, num_gates * hidden_dim), dtype, -bound, bound)
+    elif init == "orthogonal":
+        glorot = jax.nn.initializers.glorot_uniform()
+        orthogonal = jax.nn.initializers.orthogonal()
+        w_ih = jnp.concatenate(
+            [glorot(k, (input_dim, hidden_dim), dtype) for k in jax.random.split(input_key, num_gates)], axis=1
+        )
+        w_hh = jnp.concatenate(
+            [orthogonal(k, (hidden_dim, hidden_dim), dtype) for k in jax.random.split(hidden_key, num_gates)], axis=1
+        )
+    else:
+        raise ValueError(f"init: expected 'uniform' or 'orthogonal', got {init!r}")
+    return LinearParams(w_ih, w_hh, jnp.zeros(num_gates * hidden_dim, dtype))
+
+
+def chrono_bias(key: Key[Array, ""], hidden_dim: int, gap: int | None, dtype: DTypeLike) -> Float[Array, " H"]:
+    """Forget biases log(u), u ~ U(1, gap - 1): time constants spread up to the gap. One draw a unit.
+
+    A unit whose forget gate rests at sigmoid(b) forgets over about 1 + exp(b) steps. Tallec & Ollivier 2018, "Can
+    recurrent neural networks warp time?", equation 16, with T_max = gap. Raises ValueError where no gap was told.
+    """
+    if gap is None:
+        raise ValueError("chrono=true needs to be told the gap: give gap=...")
+    return jnp.log(jax.random.uniform(key, (hidden_dim,), dtype, 1.0, max(gap - 1.0, 1.0)))

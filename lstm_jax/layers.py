@@ -1,0 +1,125 @@
+"""flax.nnx modules around cells: a recurrent layer, a stack of them, and a Cell as a Flax cell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Integer
+
+from lstm_jax.cells.base import Cell, State
+from lstm_jax.scan import scan
+
+
+class Recurrent(nnx.Module):
+    """A cell over a sequence: `inputs [T, *B, D] -> (state, outputs [T, *B, O])`."""
+
+    def __init__(self, cell: Cell, input_dim: int, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> None:
+        self.cell = cell
+        self.params = nnx.Param(cell.init(rngs.params(), input_dim, dtype))
+
+    def __call__(
+        self,
+        inputs: Float[Array, "T *B D"],
+        initial_state: State | None = None,
+        *,
+        lengths: Integer[Array, "*B"] | None = None,
+        reverse: bool = False,
+        return_outputs: bool = True,
+    ) -> tuple[State, Any]:
+        """Run the cell over time, with `scan`'s arguments; the outputs are None unless `return_outputs`."""
+        return scan(
+            self.cell,
+            self.params.get_value(),
+            inputs,
+            initial_state,
+            lengths=lengths,
+            reverse=reverse,
+            return_outputs=return_outputs,
+        )
+
+
+class Stack(nnx.Module):
+    """Recurrent layers on top of each other, with dropout between them (not after the last, as in PyTorch).
+
+    Dropout draws one mask an element and step (Zaremba et al. 2014) from the key that the call is given; the module
+    itself holds no random state, so that it can be split and merged anywhere.
+    """
+
+    def __init__(
+        self,
+        cells: Sequence[Cell],
+        input_dim: int,
+        *,
+        dropout: float = 0.0,
+        rngs: nnx.Rngs,
+        dtype: DTypeLike = jnp.float32,
+    ) -> None:
+        if not cells:
+            raise ValueError("cells: expected at least one, got none")
+        if not 0.0 <= dropout < 1.0:
+            raise ValueError(f"dropout: expected a rate in [0, 1), got {dropout}")
+        input_dims = [input_dim, *(cell.output_dim for cell in cells[:-1])]
+        self.layers = nnx.List(
+            [Recurrent(cell, dim, rngs=rngs, dtype=dtype) for cell, dim in zip(cells, input_dims, strict=True)]
+        )
+        self.dropout = nnx.Dropout(dropout)
+
+    def __call__(
+        self,
+        inputs: Float[Array, "T *B D"],
+        initial_states: Sequence[State] | None = None,
+        *,
+        lengths: Integer[Array, "*B"] | None = None,
+        dropout_key: Array | None = None,
+    ) -> tuple[list[State], Float[Array, "T *B O"]]:
+        """The state of each layer after the last step, and the outputs of the last layer at all steps.
+
+        Without a `dropout_key` nothing is dropped.
+        """
+        rngs = None if dropout_key is None else nnx.Rngs(dropout=dropout_key)
+        states = []
+        for index, layer in enumerate(self.layers):
+            if index > 0:
+                inputs = self.dropout(inputs, deterministic=rngs is None, rngs=rngs)
+            initial_state = None if initial_states is None else initial_states[index]
+            state, inputs = layer(inputs, initial_state, lengths=lengths)
+            states.append(state)
+        return states, inputs
+
+
+class CellAsFlax(nnx.RNNCellBase):
+    """One of our cells as a Flax cell, for `nnx.RNN`, `nnx.Bidirectional` and code written against them.
+
+    The carry is our state (a NamedTuple, hidden state first).
+    """
+
+    def __init__(self, cell: Cell, input_dim: int, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> None:
+        self.cell = cell
+        self.dtype = dtype
+        self.params = nnx.Param(cell.init(rngs.params(), input_dim, dtype))
+
+    def __call__(self, carry: State, inputs: Array) -> tuple[State, Array]:
+        """One step: (new carry, output)."""
+        return self.cell.step(self.params.get_value(), carry, inputs)
+
+    def initialize_carry(
+        self, input_shape: tuple[int, ...], rngs: Any = None, carry_init: nnx.Initializer | None = None
+    ) -> State:
+        """The cell's initial state for inputs `[*B, D]`, or one that `carry_init` draws from `rngs.carry()`."""
+        state = self.cell.initial_state(tuple(input_shape[:-1]), self.dtype)
+        if carry_init is None:
+            return state
+        if rngs is None:
+            raise ValueError("initialize_carry: carry_init needs rngs, got None")
+        stream = rngs.carry if isinstance(rngs, nnx.Rngs) else rngs
+        leaves = {name: carry_init(stream(), leaf.shape, leaf.dtype) for name, leaf in state._asdict().items()}
+        return state._replace(**leaves)
+
+    @property
+    def num_feature_axes(self) -> int:
+        """One: inputs are `[*B, D]`."""
+        return 1

@@ -1,0 +1,143 @@
+"""Names and settings as text: `lstm@forget_bias=5` <-> a class and its fields. No jax.
+
+Cells and tasks are frozen dataclasses, so their fields are their command line. One grammar serves both:
+
+    name                              a registered class, with its defaults
+    name@field=value,field=value      other settings
+    package.module:Class@field=value  a class of the user's own
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import importlib
+import math
+import re
+import types
+import typing
+from collections.abc import Collection, Mapping
+from typing import Any
+
+_SPEC = re.compile(r"(?P<name>[^@]+)(@(?P<settings>.+))?")
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+    """A name and the text of its settings; `str(spec)` is the label that files and plots carry."""
+
+    name: str
+    settings: tuple[tuple[str, str], ...] = ()
+
+    def __str__(self) -> str:
+        if not self.settings:
+            return self.name
+        return f"{self.name}@{','.join(f'{field}={value}' for field, value in self.settings)}"
+
+
+def parse(text: str) -> Spec:
+    """Split `name@field=value,...`; raises ValueError that says what the form is."""
+    match = _SPEC.fullmatch(text.strip())
+    form = "expected name, name@field=value or package.module:Name@field=value,field=value"
+    if match is None:
+        raise ValueError(f"{text!r}: {form}")
+    settings = []
+    for setting in (match["settings"] or "").split(",") if match["settings"] else []:
+        field, separator, value = (part.strip() for part in setting.partition("="))
+        if not (field and separator and value):
+            raise ValueError(f"{text!r}: {setting!r} is no field=value; {form}")
+        settings.append((field, value))
+    names = [field for field, _ in settings]
+    if len(set(names)) < len(names):
+        raise ValueError(f"{text!r}: a field is set twice; {form}")
+    return Spec(match["name"].strip(), tuple(settings))
+
+
+def nearest(word: str, choices: Collection[str]) -> str:
+    """The end of an error message: the nearest of `choices` where one is near, and all of them."""
+    near = difflib.get_close_matches(word, choices, n=1, cutoff=0.5)
+    suggestion = f"did you mean {near[0]!r}? " if near else ""
+    return f"{suggestion}choose from {', '.join(choices)}"
+
+
+def load(kind: str, name: str, registered: Mapping[str, str]) -> Any:
+    """The object called `name`: a registered name, or `package.module:Name` of the user's own.
+
+    Raises ValueError with the nearest name, or with the reason why an own module can't be had.
+    """
+    if ":" not in name:
+        if name not in registered:
+            raise ValueError(
+                f"unknown {kind} {name!r}: {nearest(name, list(registered))}, or package.module:Name of your own"
+            )
+        name = registered[name]
+    module_name, _, attribute = name.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:  # a user's module may fail in any way; the command answers with one line
+        raise ValueError(
+            f"{kind} {name!r}: can't import {module_name!r} ({type(error).__name__}: {error}); "
+            "is it on PYTHONPATH or installed?"
+        ) from error
+    try:
+        return getattr(module, attribute)
+    except AttributeError:
+        classes = [each for each, value in vars(module).items() if isinstance(value, type)]
+        near = difflib.get_close_matches(attribute, classes, n=1, cutoff=0.5)
+        suggestion = f"did you mean {near[0]!r}?" if near else f"expected package.module:Name of a {kind}"
+        raise ValueError(f"{kind} {name!r}: {module_name} has no {attribute!r}; {suggestion}") from None
+
+
+def construct(kind: str, spec: Spec, cls: type, told: Mapping[str, Any]) -> Any:
+    """`cls` with the settings of `spec`, and with those of `told` (what the job tells it) that it has a field for.
+
+    Raises ValueError that names the field, what was given and what is allowed.
+    """
+    if not (isinstance(cls, type) and dataclasses.is_dataclass(cls)):
+        raise ValueError(f"{kind} {spec.name!r}: expected a frozen dataclass, got {cls!r}")
+    hints = typing.get_type_hints(cls)
+    # A setting is called as its field is, unless that name is taken by a method (a cell's `init`).
+    fields = {field.metadata.get("setting", field.name): field.name for field in dataclasses.fields(cls) if field.init}
+    free = [setting for setting in fields if setting not in told]
+    values: dict[str, Any] = {field: value for field, value in told.items() if field in fields}
+    for setting, text in spec.settings:
+        if setting in told:
+            raise ValueError(f"{kind} {str(spec)!r}: {setting} is set by the experiment's own option, not here")
+        if setting not in free:
+            allowed = nearest(setting, free) if free else "it has no settings"
+            raise ValueError(f"{kind} {str(spec)!r}: unknown setting {setting!r}; {allowed}")
+        try:
+            values[fields[setting]] = parse_value(text, hints[fields[setting]])
+        except ValueError as error:
+            raise ValueError(f"{kind} {str(spec)!r}: {setting}: {error}") from None
+    try:
+        return cls(**values)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{kind} {str(spec)!r}: {error}") from None
+
+
+def parse_value(text: str, hint: Any) -> Any:
+    """`text` as a value of the type `hint`: bool, int, float, str, a Literal, or one of these or None."""
+    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
+        options = typing.get_args(hint)
+        if type(None) in options and text.lower() == "none":
+            return None
+        hint = next(option for option in options if option is not type(None))
+    if typing.get_origin(hint) is typing.Literal:
+        choices = {str(choice): choice for choice in typing.get_args(hint)}
+        if text not in choices:
+            raise ValueError(f"got {text!r}; {nearest(text, list(choices))}")
+        return choices[text]
+    if hint is bool:
+        if text.lower() not in ("true", "false"):
+            raise ValueError(f"got {text!r}; expected true or false")
+        return text.lower() == "true"
+    if hint not in (int, float, str):
+        raise ValueError(f"a field of type {hint} can't be set by text")
+    try:
+        value = hint(text)
+    except ValueError:
+        raise ValueError(f"got {text!r}; expected {'a whole number' if hint is int else 'a number'}") from None
+    if hint is float and not math.isfinite(value):
+        raise ValueError(f"got {text!r}; expected a finite number")
+    return value
