@@ -11,7 +11,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Integer
 
 from lstm_jax.cells.base import Cell, State
-from lstm_jax.scan import scan
+from lstm_jax.scan import scan, scan_last
 
 
 class Recurrent(nnx.Module):
@@ -40,6 +40,16 @@ class Recurrent(nnx.Module):
             reverse=reverse,
             return_outputs=return_outputs,
         )
+
+    def last(
+        self,
+        inputs: Float[Array, "T *B D"],
+        initial_state: State | None = None,
+        *,
+        lengths: Integer[Array, "*B"] | None = None,
+    ) -> tuple[State, Float[Array, "*B O"]]:
+        """Run the cell over time, with `scan_last`'s arguments: the last output alone."""
+        return scan_last(self.cell, self.params.get_value(), inputs, initial_state, lengths=lengths)
 
 
 class Stack(nnx.Module):
@@ -75,10 +85,12 @@ class Stack(nnx.Module):
         *,
         lengths: Integer[Array, "*B"] | None = None,
         dropout_key: Array | None = None,
-    ) -> tuple[list[State], Float[Array, "T *B O"]]:
-        """The state of each layer after the last step, and the outputs of the last layer at all steps.
+        last_output: bool = False,
+    ) -> tuple[list[State], Float[Array, "S *B O"]]:
+        """The state of each layer after the last step, and the outputs of the last layer: `[T, *B, O]`.
 
-        Without a `dropout_key` nothing is dropped.
+        With `last_output` the last layer gives its last output alone, `[1, *B, O]`, and stores no others. Without a
+        `dropout_key` nothing is dropped.
         """
         rngs = None if dropout_key is None else nnx.Rngs(dropout=dropout_key)
         states = []
@@ -86,7 +98,11 @@ class Stack(nnx.Module):
             if index > 0:
                 inputs = self.dropout(inputs, deterministic=rngs is None, rngs=rngs)
             initial_state = None if initial_states is None else initial_states[index]
-            state, inputs = layer(inputs, initial_state, lengths=lengths)
+            if last_output and index == len(self.layers) - 1:
+                state, output = layer.last(inputs, initial_state, lengths=lengths)
+                inputs = output[None]
+            else:
+                state, inputs = layer(inputs, initial_state, lengths=lengths)
             states.append(state)
         return states, inputs
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Integer, Shaped
+from jaxtyping import Array, Float, Integer
 
 from lstm_jax.cells.base import Cell
 from lstm_jax.layers import Stack
@@ -70,9 +70,8 @@ class SequenceModel(nnx.Module):
     ) -> Float[Array, "S *B C"]:
         """Logits `[T, *B, C]`, or `[1, *B, C]` for a readout at the last step (of each sequence, with `lengths`)."""
         vectors = inputs if self.config.num_tokens is None else self.embedding(inputs)
-        _, outputs = self.stack(vectors, lengths=lengths, dropout_key=dropout_key)
-        if self.config.readout == "last":
-            outputs = outputs[-1:] if lengths is None else _at(outputs, lengths - 1)
+        last_output = self.config.readout == "last"
+        _, outputs = self.stack(vectors, lengths=lengths, dropout_key=dropout_key, last_output=last_output)
         return self.readout(outputs)
 
 
@@ -87,7 +86,3 @@ def _uniform(bound: float) -> nnx.Initializer:
         return jax.random.uniform(key, shape, dtype, -bound, bound)
 
     return init  # type: ignore[return-value]
-
-
-def _at(outputs: Shaped[Array, "T *B O"], steps: Integer[Array, "*B"]) -> Shaped[Array, "1 *B O"]:
-    return jnp.take_along_axis(outputs, steps[None, ..., None], axis=0)

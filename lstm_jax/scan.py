@@ -67,5 +67,29 @@ def scan(
     return jax.lax.scan(masked_step, initial_state, (inputs, valid), reverse=reverse)
 
 
+def scan_last(
+    cell: Cell,
+    params: Params,
+    inputs: Float[Array, "T *B D"],
+    initial_state: State | None = None,
+    *,
+    lengths: Integer[Array, "*B"] | None = None,
+) -> tuple[State, Float[Array, "*B O"]]:
+    """`scan`, but with each sequence's last output alone: what a loss on the last step needs.
+
+    Without `lengths` no other output is ever stored. Raises ValueError where T = 0: there is no last output; a
+    sequence of length 0 among longer ones has a last output of zero.
+    """
+    if inputs.shape[0] == 0:
+        raise ValueError("inputs: expected at least one step for a last output, got T = 0")
+    if lengths is None:
+        state, _ = scan(cell, params, inputs[:-1], initial_state, return_outputs=False)
+        return cell.step(params, state, inputs[-1])
+    state, outputs = scan(cell, params, inputs, initial_state, lengths=lengths)
+    assert outputs is not None
+    last = jnp.take_along_axis(outputs, jnp.maximum(lengths - 1, 0)[None, ..., None], axis=0)
+    return state, last[0]
+
+
 def _where(valid: Array, new: Any, old: Any) -> Array:
     return jnp.where(valid.reshape(valid.shape + (1,) * (new.ndim - valid.ndim)), new, old)

@@ -6,7 +6,6 @@ import abc
 import dataclasses
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
-import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Key
@@ -74,7 +73,8 @@ class PointwiseState(Protocol):
     """What `PointwiseCell` needs of a state: a field `hidden`, the one that the recurrent weights multiply."""
 
     @property
-    def hidden(self) -> Array: ...
+    def hidden(self) -> Array:
+        """`[*B, H]`."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,150 @@
+"""One run as pure functions: init, advance one chunk of updates, evaluate.
+
+A run's state and its hyperparameters say everything that happens next: batches are made on the device from the
+state's own key. What differs between the runs of a job (seed, learning rate, clip norm) is traced, so that a job
+compiles once; tasks, models and sizes are static.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+from jaxtyping import Array, Float, Int32, Key, UInt32
+
+from lstm_jax.models import ModelConfig, SequenceModel
+from lstm_jax.tasks.base import Batch, Task
+
+Optimizer = Literal["adam", "rmsprop"]
+
+SOLVED_ACCURACY = 0.99
+"""Recall accuracy on the held-out set that counts as solved ..."""
+SOLVED_EVALUATIONS = 3
+"""... at this many evaluations in a row; `solved_step` is the first of them."""
+
+
+class Hypers(NamedTuple):
+    """What is traced: the runs of a job differ in nothing else."""
+
+    seed: UInt32[Array, ""]
+    learning_rate: Float[Array, ""]
+    clip_norm: Float[Array, ""]
+
+
+class RunState(NamedTuple):
+    """All that a run is between two updates."""
+
+    params: Any
+    opt_state: Any
+    key: Key[Array, ""]
+    step: Int32[Array, ""]
+
+
+class ChunkMetrics(NamedTuple):
+    """Means over the updates of a chunk, and the first update whose loss or gradient was not finite (0: none)."""
+
+    train_loss: Float[Array, ""]
+    grad_norm: Float[Array, ""]
+    diverged_step: Int32[Array, ""]
+
+
+class Evaluation(NamedTuple):
+    """On the held-out set: loss and accuracy at recall positions, and the loss over all trained positions (nats)."""
+
+    loss: Float[Array, ""]
+    accuracy: Float[Array, ""]
+    sequence_loss: Float[Array, ""]
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """One cell on one task: everything static about a run. Its methods are pure and jit with `self` static."""
+
+    task: Task
+    model: ModelConfig
+    optimizer: Optimizer = "adam"
+    batch_size: int = 32
+    eval_size: int = 256
+
+    def init(self, hypers: Hypers) -> RunState:
+        """The state before the first update."""
+        init_key, data_key = jax.random.split(jax.random.fold_in(jax.random.key(hypers.seed), 0))
+        model = SequenceModel(self.model, rngs=nnx.Rngs(init_key))
+        params = nnx.state(model, nnx.Param)
+        return RunState(params, self._optimizer(hypers).init(params), data_key, jnp.int32(0))
+
+    def advance(
+        self, state: RunState, hypers: Hypers, num_updates: Int32[Array, ""] | int
+    ) -> tuple[RunState, ChunkMetrics]:
+        """Make `num_updates` updates; the number is traced, so that chunks of any size share one program."""
+        optimizer = self._optimizer(hypers)
+
+        def update(_: Any, carry: tuple[RunState, ChunkMetrics]) -> tuple[RunState, ChunkMetrics]:
+            state, metrics = carry
+            key, batch_key, dropout_key = jax.random.split(state.key, 3)
+            batch = self.task.sample(batch_key, self.batch_size)
+            loss, gradient = jax.value_and_grad(self._train_loss)(state.params, batch, dropout_key)
+            grad_norm = optax.global_norm(gradient)
+            updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+            params = optax.apply_updates(state.params, updates)
+            step = state.step + 1
+            is_first = ~(jnp.isfinite(loss) & jnp.isfinite(grad_norm)) & (metrics.diverged_step == 0)
+            return RunState(params, opt_state, key, step), ChunkMetrics(
+                metrics.train_loss + loss / num_updates,
+                metrics.grad_norm + grad_norm / num_updates,
+                jnp.where(is_first, step, metrics.diverged_step),
+            )
+
+        nothing = ChunkMetrics(jnp.float32(0), jnp.float32(0), jnp.int32(0))
+        return jax.lax.fori_loop(0, num_updates, update, (state, nothing))
+
+    def evaluate(self, state: RunState) -> Evaluation:
+        """Score the state on the held-out set: `eval_size` sequences, the same for every run."""
+        # No run trains on this stream: runs fold 0 into the key of their seed, the held-out set folds 1 into key 0.
+        batch = self.task.sample(jax.random.fold_in(jax.random.key(0), 1), self.eval_size)
+        logits = self._apply(state.params, batch, None)
+        losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch.targets)
+        correct = (jnp.argmax(logits, axis=-1) == batch.targets).astype(jnp.float32)
+        return Evaluation(_mean(losses, batch.recall), _mean(correct, batch.recall), _mean(losses, batch.weights))
+
+    def _train_loss(self, params: Any, batch: Batch, dropout_key: Array) -> Float[Array, ""]:
+        logits = self._apply(params, batch, dropout_key if self.model.dropout else None)
+        return _mean(optax.softmax_cross_entropy_with_integer_labels(logits, batch.targets), batch.weights)
+
+    def _apply(self, params: Any, batch: Batch, dropout_key: Array | None) -> Float[Array, "S B C"]:
+        graphdef = nnx.graphdef(nnx.eval_shape(lambda: SequenceModel(self.model, rngs=nnx.Rngs(0))))
+        model: SequenceModel = nnx.merge(graphdef, params)
+        return model(batch.inputs, dropout_key=dropout_key)
+
+    def _optimizer(self, hypers: Hypers) -> optax.GradientTransformation:
+        # Clipping is part of a run: applied to stacked runs it would couple them.
+        scale = {"adam": optax.scale_by_adam, "rmsprop": optax.scale_by_rms}[self.optimizer]()
+        return optax.chain(optax.clip_by_global_norm(hypers.clip_norm), scale, optax.scale(-hypers.learning_rate))
+
+
+def lift(function: Callable[..., Any], num_lanes: int, in_axes: Any = 0) -> Callable[..., Any]:
+    """`function` of one run as a function of `num_lanes` runs, stacked along a leading axis.
+
+    One lane is not vmapped, since a batch axis of one costs time on CPU and changes the last bits.
+    """
+    if num_lanes > 1:
+        return jax.vmap(function, in_axes=in_axes)
+
+    def one_lane(*arguments: Any) -> Any:
+        axes = in_axes if isinstance(in_axes, tuple) else (in_axes,) * len(arguments)
+        lane = [
+            jax.tree.map(lambda leaf: leaf[0], argument) if axis == 0 else argument
+            for argument, axis in zip(arguments, axes, strict=True)
+        ]
+        return jax.tree.map(lambda leaf: leaf[None], function(*lane))
+
+    return one_lane
+
+
+def _mean(values: Float[Array, "S B"], weights: Float[Array, "S B"]) -> Float[Array, ""]:
+    return jnp.sum(values * weights) / jnp.sum(weights)
