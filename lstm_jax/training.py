@@ -26,6 +26,8 @@ SOLVED_ACCURACY = 0.99
 """Recall accuracy on the held-out set that counts as solved ..."""
 SOLVED_EVALUATIONS = 3
 """... at this many evaluations in a row; `solved_step` is the first of them."""
+DIVERGED_LOSS = 1e6
+"""Nats of held-out loss from which a run counts as diverged, as it does where a number is not finite at all."""
 
 
 class Hypers(NamedTuple):

@@ -1,0 +1,164 @@
+"""What all experiments share: command line, sweep, numbers, figures, and what the terminal says. No jax at import."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import rich.console
+
+from lstm_jax.sweeps.command_line import parse_command
+from lstm_jax.sweeps.config import ConfigError, SweepConfig
+from lstm_jax.sweeps.records import Record, write_rows
+
+NUM_EXAMPLES = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """One question: its defaults, and how its figures are called."""
+
+    module: str
+    description: str
+    title: str
+    gap_label: str
+    presets: Mapping[str, SweepConfig]
+    has_sequence_loss: bool = False
+    """Whether the loss over the whole sequence, beside what a memoryless solver reaches, is part of the picture."""
+
+
+def main(experiment: Experiment, argv: Sequence[str] | None = None) -> int:
+    """Run the experiment as a command; returns its exit status: 0, 1 (a job failed), 2 (bad input), 130 (Ctrl-C)."""
+    console = rich.console.Console()
+    try:
+        argv = sys.argv[1:] if argv is None else argv
+        command = parse_command(
+            experiment.presets, argv, prog=f"python -m {experiment.module}", description=experiment.description
+        )
+        if command.show:
+            return show(command.sweep, console)
+        return run(experiment, command.sweep, console)
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted before the sweep began", file=sys.stderr)
+        return 130
+
+
+def show(config: SweepConfig, console: rich.console.Console) -> int:
+    """Print a few examples of the task at each gap, as a person would read them."""
+    from lstm_jax.tasks import make_task
+
+    try:
+        tasks = [make_task(config.task, gap) for gap in config.gaps]
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    import jax
+    import numpy as np
+
+    jax.config.update("jax_platforms", "cpu")
+    for task in tasks:
+        batch = jax.tree.map(np.asarray, task.sample(jax.random.key(config.seeds[0]), NUM_EXAMPLES))
+        console.print(
+            f"{config.task}, gap {task.gap}: {task.num_steps} time steps, chance level {task.chance:.3g}, "
+            f"memoryless loss {task.memoryless_loss:.3g} nats",
+            style="bold",
+            highlight=False,
+            soft_wrap=True,
+        )
+        for index in range(NUM_EXAMPLES):
+            text = task.show(batch.inputs[:, index], batch.targets[:, index])
+            console.print(text, highlight=False, markup=False, soft_wrap=True)
+    return 0
+
+
+def run(experiment: Experiment, config: SweepConfig, console: rich.console.Console) -> int:
+    """Sweep, summarise, draw; returns the exit status."""
+    from lstm_jax.sweeps.sweep import run_sweep
+
+    outcome = run_sweep(config, console)
+    if outcome.was_interrupted:
+        total = len(config.cells) * len(config.gaps) * len(config.learning_rates)
+        total *= len(config.seeds) + len(config.tuning_seeds)
+        console.print(
+            f"interrupted: {len(outcome.records)} of {total} runs are kept in {config.out}; "
+            "repeat the command to go on",
+            highlight=False,
+            soft_wrap=True,
+        )
+        return 130
+    report(experiment, config, outcome.records, console)
+    for name, reason in outcome.failures:
+        print(f"error: job {name} failed: {reason}", file=sys.stderr)
+    return 1 if outcome.failures else 0
+
+
+def report(
+    experiment: Experiment, config: SweepConfig, records: Sequence[Record], console: rich.console.Console
+) -> None:
+    """Write summary.csv, horizon.csv, contrasts.csv and the figures; print the summary and where the plot is."""
+    from lstm_jax.analysis.horizon import Contrast, Horizon, contrasts, horizons
+    from lstm_jax.analysis.summary import Summary, summarise
+    from lstm_jax.report.gap_length import draw_gap_length
+    from lstm_jax.report.learning_curves import draw_learning_curves
+    from lstm_jax.report.table import print_summary
+
+    out = Path(config.out)
+    runs = [record.run for record in records]
+    summaries = summarise(runs, config.tuning_seeds)
+    if not summaries:
+        console.print("no run has ended: there is nothing to summarise", highlight=False)
+        return
+    found = horizons(runs, config.tuning_seeds)
+    write_rows(out / "summary.csv", Summary, summaries)
+    write_rows(out / "horizon.csv", Horizon, found)
+    write_rows(out / "contrasts.csv", Contrast, contrasts(runs, config.tuning_seeds))
+    chance = runs[0].chance
+    caption = describe(config, records)
+    plots = draw_gap_length(
+        summaries,
+        found,
+        chance=chance,
+        caption=caption,
+        title=experiment.title,
+        stem=out / experiment.module.rpartition(".")[2],
+        gap_label=experiment.gap_label,
+    )
+    draw_learning_curves(
+        records,
+        summaries,
+        chance=chance,
+        caption=caption,
+        title=f"{experiment.title}: learning curves",
+        path=out / "learning_curves.png",
+        loss_panels=experiment.has_sequence_loss,
+    )
+    print_summary(console, summaries, found, config.learning_rates)
+    console.print(f"plot: {plots[0]}", highlight=False, soft_wrap=True)
+
+
+def describe(config: SweepConfig, records: Sequence[Record]) -> str:
+    """The caption: budget, seeds, tuning, sizes, and what was measured."""
+    sizes = dict.fromkeys((record.run.cell, record.run.hidden_dim, record.run.num_params) for record in records)
+    if config.hidden_dim is None:
+        units = ", ".join(f"{cell} {hidden_dim}" for cell, hidden_dim, _ in sizes)
+        terms = f"Equal parameter count, about {config.num_params} (hidden units: {units})."
+    else:
+        counts = ", ".join(f"{cell} {num_params}" for cell, _, num_params in sizes)
+        terms = f"Equal hidden size, {config.hidden_dim} (parameters: {counts})."
+    rates = ", ".join(f"{rate:g}" for rate in sorted(config.learning_rates))
+    tuning = (
+        f"learning rate chosen from {{{rates}}} for each cell and gap on {len(config.tuning_seeds)} other seeds"
+        if len(config.learning_rates) > 1
+        else f"learning rate {rates}, not tuned"
+    )
+    return (
+        f"Task {config.task}, {config.preset} preset: trained from scratch with {config.optimizer} on at most "
+        f"{config.max_steps} updates of {config.batch_size} sequences, gradients clipped at {config.clip_norm:g}; "
+        f"{len(config.seeds)} seeds a point, {tuning}. {terms} Solved: recall accuracy of at least 0.99 at three "
+        "evaluations in a row. Bands: 95% Wilson intervals. Horizon: the gap that half of the runs still learn, with a "
+        "95% bootstrap interval over seeds."
+    )

@@ -1,0 +1,75 @@
+"""The copying memory task of Arjovsky et al. 2016: ten symbols to be recalled after T steps.
+
+    python -m experiments.copy_task                       # minutes on a laptop; the plot is in results/copy_task
+    python -m experiments.copy_task --show
+    python -m experiments.copy_task --gaps 100 200 500 --optimizer rmsprop --task copy@num_recalled=10
+
+The gap is T. Scored at the recall positions; the loss over the whole sequence is drawn beside 10 ln 8 / (T + 20), what
+a solver without memory reaches, which falls as T grows with nothing learned.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from experiments.common import Experiment, main
+from lstm_jax.sweeps.config import SweepConfig
+
+_CELLS = ("rnn", "gru", "lstm", "lstm@chrono=true")
+_OUT = "results/copy_task"
+
+EXPERIMENT = Experiment(
+    module="experiments.copy_task",
+    description="How learning to recall ten symbols degrades with the delay T (Arjovsky et al. 2016).",
+    title="Copying memory: how long can ten symbols be held?",
+    gap_label="T (time steps)",
+    has_sequence_loss=True,
+    presets={
+        "smoke": SweepConfig(
+            preset="smoke",
+            task="copy@num_recalled=2,num_symbols=4",
+            cells=("rnn", "lstm"),
+            gaps=(1, 3),
+            learning_rates=(0.003, 0.01),
+            seeds=(0, 1),
+            tuning_seeds=(100,),
+            num_params=2000,
+            max_steps=200,
+            eval_size=128,
+            optimizer="rmsprop",
+            out=_OUT,
+        ),
+        "quick": SweepConfig(
+            preset="quick",
+            task="copy",
+            cells=_CELLS,
+            gaps=(1, 5, 20),
+            learning_rates=(0.003, 0.01),
+            seeds=(0, 1),
+            tuning_seeds=(100,),
+            num_params=7460,
+            max_steps=2000,
+            chunk_steps=100,
+            eval_size=64,
+            optimizer="rmsprop",
+            out=_OUT,
+        ),
+        "full": SweepConfig(
+            preset="full",
+            task="copy",
+            cells=_CELLS,
+            gaps=(10, 20, 50, 100, 200, 300, 500, 750, 1000, 2000),
+            learning_rates=(0.0003, 0.001, 0.002, 0.003, 0.005, 0.01, 0.03),
+            seeds=tuple(range(30)),
+            tuning_seeds=tuple(range(100, 105)),
+            num_params=12290,
+            max_steps=20_000,
+            chunk_steps=200,
+            optimizer="rmsprop",
+            out=_OUT,
+        ),
+    },
+)
+
+if __name__ == "__main__":
+    sys.exit(main(EXPERIMENT))

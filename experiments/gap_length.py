@@ -1,0 +1,64 @@
+"""How does learning degrade as the gap grows between a fact and the point where it is needed?
+
+python -m experiments.gap_length                      # minutes on a laptop; the plot is in results/gap_length
+python -m experiments.gap_length --show               # what the task looks like
+python -m experiments.gap_length --cells lstm lstm@forget_bias=0 rnn@init=orthogonal my_package.cells:Mine
+python -m experiments.gap_length --task gap@filler=blank        # nothing to hold the fact against
+python -m experiments.gap_length --task gap@length=162          # total length fixed, position of the fact varied
+"""
+
+from __future__ import annotations
+
+import sys
+
+from experiments.common import Experiment, main
+from lstm_jax.sweeps.config import SweepConfig
+
+_CELLS = ("rnn", "gru", "lstm", "lstm@chrono=true")
+_OUT = "results/gap_length"
+
+EXPERIMENT = Experiment(
+    module="experiments.gap_length",
+    description="How learning degrades with the distance between a fact and the point where it is needed.",
+    title="How far back can a recurrent network learn to look?",
+    gap_label="gap between fact and query (time steps)",
+    presets={
+        "smoke": SweepConfig(
+            preset="smoke",
+            cells=("rnn", "lstm"),
+            gaps=(2, 4),
+            learning_rates=(0.003, 0.01),
+            seeds=(0, 1),
+            tuning_seeds=(100,),
+            num_params=2000,
+            max_steps=200,
+            eval_size=128,
+            out=_OUT,
+        ),
+        "quick": SweepConfig(
+            preset="quick",
+            cells=_CELLS,
+            gaps=(5, 10, 20, 40, 80, 160),
+            learning_rates=(0.001, 0.003, 0.01),
+            seeds=(0, 1, 2, 3),
+            tuning_seeds=(100, 101),
+            num_params=5530,
+            max_steps=800,
+            out=_OUT,
+        ),
+        "full": SweepConfig(
+            preset="full",
+            cells=_CELLS,
+            gaps=(5, 10, 20, 40, 80, 160, 320, 640, 1280, 2000),
+            learning_rates=(0.0003, 0.001, 0.002, 0.003, 0.005, 0.01, 0.03),
+            seeds=tuple(range(30)),
+            tuning_seeds=tuple(range(100, 105)),
+            num_params=12290,
+            max_steps=10_000,
+            out=_OUT,
+        ),
+    },
+)
+
+if __name__ == "__main__":
+    sys.exit(main(EXPERIMENT))

@@ -1,0 +1,186 @@
+"""Command line and YAML to a SweepConfig: preset, file, options, each overriding the one before. No jax."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import re
+import sys
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import tyro
+import yaml
+
+from lstm_jax.registry import nearest
+from lstm_jax.sweeps.config import ConfigError, SweepConfig, expected, validate
+
+MAX_FILE_BYTES = 1_000_000
+
+_AS_TEXT = {"null": "None", "~": "None", ".inf": "inf"}
+"""How YAML writes values that Python spells otherwise."""
+
+FIELDS = {field.name: field for field in dataclasses.fields(SweepConfig)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """What a command line asks for."""
+
+    sweep: tyro.conf.OmitArgPrefixes[SweepConfig]
+    config: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """A YAML file with any of these options, such as the sweep.yaml of an earlier sweep; options override it."""
+    show: bool = False
+    """Print a few examples of the task and exit."""
+
+
+def parse_command(presets: Mapping[str, SweepConfig], argv: Sequence[str], prog: str, description: str) -> Command:
+    """The command that `argv` asks for; raises ConfigError, or SystemExit(0) after `--help`.
+
+    YAML is read as text (no numbers, booleans or nulls of YAML's own), put in front of the options, and tyro checks
+    the types of both.
+    """
+    argv = [re.sub(r"^(--[\w-]+)", lambda match: match[1].replace("_", "-"), argument) for argument in argv]
+    file = _value_of("--config", argv)
+    from_file = _options_of(read_yaml(Path(file)), file) if file is not None else []
+    preset = _value_of("--preset", [*from_file, *argv]) or "quick"
+    if preset not in presets:
+        raise expected("preset", repr(preset))
+    default = Command(presets[preset])
+    output, errors = io.StringIO(), io.StringIO()
+    try:
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
+            command = tyro.cli(Command, prog=prog, description=description, default=default, args=[*from_file, *argv])
+    except SystemExit as stop:
+        if not stop.code:
+            sys.stdout.write(output.getvalue())
+            raise
+        _explain(errors.getvalue(), from_file, argv, file)
+    validate(command.sweep)
+    return command
+
+
+def _explain(message: str, from_file: Sequence[str], argv: Sequence[str], file: str | None) -> NoReturn:
+    """Turn tyro's box of text into one line that names the field, what was given and what is allowed."""
+    options = [f"--{name.replace('_', '-')}" for name in (*FIELDS, "config", "show")]
+    unknown = re.search(r"Unrecognized options?: (.+)", message)
+    if unknown:
+        word = unknown[1].split(",")[0].split("=")[0].strip()
+        raise ConfigError(f"unknown option {word!r}: {nearest(word, options)}")
+    named = re.search(r"--([a-z][\w-]*)", message)
+    if named is None or f"--{named[1]}" not in options:
+        raise ConfigError(" ".join(message.split()))
+    name = named[1].replace("-", "_")
+    source = f"{file}: " if file is not None and f"--{named[1]}" not in "=".join(argv).split("=") else ""
+    given = " ".join(_values_of(f"--{named[1]}", [*from_file, *argv])) or "nothing"
+    raise ConfigError(source + str(expected(name, repr(given))))
+
+
+def _values_of(option: str, argv: Sequence[str]) -> list[str]:
+    """What follows the last `option`, up to the next one."""
+    values: list[str] = []
+    inside = False
+    for argument in argv:
+        if argument.startswith("--"):
+            inside = argument.split("=")[0] == option
+            if inside:
+                values = argument.split("=", 1)[1:]
+        elif inside:
+            values.append(argument)
+    return values
+
+
+def _value_of(option: str, argv: Sequence[str]) -> str | None:
+    values = _values_of(option, argv)
+    return values[-1] if values else None
+
+
+class _TextLoader(yaml.BaseLoader):
+    """YAML in which every scalar is text: 1e-3 stays a number for tyro to read, `no` is no boolean."""
+
+
+def _mapping(loader: _TextLoader, node: yaml.MappingNode) -> dict[str, Any]:
+    pairs = [(loader.construct_object(key), loader.construct_object(value, deep=True)) for key, value in node.value]
+    keys = [key for key, _ in pairs]
+    twice = sorted({str(key) for key in keys if keys.count(key) > 1})
+    if twice:
+        raise ConfigError(f"line {node.start_mark.line + 1}: {', '.join(twice)} is given twice; expected each key once")
+    return dict(pairs)
+
+
+_TextLoader.add_constructor("tag:yaml.org,2002:map", _mapping)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A flat YAML mapping of text and lists of text; raises ConfigError for aliases, tags, duplicate keys, nesting."""
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise ConfigError(f"{path}: expected a file of at most {MAX_FILE_BYTES} bytes")
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"config: can't read {path} ({getattr(error, 'strerror', None) or error})") from None
+    try:
+        for event in _events(text):
+            line = event.start_mark.line + 1
+            if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+                raise ConfigError(f"line {line}: expected no anchors or aliases (& or *)")
+            if getattr(event, "tag", None):
+                raise ConfigError(f"line {line}: expected no tags, got {event.tag}")
+        tree = yaml.load(text, _TextLoader)
+    except ConfigError as error:
+        raise ConfigError(f"{path}, {error}") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: {' '.join(str(error).split())}") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: nested too deeply; expected a flat mapping") from None
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path}: expected a mapping of options to values, got {type(tree).__name__}")
+    return tree
+
+
+def _events(text: str) -> Iterator[Any]:
+    return iter(yaml.parse(text, yaml.BaseLoader))
+
+
+def _options_of(tree: Mapping[str, Any], file: str) -> list[str]:
+    """A YAML mapping as command-line options."""
+    options: list[str] = []
+    for key, value in tree.items():
+        name = key.replace("-", "_")
+        if name not in FIELDS:
+            raise ConfigError(f"{file}: unknown key {key!r}; {nearest(key, list(FIELDS))}")
+        values = value if isinstance(value, list) else [value]
+        if any(not isinstance(each, str) for each in values):
+            raise ConfigError(f"{file}: {expected(name, 'a nested value')}")
+        is_list = typing.get_origin(typing.get_type_hints(SweepConfig)[name]) is tuple
+        if isinstance(value, list) and not is_list:
+            raise ConfigError(f"{file}: {expected(name, f'the list {value}')}")
+        if any(each.startswith("--") for each in values):
+            raise ConfigError(f"{file}: {expected(name, repr(values))}")
+        options += [f"--{name.replace('_', '-')}", *(_AS_TEXT.get(each, each) for each in values)]
+    return options
+
+
+def to_yaml(config: SweepConfig) -> str:
+    """The resolved configuration as a file that `--config` reads back to the same."""
+    tree: dict[str, Any] = {}
+    for name in FIELDS:
+        if name == "out":  # where it lies is not what it is
+            continue
+        value = getattr(config, name)
+        tree[name] = list(value) if isinstance(value, tuple) else value
+    text: str = yaml.dump(tree, sort_keys=False, default_flow_style=None, width=110, allow_unicode=True)
+    return text
+
+
+def from_yaml(path: Path) -> SweepConfig:
+    """Read what `to_yaml` wrote."""
+    file = str(path)
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        try:
+            return tyro.cli(SweepConfig, args=_options_of(read_yaml(path), file), default=SweepConfig())
+        except SystemExit:
+            raise ConfigError(f"{file}: expected a sweep.yaml that this version wrote") from None

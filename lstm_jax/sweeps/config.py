@@ -1,0 +1,168 @@
+"""What a sweep is: grid, model, budget. A frozen dataclass that is its own command line and file. No jax."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+MAX_SEED = 2**32 - 1
+"""jax keys are made of 32 bits: a seed beyond would silently repeat another's numbers."""
+
+
+class ConfigError(ValueError):
+    """Bad input, in one line: which field, what was given, what is allowed."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SweepConfig:
+    """A sweep of trainings: cells x gaps x learning rates x seeds."""
+
+    preset: Literal["smoke", "quick", "full"] = "quick"
+    """Defaults for all that follows: smoke (toy size, a minute), quick (minutes on two cores), full (a GPU)."""
+    task: str = "gap"
+    """Task, with settings as in gap@filler=blank; or package.module:Name of your own."""
+    cells: tuple[str, ...] = ("rnn", "gru", "lstm")
+    """Cells, with settings as in lstm@forget_bias=5,init=orthogonal; or package.module:Name (Flax cells too)."""
+    gaps: tuple[int, ...] = (5, 10, 20)
+    """Dependency distances, in time steps."""
+    learning_rates: tuple[float, ...] = (0.003,)
+    """Learning rates; the best is chosen for each cell and gap on the tuning seeds."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Seeds whose results are reported."""
+    tuning_seeds: tuple[int, ...] = (100, 101)
+    """Seeds that choose the learning rate, and are not reported."""
+    hidden_dim: int | None = None
+    """Units a layer, the same for all cells. None: each cell gets the size that comes nearest to num-params."""
+    num_params: int = 5530
+    """Parameters of a model, readout and embedding included, where hidden-dim is None: equal terms for all cells."""
+    num_layers: int = 1
+    """Recurrent layers."""
+    dropout: float = 0.0
+    """Dropout rate between layers, in training."""
+    embedding_dim: int = 16
+    """Width of the token embedding."""
+    optimizer: Literal["adam", "rmsprop"] = "adam"
+    """Optimizer."""
+    clip_norm: float = 1.0
+    """Global norm that gradients are clipped to; inf for none."""
+    batch_size: int = 32
+    """Sequences an update."""
+    max_steps: int = 1000
+    """The budget of a run, in updates; a run that has solved the task or diverged stops before."""
+    chunk_steps: int = 50
+    """Updates between two evaluations."""
+    eval_size: int = 256
+    """Sequences in the held-out set."""
+    lanes: int | None = None
+    """Runs trained together in one vmapped program. None: 1 on CPU, 64 on an accelerator."""
+    workers: int | None = None
+    """Worker processes, each single-threaded on a core of its own. None: one a core, or one for a GPU."""
+    wandb: Literal["online", "offline", "disabled"] = "offline"
+    """Weights & Biases: offline needs no account; `wandb sync` uploads later."""
+    wandb_project: str = "lstm_jax"
+    """Project of the wandb runs."""
+    out: Path = Path("results/sweep")
+    """Directory of the results; a run that is recorded there is not trained again."""
+
+    def __post_init__(self) -> None:
+        # A list given in Python, or a number that is whole, is welcome; everything else is for `validate` to name.
+        for name in GRID:
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+
+
+GRID = ("cells", "gaps", "learning_rates", "seeds", "tuning_seeds")
+"""Fields that a later command on the same directory may extend."""
+HOUSEKEEPING = ("preset", "workers", "wandb", "wandb_project", "out")
+"""Fields that change no number."""
+
+_COUNTS = (
+    "num_params",
+    "num_layers",
+    "embedding_dim",
+    "batch_size",
+    "max_steps",
+    "chunk_steps",
+    "eval_size",
+)
+ALLOWED: dict[str, str] = {
+    **dict.fromkeys(_COUNTS, "a whole number of at least 1"),
+    **dict.fromkeys(("hidden_dim", "lanes", "workers"), "a whole number of at least 1, or None"),
+    "cells": "one or more of rnn, gru, lstm, name@field=value or package.module:Name, each once",
+    "gaps": "one or more whole numbers of at least 1, each once",
+    "learning_rates": "one or more positive finite numbers, each once",
+    "seeds": f"one or more whole numbers in 0 to {MAX_SEED} (2^32 - 1), each once",
+    "tuning_seeds": f"whole numbers in 0 to {MAX_SEED} (2^32 - 1), each once, none of them in seeds",
+    "dropout": "a number in [0, 1)",
+    "clip_norm": "a positive number, or inf",
+    "preset": "smoke, quick or full",
+    "optimizer": "adam or rmsprop",
+    "wandb": "online, offline or disabled",
+}
+"""What each field admits, in words, for error messages."""
+
+
+def validate(config: SweepConfig) -> None:
+    """Raise ConfigError for the first field whose value is not allowed. Cells and tasks are checked where made."""
+    for name in _COUNTS:
+        _require(config, name, [getattr(config, name)], _at_least_one)
+    for name in ("hidden_dim", "lanes", "workers"):
+        _require(config, name, [value for value in [getattr(config, name)] if value is not None], _at_least_one)
+    _require(config, "cells", config.cells, bool, at_least=1)
+    _require(config, "gaps", config.gaps, _at_least_one, at_least=1)
+    _require(config, "learning_rates", config.learning_rates, lambda rate: math.isfinite(rate) and rate > 0, at_least=1)
+    _require(config, "seeds", config.seeds, lambda seed: 0 <= seed <= MAX_SEED, at_least=1)
+    _require(config, "tuning_seeds", config.tuning_seeds, lambda seed: 0 <= seed <= MAX_SEED)
+    _require(config, "dropout", [config.dropout], lambda rate: 0 <= rate < 1)
+    _require(config, "clip_norm", [config.clip_norm], lambda norm: norm > 0)
+    both = sorted(set(config.seeds) & set(config.tuning_seeds))
+    if both:
+        raise ConfigError(f"tuning_seeds: got {_text(both)}, which seeds has too; expected {ALLOWED['tuning_seeds']}")
+    if len(config.learning_rates) > 1 and not config.tuning_seeds:
+        raise ConfigError(
+            f"tuning_seeds: got none; expected at least one, to choose from {len(config.learning_rates)} learning_rates"
+        )
+
+
+def expected(name: str, given: str) -> ConfigError:
+    """The error that says what `name` admits."""
+    return ConfigError(f"{name}: got {given}; expected {ALLOWED.get(name, 'a value of another type')}")
+
+
+def _require(
+    config: SweepConfig, name: str, values: Sequence[Any], allowed: Callable[[Any], Any], at_least: int = 0
+) -> None:
+    if len(values) < at_least:
+        raise expected(name, "none")
+    wrong = [value for value in values if not allowed(value)]
+    if wrong:
+        raise expected(name, _text(wrong))
+    twice = sorted({value for value in values if values.count(value) > 1})
+    if twice:
+        raise expected(name, f"{_text(twice)} more than once")
+
+
+def _at_least_one(value: Any) -> bool:
+    return isinstance(value, int) and value >= 1
+
+
+def _text(values: Collection[Any]) -> str:
+    return ", ".join(repr(value) for value in values)
+
+
+def differences(old: SweepConfig, new: SweepConfig) -> list[str]:
+    """What keeps `new` from going on in the directory of `old`, a line each; a larger grid is welcome."""
+    lines = []
+    for field in dataclasses.fields(SweepConfig):
+        was, now = getattr(old, field.name), getattr(new, field.name)
+        if field.name in HOUSEKEEPING or was == now:
+            continue
+        if field.name in GRID:
+            missing = [value for value in was if value not in now]
+            if missing:
+                lines.append(f"{field.name}: {_text(missing)} is there but not in this command")
+        else:
+            lines.append(f"{field.name}: {was} there, {now} in this command")
+    return lines

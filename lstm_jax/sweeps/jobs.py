@@ -1,0 +1,210 @@
+"""A grid to jobs: all runs of one cell at one gap share one compiled program. Sizes are checked before it compiles."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import urllib.parse
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from lstm_jax.sweeps.config import ConfigError, SweepConfig
+
+if TYPE_CHECKING:
+    from lstm_jax.training import Training
+
+FLOATS_PER_STEP = 16
+"""Arrays of [batch, hidden_dim] that backpropagation keeps for a time step of an LSTM (14), with room to spare."""
+FLOAT_BYTES = 4
+
+
+class RunKey(NamedTuple):
+    """What tells the runs of a job apart."""
+
+    seed: int
+    learning_rate: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """All runs that share one compiled program; plain values, so that it can be sent to any worker."""
+
+    cell: str
+    task: str
+    gap: int
+    hidden_dim: int
+    num_params: int
+    num_layers: int
+    dropout: float
+    embedding_dim: int
+    optimizer: Literal["adam", "rmsprop"]
+    clip_norm: float
+    batch_size: int
+    max_steps: int
+    chunk_steps: int
+    eval_size: int
+    lanes: int | None
+    runs: tuple[RunKey, ...]
+
+    @property
+    def name(self) -> str:
+        """The job's name, which is a file name too: `lstm@forget_bias=5-gap40`."""
+        return f"{urllib.parse.quote(self.cell, safe='@=,+')}-gap{self.gap}"
+
+    @property
+    def weight(self) -> float:
+        """What one run may cost, in time steps; a part of it does not depend on the gap."""
+        return float(self.gap + 10) * self.max_steps
+
+    def training(self) -> Training:
+        """The static part of its runs (imports jax); raises ValueError where cell or task can't be made."""
+        from lstm_jax.cells import make_cell
+        from lstm_jax.models import ModelConfig
+        from lstm_jax.tasks import make_task
+        from lstm_jax.training import Training
+
+        task = make_task(self.task, self.gap)
+        cells = (make_cell(self.cell, self.hidden_dim, self.gap),) * self.num_layers
+        model = ModelConfig(
+            cells, self.embedding_dim, task.num_classes, task.num_tokens, task.readout, dropout=self.dropout
+        )
+        return Training(task, model, self.optimizer, self.batch_size, self.eval_size)
+
+
+def make_jobs(config: SweepConfig) -> tuple[list[Job], list[str]]:
+    """The jobs of a sweep, the most expensive first, and warnings a line each.
+
+    Imports jax, computes shapes only. Raises ConfigError for a cell or task that can't be made and for a size that
+    would not fit in memory.
+    """
+    runs = tuple(RunKey(seed, rate) for rate in config.learning_rates for seed in (*config.tuning_seeds, *config.seeds))
+    warnings = []
+    jobs = []
+    for cell in config.cells:
+        hidden_dim, num_params = _size(config, cell)
+        deviation = num_params / config.num_params - 1
+        if config.hidden_dim is None and abs(deviation) > 0.01:
+            warnings.append(
+                f"{cell}: the nearest to {config.num_params} parameters is {num_params} ({deviation:+.1%}, hidden_dim "
+                f"{hidden_dim}); equal terms mean within 1%: try another --num-params"
+            )
+        for gap in config.gaps:
+            job = _job(config, cell, gap, hidden_dim, num_params, runs)
+            _check_memory(config, job)
+            jobs.append(job)
+    _check_alike(jobs)
+    return sorted(jobs, key=lambda job: -job.weight), warnings
+
+
+def _job(
+    config: SweepConfig, cell: str, gap: int, hidden_dim: int, num_params: int, runs: tuple[RunKey, ...] = ()
+) -> Job:
+    shared = {
+        field.name: getattr(config, field.name)
+        for field in dataclasses.fields(Job)
+        if hasattr(config, field.name) and field.name not in ("cell", "gap", "hidden_dim", "num_params")
+    }
+    return Job(cell=cell, gap=gap, hidden_dim=hidden_dim, num_params=num_params, runs=runs, **shared)
+
+
+def _size(config: SweepConfig, cell: str) -> tuple[int, int]:
+    """(hidden_dim, number of parameters): as given, or the nearest to `config.num_params`."""
+
+    def count(hidden_dim: int) -> int:
+        from lstm_jax.models import count_params
+
+        job = _job(config, cell, config.gaps[0], hidden_dim, 0)
+        try:
+            return count_params(job.training().model)
+        except MemoryError:
+            raise
+        except Exception as error:
+            text = " ".join(str(error).split())
+            if isinstance(error, ValueError):
+                field = "tasks" if text.startswith("task ") else "cells"
+                raise ConfigError(f"{field}: {text}") from None
+            raise ConfigError(f"cells: {cell!r} can't be made ({type(error).__name__}: {text})") from error
+
+    for gap in config.gaps:  # a task may refuse a gap: before anything is sized
+        from lstm_jax.tasks import make_task
+
+        try:
+            make_task(config.task, gap)
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
+    if config.hidden_dim is not None:
+        return config.hidden_dim, count(config.hidden_dim)
+    low, high = 1, 2
+    while count(high) < config.num_params and high < 1 << 16:
+        low, high = high, 2 * high
+    nearest = _bisect(count, low, high, config.num_params)
+    return nearest, count(nearest)
+
+
+def _bisect(count: Callable[[int], int], low: int, high: int, wanted: int) -> int:
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if count(middle) < wanted else (low, middle)
+    return min((low, high), key=lambda size: abs(count(size) - wanted))
+
+
+def _check_alike(jobs: list[Job]) -> None:
+    """Two labels for one cell would train the same runs twice and look like a finding."""
+    seen: dict[object, str] = {}
+    for job in jobs:
+        cell = (job.training().model.cells[0], job.gap)
+        if seen.setdefault(cell, job.cell) != job.cell:
+            raise ConfigError(f"cells: {seen[cell]!r} and {job.cell!r} are the same cell; expected each once")
+
+
+def memory_bytes(job: Job) -> int:
+    """About what a run of the job takes: activations of backpropagation through time, the optimizer's state, data."""
+    from lstm_jax.tasks import make_task
+
+    task = make_task(job.task, job.gap)
+    num_classes = task.num_classes if task.readout == "every" else 0
+    a_step = FLOATS_PER_STEP * job.num_layers * job.hidden_dim + 2 * job.embedding_dim + 3 * num_classes
+    training = task.num_steps * job.batch_size * a_step
+    evaluation = task.num_steps * job.eval_size * (job.embedding_dim + 2 * job.hidden_dim + 2 * num_classes)
+    return FLOAT_BYTES * (max(training, evaluation) + 6 * job.num_params) * (job.lanes or 1)
+
+
+def available_bytes() -> int:
+    """Memory that this machine, or the container it is in, has in all."""
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    try:
+        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
+        return min(total, int(limit)) if limit.isdigit() else total
+    except OSError:
+        return total
+
+
+def _check_memory(config: SweepConfig, job: Job) -> None:
+    needed, available = memory_bytes(job), available_bytes() / num_workers(config)
+    if needed > available:
+        raise ConfigError(
+            f"hidden_dim, batch_size, gaps: {job.cell} with hidden_dim {job.hidden_dim}, batch_size {job.batch_size} "
+            f"at gap {job.gap} needs about {needed / 2**30:.1f} GiB a worker; expected at most "
+            f"{available / 2**30:.1f} GiB with {num_workers(config)} workers"
+        )
+
+
+def has_accelerator() -> bool:
+    """Whether jax will find a GPU, told without importing it."""
+    import importlib.util
+
+    return importlib.util.find_spec("jax_cuda13_plugin") is not None and Path("/dev/nvidia0").exists()
+
+
+def num_workers(config: SweepConfig) -> int:
+    """As many as the sweep says, or one a core (or one for a GPU)."""
+    if config.workers is not None:
+        return config.workers
+    return (
+        1
+        if has_accelerator()
+        else len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count() or 1
+    )

@@ -1,0 +1,145 @@
+"""Finished runs as wandb runs, one a training, with a deterministic id: a view of the records; no training waits."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import math
+import queue
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from lstm_jax.sweeps.config import GRID, HOUSEKEEPING, SweepConfig
+from lstm_jax.sweeps.records import Record
+
+Mode = Literal["online", "offline", "disabled"]
+INIT_TIMEOUT_SECONDS = 10.0
+
+
+def run_id(config: SweepConfig, record: Record) -> str:
+    """The same for the same training of the same sweep, so that syncing twice makes no second run."""
+    identity = {**_settings(config), **{name: getattr(record.run, name) for name in ("job", "seed", "learning_rate")}}
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def is_logged(root: Path, identity: str) -> bool:
+    """Whether an earlier command has logged the run to this directory."""
+    return any((root / "wandb").glob(f"*/run-{identity}.wandb"))
+
+
+class WandbLogger:
+    """Logs records to wandb from a thread of its own; a failure warns once, falls back to offline, then gives up."""
+
+    def __init__(self, root: Path, config: SweepConfig, mode: Mode) -> None:
+        self.warnings: list[str] = []
+        self.num_logged = 0
+        self._root, self._config, self._mode = root, config, mode
+        self._queue: queue.SimpleQueue[Record | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._work, daemon=True)
+        if mode != "disabled":
+            self._thread.start()
+
+    def log(self, record: Record) -> None:
+        """Log a finished run, soon; returns at once."""
+        if self._mode != "disabled":
+            self._queue.put(record)
+
+    @property
+    def num_waiting(self) -> int:
+        """Records that are not logged yet."""
+        return self._queue.qsize()
+
+    def finish(self) -> None:
+        """Wait until everything is logged."""
+        if self._mode != "disabled":
+            self._queue.put(None)
+            self._thread.join()
+
+    def _work(self) -> None:
+        try:
+            import wandb
+        except Exception as error:  # a broken installation must not cost a sweep
+            self.warnings.append(f"wandb can't be imported ({error}); nothing is logged")
+            return
+        for record in iter(self._queue.get, None):
+            if is_logged(self._root, run_id(self._config, record)):
+                continue
+            try:
+                self._log(wandb, record)
+            except Exception as error:
+                if self._mode == "online":
+                    self.warnings.append(f"wandb can't go online ({error}); going on offline: `wandb sync` later")
+                    self._mode = "offline"
+                    with contextlib.suppress(Exception):
+                        self._log(wandb, record)
+                else:
+                    self.warnings.append(f"wandb failed ({error}); run `python -m experiments.to_wandb` later")
+                    return
+
+    def _log(self, wandb: Any, record: Record) -> None:
+        run = record.run
+        self._root.mkdir(parents=True, exist_ok=True)
+        wandb_run = wandb.init(
+            mode=self._mode,
+            project=self._config.wandb_project,
+            id=run_id(self._config, record),
+            name=f"{run.job}-seed{run.seed}-learning_rate{run.learning_rate!r}",
+            group=run.job,
+            job_type="train",
+            dir=str(self._root),
+            reinit="create_new",
+            config={**_settings(self._config), **_facts(record, ("cell", "task", "gap", "seed", "learning_rate"))}
+            | _facts(record, ("hidden_dim", "num_params", "forget_bias")),
+            # A start takes 0.05 s without looks at the machine, git and the console, and 0.3 to 1.2 s with them.
+            settings=wandb.Settings(
+                console="off",
+                disable_git=True,
+                disable_code=True,
+                save_code=False,
+                silent=True,
+                init_timeout=INIT_TIMEOUT_SECONDS,
+                x_disable_machine_info=True,
+                x_disable_meta=True,
+                x_disable_stats=True,
+            ),
+        )
+        try:
+            wandb_run.define_metric("train/*", step_metric="step")
+            wandb_run.define_metric("held_out/*", step_metric="step")
+            for point in record.curve:
+                wandb_run.log(
+                    {
+                        "step": point.step,
+                        "train/loss": point.train_loss,
+                        "held_out/loss": point.loss,
+                        "held_out/accuracy": point.accuracy,
+                        "held_out/sequence_loss": point.sequence_loss,
+                    }
+                )
+            facts = ("status", "solved_step", "steps", "accuracy", "loss", "chance", "duration_seconds")
+            wandb_run.summary.update(_facts(record, facts))
+        finally:
+            wandb_run.finish()
+        self.num_logged += 1
+
+
+def _settings(config: SweepConfig) -> dict[str, Any]:
+    """What a run's numbers depend on, beyond its place in the grid."""
+    tree = dataclasses.asdict(config)
+    return {
+        name: _plain(value)
+        for name, value in tree.items()
+        if name not in HOUSEKEEPING and name not in GRID and name not in ("hidden_dim", "num_params")
+    }
+
+
+def _facts(record: Record, names: Sequence[str]) -> dict[str, Any]:
+    return {name: _plain(getattr(record.run, name)) for name in names}
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,169 @@
+"""What a worker does with a job: compile once, train its runs, record each as it ends. jax is imported in here."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from lstm_jax.sweeps.directory import Directory
+from lstm_jax.sweeps.jobs import Job, RunKey
+from lstm_jax.sweeps.records import CurvePoint, Record, Run, Status, write_record
+
+Report = Callable[[str, str, Any], None]
+"""Called with an event (`started`, `compiled`, `run`, `ended`), the job's name, and for `run` its Record."""
+ACCELERATOR_LANES = 64
+
+
+def set_up_process(index: int, num_workers: int) -> None:
+    """Give this process one core and one thread, and end it with its parent. Must come before jax is imported."""
+    flags = os.environ.get("XLA_FLAGS", "")
+    os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_multi_thread_eigen=false".strip()
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    if num_workers > 1 and hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[index % len(cores)]})
+    parent = os.getppid()
+
+    def watch_parent() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        os._exit(1)
+
+    threading.Thread(target=watch_parent, daemon=True).start()
+
+
+@dataclasses.dataclass
+class _Progress:
+    """What is known of a run so far, and the rule by which it ends."""
+
+    curve: list[CurvePoint]
+    passed: int = 0
+    status: Status | None = None
+    solved_step: int | None = None
+    steps: int = 0
+
+    def observe(self, point: CurvePoint, diverged_step: int, max_steps: int) -> None:
+        from lstm_jax.training import DIVERGED_LOSS, SOLVED_ACCURACY, SOLVED_EVALUATIONS
+
+        self.curve.append(point)
+        self.steps = point.step
+        self.passed = self.passed + 1 if point.accuracy >= SOLVED_ACCURACY else 0
+        if diverged_step or not point.loss < DIVERGED_LOSS:  # NaN is not less than anything
+            self.status, self.steps = "diverged", diverged_step or point.step
+        elif self.passed == SOLVED_EVALUATIONS:
+            self.status, self.solved_step = "solved", self.curve[-SOLVED_EVALUATIONS].step
+        elif point.step >= max_steps:
+            self.status = "unsolved"
+
+
+def run_job(job: Job, directory: Directory, report: Report, should_stop: Callable[[], bool] = lambda: False) -> None:
+    """Train the runs of `job` that are not recorded yet; write each one's record as it ends, then a checkpoint.
+
+    `should_stop` is asked between chunks: a run in the middle is then dropped, the ended ones are kept.
+    """
+    import jax
+    import numpy as np
+
+    from lstm_jax.sweeps import checkpoints
+    from lstm_jax.training import Hypers, lift
+
+    report("started", job.name, None)
+    jax.config.update("jax_default_matmul_precision", "highest")  # on a GPU float32 would mean TF32
+    training = job.training()
+    lanes = job.lanes or (1 if jax.default_backend() == "cpu" else ACCELERATOR_LANES)
+    todo = [run for run in job.runs if not directory.is_done(job, run)]
+    lanes = min(lanes, max(len(todo), 1))
+    init = jax.jit(lift(training.init, lanes))
+    advance = jax.jit(lift(training.advance, lanes, (0, 0, None)), donate_argnums=0)
+    evaluate = jax.jit(lift(training.evaluate, lanes))
+
+    def hypers_of(runs: Sequence[RunKey]) -> Hypers:
+        # A last group that is not full repeats its last run: the width, and with it every bit, stays the same.
+        full = [*runs, *[runs[-1]] * (lanes - len(runs))]
+        return Hypers(
+            np.array([run.seed for run in full], np.uint32),
+            np.array([run.learning_rate for run in full], np.float32),
+            np.full(lanes, job.clip_norm, np.float32),
+        )
+
+    last_states: dict[RunKey, Any] = {}
+    try:
+        for number, group in enumerate(_batched(todo, lanes)):
+            hypers = hypers_of(group)
+            if number == 0:  # compile before the clock of the first run starts
+                advance = advance.lower(jax.eval_shape(init, hypers), hypers, np.int32(0)).compile()
+                evaluate = evaluate.lower(jax.eval_shape(init, hypers)).compile()
+            state = init(hypers)
+            jax.block_until_ready(state)
+            started = time.perf_counter()
+            progress = [_Progress([]) for _ in group]
+            step = 0
+            while any(each.status is None for each in progress):
+                if should_stop():
+                    return
+                num_updates = min(job.chunk_steps, job.max_steps - step)
+                state, metrics = advance(state, hypers, np.int32(num_updates))
+                step += num_updates
+                metrics, evaluation = jax.device_get((metrics, evaluate(state)))
+                ended = []
+                for lane, each in enumerate(progress):
+                    if each.status is not None:
+                        continue
+                    point = CurvePoint(
+                        step,
+                        float(metrics.train_loss[lane]),
+                        float(evaluation.loss[lane]),
+                        float(evaluation.accuracy[lane]),
+                        float(evaluation.sequence_loss[lane]),
+                        training.task.memoryless_loss,
+                    )
+                    each.observe(point, int(metrics.diverged_step[lane]), job.max_steps)
+                    if each.status is not None:
+                        ended.append(lane)
+                if not ended:
+                    continue
+                host_state = checkpoints.to_host(state)
+                for lane in ended:
+                    seconds = (time.perf_counter() - started) / len(group)
+                    record = Record(
+                        _run(job, training, group[lane], progress[lane], seconds), tuple(progress[lane].curve)
+                    )
+                    last_states[group[lane]] = jax.tree.map(lambda leaf: leaf[lane], host_state)  # noqa: B023
+                    write_record(directory.record_file(job, group[lane]), record)
+                    report("run", job.name, record)
+    finally:
+        if last_states:
+            checkpoints.save(directory.checkpoints(job), job, last_states)
+    report("ended", job.name, None)
+
+
+def _run(job: Job, training: Any, run: RunKey, progress: _Progress, seconds: float) -> Run:
+    cell = training.model.cells[0]
+    assert progress.status is not None
+    return Run(
+        job=job.name,
+        cell=job.cell,
+        task=job.task,
+        gap=job.gap,
+        seed=run.seed,
+        learning_rate=run.learning_rate,
+        hidden_dim=job.hidden_dim,
+        num_params=job.num_params,
+        # Chrono initialisation draws one bias a unit: there is no single number to record.
+        forget_bias=None if getattr(cell, "chrono", False) else getattr(cell, "forget_bias", None),
+        status=progress.status,
+        solved_step=progress.solved_step,
+        steps=progress.steps,
+        accuracy=progress.curve[-1].accuracy,
+        loss=progress.curve[-1].loss,
+        chance=training.task.chance,
+        duration_seconds=round(seconds, 3),
+    )
+
+
+def _batched(runs: Sequence[RunKey], size: int) -> list[Sequence[RunKey]]:
+    return [runs[start : start + size] for start in range(0, len(runs), size)]
