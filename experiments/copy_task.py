@@ -11,12 +11,13 @@ a solver without memory reaches, which falls as T grows with nothing learned.
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from experiments.common import Experiment, main
 from lstm_jax.sweeps.config import SweepConfig
 
 _CELLS = ("rnn", "gru", "lstm", "lstm@chrono=true")
-_OUT = "results/copy_task"
+_OUT = Path("results/copy_task")
 
 EXPERIMENT = Experiment(
     module="experiments.copy_task",

@@ -10,12 +10,13 @@ python -m experiments.gap_length --task gap@length=162          # total length f
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from experiments.common import Experiment, main
 from lstm_jax.sweeps.config import SweepConfig
 
 _CELLS = ("rnn", "gru", "lstm", "lstm@chrono=true")
-_OUT = "results/gap_length"
+_OUT = Path("results/gap_length")
 
 EXPERIMENT = Experiment(
     module="experiments.gap_length",

@@ -88,13 +88,14 @@ def load(kind: str, name: str, registered: Mapping[str, str]) -> Any:
         raise ValueError(f"{kind} {name!r}: {module_name} has no {attribute!r}; {suggestion}") from None
 
 
-def construct(kind: str, spec: Spec, cls: type, told: Mapping[str, Any]) -> Any:
+def construct(kind: str, spec: Spec, cls: Any, base: type, told: Mapping[str, Any]) -> Any:
     """`cls` with the settings of `spec`, and with those of `told` (what the job tells it) that it has a field for.
 
     Raises ValueError that names the field, what was given and what is allowed.
     """
-    if not (isinstance(cls, type) and dataclasses.is_dataclass(cls)):
-        raise ValueError(f"{kind} {spec.name!r}: expected a frozen dataclass, got {cls!r}")
+    if not (isinstance(cls, type) and issubclass(cls, base) and dataclasses.is_dataclass(cls)):
+        expected = f"a dataclass derived from {base.__module__}.{base.__name__}"
+        raise ValueError(f"{kind} {spec.name!r}: expected {expected}, got {cls!r}")
     hints = typing.get_type_hints(cls)
     # A setting is called as its field is, unless that name is taken by a method (a cell's `init`).
     fields = {field.metadata.get("setting", field.name): field.name for field in dataclasses.fields(cls) if field.init}

@@ -91,7 +91,7 @@ class Training:
             key, batch_key, dropout_key = jax.random.split(state.key, 3)
             batch = self.task.sample(batch_key, self.batch_size)
             loss, gradient = jax.value_and_grad(self._train_loss)(state.params, batch, dropout_key)
-            grad_norm = optax.global_norm(gradient)
+            grad_norm = optax.tree.norm(gradient)
             updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
             params = optax.apply_updates(state.params, updates)
             step = state.step + 1

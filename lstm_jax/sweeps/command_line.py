@@ -104,11 +104,11 @@ class _TextLoader(yaml.BaseLoader):
 
 def _mapping(loader: _TextLoader, node: yaml.MappingNode) -> dict[str, Any]:
     pairs = [(loader.construct_object(key), loader.construct_object(value, deep=True)) for key, value in node.value]
-    keys = [key for key, _ in pairs]
-    twice = sorted({str(key) for key in keys if keys.count(key) > 1})
+    keys = [str(key) for key, _ in pairs]
+    twice = sorted({key for key in keys if keys.count(key) > 1})
     if twice:
         raise ConfigError(f"line {node.start_mark.line + 1}: {', '.join(twice)} is given twice; expected each key once")
-    return dict(pairs)
+    return dict(zip(keys, (value for _, value in pairs), strict=True))
 
 
 _TextLoader.add_constructor("tag:yaml.org,2002:map", _mapping)

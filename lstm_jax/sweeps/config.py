@@ -67,11 +67,6 @@ class SweepConfig:
     out: Path = Path("results/sweep")
     """Directory of the results; a run that is recorded there is not trained again."""
 
-    def __post_init__(self) -> None:
-        # A list given in Python, or a number that is whole, is welcome; everything else is for `validate` to name.
-        for name in GRID:
-            object.__setattr__(self, name, tuple(getattr(self, name)))
-
 
 GRID = ("cells", "gaps", "learning_rates", "seeds", "tuning_seeds")
 """Fields that a later command on the same directory may extend."""

@@ -79,6 +79,7 @@ def make_jobs(config: SweepConfig) -> tuple[list[Job], list[str]]:
     would not fit in memory.
     """
     runs = tuple(RunKey(seed, rate) for rate in config.learning_rates for seed in (*config.tuning_seeds, *config.seeds))
+    _check_tasks(config)
     warnings = []
     jobs = []
     for cell in config.cells:
@@ -108,35 +109,34 @@ def _job(
     return Job(cell=cell, gap=gap, hidden_dim=hidden_dim, num_params=num_params, runs=runs, **shared)
 
 
+def _check_tasks(config: SweepConfig) -> None:
+    from lstm_jax.tasks import make_task
+
+    try:
+        for gap in config.gaps:
+            make_task(config.task, gap)
+    except ValueError as error:
+        raise ConfigError(f"task: {error}") from None
+
+
 def _size(config: SweepConfig, cell: str) -> tuple[int, int]:
     """(hidden_dim, number of parameters): as given, or the nearest to `config.num_params`."""
 
     def count(hidden_dim: int) -> int:
         from lstm_jax.models import count_params
 
-        job = _job(config, cell, config.gaps[0], hidden_dim, 0)
         try:
-            return count_params(job.training().model)
-        except MemoryError:
-            raise
-        except Exception as error:
+            return count_params(_job(config, cell, config.gaps[0], hidden_dim, 0).training().model)
+        except Exception as error:  # a user's cell may fail in any way
             text = " ".join(str(error).split())
             if isinstance(error, ValueError):
-                field = "tasks" if text.startswith("task ") else "cells"
-                raise ConfigError(f"{field}: {text}") from None
+                raise ConfigError(f"cells: {text}") from None
             raise ConfigError(f"cells: {cell!r} can't be made ({type(error).__name__}: {text})") from error
 
-    for gap in config.gaps:  # a task may refuse a gap: before anything is sized
-        from lstm_jax.tasks import make_task
-
-        try:
-            make_task(config.task, gap)
-        except ValueError as error:
-            raise ConfigError(str(error)) from None
     if config.hidden_dim is not None:
         return config.hidden_dim, count(config.hidden_dim)
     low, high = 1, 2
-    while count(high) < config.num_params and high < 1 << 16:
+    while count(high) < config.num_params:
         low, high = high, 2 * high
     nearest = _bisect(count, low, high, config.num_params)
     return nearest, count(nearest)

@@ -6,15 +6,18 @@ import dataclasses
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from lstm_jax.sweeps.directory import Directory
 from lstm_jax.sweeps.jobs import Job, RunKey
 from lstm_jax.sweeps.records import CurvePoint, Record, Run, Status, write_record
 
+if TYPE_CHECKING:
+    from lstm_jax.training import Hypers, Training
+
 Report = Callable[[str, str, Any], None]
-"""Called with an event (`started`, `compiled`, `run`, `ended`), the job's name, and for `run` its Record."""
+"""Called with an event (`started`, `run`, `ended`), the job's name, and for `run` its Record."""
 ACCELERATOR_LANES = 64
 
 
@@ -37,7 +40,7 @@ def set_up_process(index: int, num_workers: int) -> None:
 
 
 @dataclasses.dataclass
-class _Progress:
+class _Outcome:
     """What is known of a run so far, and the rule by which it ends."""
 
     curve: list[CurvePoint]
@@ -65,85 +68,122 @@ def run_job(job: Job, directory: Directory, report: Report, should_stop: Callabl
 
     `should_stop` is asked between chunks: a run in the middle is then dropped, the ended ones are kept.
     """
-    import jax
-    import numpy as np
-
     from lstm_jax.sweeps import checkpoints
-    from lstm_jax.training import Hypers, lift
 
     report("started", job.name, None)
-    jax.config.update("jax_default_matmul_precision", "highest")  # on a GPU float32 would mean TF32
-    training = job.training()
-    lanes = job.lanes or (1 if jax.default_backend() == "cpu" else ACCELERATOR_LANES)
     todo = [run for run in job.runs if not directory.is_done(job, run)]
-    lanes = min(lanes, max(len(todo), 1))
-    init = jax.jit(lift(training.init, lanes))
-    advance = jax.jit(lift(training.advance, lanes, (0, 0, None)), donate_argnums=0)
-    evaluate = jax.jit(lift(training.evaluate, lanes))
-
-    def hypers_of(runs: Sequence[RunKey]) -> Hypers:
-        # A last group that is not full repeats its last run: the width, and with it every bit, stays the same.
-        full = [*runs, *[runs[-1]] * (lanes - len(runs))]
-        return Hypers(
-            np.array([run.seed for run in full], np.uint32),
-            np.array([run.learning_rate for run in full], np.float32),
-            np.full(lanes, job.clip_norm, np.float32),
-        )
-
+    lanes = min(_num_lanes(job), max(len(todo), 1))
+    programs = _compile(job, lanes)
     last_states: dict[RunKey, Any] = {}
     try:
-        for number, group in enumerate(_batched(todo, lanes)):
-            hypers = hypers_of(group)
-            if number == 0:  # compile before the clock of the first run starts
-                advance = advance.lower(jax.eval_shape(init, hypers), hypers, np.int32(0)).compile()
-                evaluate = evaluate.lower(jax.eval_shape(init, hypers)).compile()
-            state = init(hypers)
-            jax.block_until_ready(state)
-            started = time.perf_counter()
-            progress = [_Progress([]) for _ in group]
-            step = 0
-            while any(each.status is None for each in progress):
-                if should_stop():
-                    return
-                num_updates = min(job.chunk_steps, job.max_steps - step)
-                state, metrics = advance(state, hypers, np.int32(num_updates))
-                step += num_updates
-                metrics, evaluation = jax.device_get((metrics, evaluate(state)))
-                ended = []
-                for lane, each in enumerate(progress):
-                    if each.status is not None:
-                        continue
-                    point = CurvePoint(
-                        step,
-                        float(metrics.train_loss[lane]),
-                        float(evaluation.loss[lane]),
-                        float(evaluation.accuracy[lane]),
-                        float(evaluation.sequence_loss[lane]),
-                        training.task.memoryless_loss,
-                    )
-                    each.observe(point, int(metrics.diverged_step[lane]), job.max_steps)
-                    if each.status is not None:
-                        ended.append(lane)
-                if not ended:
-                    continue
-                host_state = checkpoints.to_host(state)
-                for lane in ended:
-                    seconds = (time.perf_counter() - started) / len(group)
-                    record = Record(
-                        _run(job, training, group[lane], progress[lane], seconds), tuple(progress[lane].curve)
-                    )
-                    last_states[group[lane]] = jax.tree.map(lambda leaf: leaf[lane], host_state)  # noqa: B023
-                    write_record(directory.record_file(job, group[lane]), record)
-                    report("run", job.name, record)
+        for start in range(0, len(todo), lanes):
+            for run, record, state in _train(job, programs, todo[start : start + lanes], should_stop):
+                last_states[run] = state
+                write_record(directory.record_file(job, run), record)
+                report("run", job.name, record)
     finally:
         if last_states:
             checkpoints.save(directory.checkpoints(job), job, last_states)
     report("ended", job.name, None)
 
 
-def _run(job: Job, training: Any, run: RunKey, progress: _Progress, seconds: float) -> Run:
+@dataclasses.dataclass(frozen=True)
+class _Programs:
+    """The three compiled programs of a job, for runs stacked `lanes` wide."""
+
+    training: Training
+    lanes: int
+    init: Callable[..., Any]
+    advance: Callable[..., Any]
+    evaluate: Callable[..., Any]
+
+
+def _num_lanes(job: Job) -> int:
+    import jax
+
+    return job.lanes or (1 if jax.default_backend() == "cpu" else ACCELERATOR_LANES)
+
+
+def _compile(job: Job, lanes: int) -> _Programs:
+    import jax
+    import numpy as np
+
+    from lstm_jax.training import lift
+
+    jax.config.update("jax_default_matmul_precision", "highest")  # on a GPU float32 would mean TF32
+    training = job.training()
+    hypers = _hypers(job, job.runs[:1], lanes)
+    init = jax.jit(lift(training.init, lanes)).lower(hypers).compile()
+    advance = jax.jit(lift(training.advance, lanes, (0, 0, None)), donate_argnums=0)
+    evaluate = jax.jit(lift(training.evaluate, lanes))
+    state = jax.eval_shape(lift(training.init, lanes), hypers)
+    return _Programs(
+        training,
+        lanes,
+        init,
+        advance.lower(state, hypers, np.int32(0)).compile(),
+        evaluate.lower(state).compile(),
+    )
+
+
+def _hypers(job: Job, runs: Sequence[RunKey], lanes: int) -> Hypers:
+    """The traced values of a group; one that is not full repeats its last run, so that the width stays the same."""
+    import numpy as np
+
+    from lstm_jax.training import Hypers
+
+    full = [*runs, *[runs[-1]] * (lanes - len(runs))]
+    return Hypers(
+        np.array([run.seed for run in full], np.uint32),
+        np.array([run.learning_rate for run in full], np.float32),
+        np.full(lanes, job.clip_norm, np.float32),
+    )
+
+
+def _train(
+    job: Job, programs: _Programs, group: Sequence[RunKey], should_stop: Callable[[], bool]
+) -> Iterator[tuple[RunKey, Record, Any]]:
+    """Train a group of runs side by side; yields each, with its record and last state, as it ends."""
+    import jax
+    import numpy as np
+
+    from lstm_jax.sweeps import checkpoints
+
+    hypers = _hypers(job, group, programs.lanes)
+    state = programs.init(hypers)
+    jax.block_until_ready(state)
+    started = time.perf_counter()
+    outcomes = [_Outcome([]) for _ in group]
+    step = 0
+    while any(outcome.status is None for outcome in outcomes) and not should_stop():
+        num_updates = min(job.chunk_steps, job.max_steps - step)
+        state, metrics = programs.advance(state, hypers, np.int32(num_updates))
+        step += num_updates
+        metrics, evaluation = jax.device_get((metrics, programs.evaluate(state)))
+        going_on = [lane for lane, outcome in enumerate(outcomes) if outcome.status is None]
+        for lane in going_on:
+            point = CurvePoint(
+                step,
+                float(metrics.train_loss[lane]),
+                float(evaluation.loss[lane]),
+                float(evaluation.accuracy[lane]),
+                float(evaluation.sequence_loss[lane]),
+                programs.training.task.memoryless_loss,
+            )
+            outcomes[lane].observe(point, int(metrics.diverged_step[lane]), job.max_steps)
+        ended = [lane for lane in going_on if outcomes[lane].status is not None]
+        host_state = checkpoints.to_host(state) if ended else None
+        for lane in ended:
+            seconds = (time.perf_counter() - started) / len(group)
+            record = Record(
+                _run(job, programs.training, group[lane], outcomes[lane], seconds), tuple(outcomes[lane].curve)
+            )
+            yield group[lane], record, jax.tree.map(lambda leaf, lane=lane: leaf[lane], host_state)
+
+
+def _run(job: Job, training: Any, run: RunKey, outcome: _Outcome, seconds: float) -> Run:
     cell = training.model.cells[0]
-    assert progress.status is not None
+    assert outcome.status is not None
     return Run(
         job=job.name,
         cell=job.cell,
@@ -155,15 +195,11 @@ def _run(job: Job, training: Any, run: RunKey, progress: _Progress, seconds: flo
         num_params=job.num_params,
         # Chrono initialisation draws one bias a unit: there is no single number to record.
         forget_bias=None if getattr(cell, "chrono", False) else getattr(cell, "forget_bias", None),
-        status=progress.status,
-        solved_step=progress.solved_step,
-        steps=progress.steps,
-        accuracy=progress.curve[-1].accuracy,
-        loss=progress.curve[-1].loss,
+        status=outcome.status,
+        solved_step=outcome.solved_step,
+        steps=outcome.steps,
+        accuracy=outcome.curve[-1].accuracy,
+        loss=outcome.curve[-1].loss,
         chance=training.task.chance,
         duration_seconds=round(seconds, 3),
     )
-
-
-def _batched(runs: Sequence[RunKey], size: int) -> list[Sequence[RunKey]]:
-    return [runs[start : start + size] for start in range(0, len(runs), size)]

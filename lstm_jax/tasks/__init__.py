@@ -27,7 +27,5 @@ def make_task(text: str, gap: int) -> Task:
     from lstm_jax.tasks import base  # jax is imported where a task is made, not where it is named
 
     spec = registry.parse(text)
-    task = registry.construct("task", spec, registry.load("task", spec.name, TASKS), {"gap": gap})
-    if not isinstance(task, base.Task):
-        raise ValueError(f"task {text!r}: expected a subclass of lstm_jax.tasks.base.Task")
+    task: Task = registry.construct("task", spec, registry.load("task", spec.name, TASKS), base.Task, {"gap": gap})
     return task

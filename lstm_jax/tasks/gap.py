@@ -112,8 +112,8 @@ class Gap(Task):
     def show(self, inputs: Integer[np.ndarray, " T"], targets: Integer[np.ndarray, " S"]) -> str:
         """ "I grew up in France ... I speak fluent ___ (French)"."""
         position = int(np.argmax(inputs < self.num_facts))
-        before = [self._filler_word(token) for token in inputs[:position]]
-        between = [self._filler_word(token) for token in inputs[position + 1 : -1]]
+        before = [self._filler_word(token) for token in inputs[:position].tolist()]
+        between = [self._filler_word(token) for token in inputs[position + 1 : -1].tolist()]
         opening = f"{elide(before)} " if before else ""
         country, language = self._fact_words(int(targets[-1]))
         return f"{opening}I grew up in {country} {elide(between)} I speak fluent ___ ({language})"
@@ -123,7 +123,7 @@ class Gap(Task):
         return self.num_fillers if self.filler == "random" else 1
 
     def _filler_word(self, token: int) -> str:
-        index = int(token) - self.num_facts
+        index = token - self.num_facts
         if self.filler == "blank":
             return "."
         return _FILLERS[index] if index < len(_FILLERS) else f"word{index}"

@@ -1,0 +1,54 @@
+# Everything from nothing: `make gap-length` and `make test` need Python 3.11 or newer, make and a package index.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Further options of the command, as in: make gap-length ARGS="--cells lstm --gaps 5 10"
+ARGS ?=
+
+.PHONY: gap-length copy-task test lint peers lock clean help
+
+help:  ## What there is to make
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+
+gap-length: $(VENV)/.run  ## The main experiment, quick preset: the plot is in results/gap_length
+	$(BIN)/python -m experiments.gap_length --preset quick $(ARGS)
+
+copy-task: $(VENV)/.run  ## The copying memory task, quick preset: the plot is in results/copy_task
+	$(BIN)/python -m experiments.copy_task --preset quick $(ARGS)
+
+test: $(VENV)/.dev  ## All tests
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.dev  ## Style and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+peers: $(VENV)/.dev  ## PyTorch and the JAX libraries that we compare with: tests use those that are there
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[peers]'
+
+lock: $(VENV)/.dev  ## Make the locks anew, for all Python versions at once
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	for extra in '' dev; do \
+	  $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --no-annotate \
+	    --generate-hashes $${extra:+--extra $$extra} pyproject.toml -o requirements$${extra:+-$$extra}.lock || exit 1; \
+	done
+
+clean:  ## Remove the environment; results stay
+	rm -rf $(VENV)
+
+$(VENV)/pyvenv.cfg:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "error: Python 3.11 or newer is needed, $(PYTHON) is older or missing: make PYTHON=python3.12 ..." >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+# A stamp is written last: an installation that was cut off is made again.
+$(VENV)/.run: pyproject.toml requirements.lock | $(VENV)/pyvenv.cfg
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock $(VENV)/.run
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@

@@ -1,0 +1,169 @@
+"""Preset, file and options to a configuration; bad input is one line that names field, value and what is allowed."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from lstm_jax.sweeps.command_line import from_yaml, parse_command, read_yaml, to_yaml
+from lstm_jax.sweeps.config import ALLOWED, ConfigError, SweepConfig, differences, validate
+
+PRESETS = {
+    "quick": SweepConfig(preset="quick"),
+    "smoke": SweepConfig(preset="smoke", max_steps=10),
+    "full": SweepConfig(preset="full", seeds=tuple(range(30))),
+}
+
+
+def parse(*argv):
+    return parse_command(PRESETS, argv, "prog", "description")
+
+
+def test_options_override_file_overrides_preset(tmp_path):
+    file = tmp_path / "a.yaml"
+    file.write_text("preset: smoke\ngaps: [3, 4]\nbatch_size: 7\nhidden_dim: null\n")
+    sweep = parse("--config", str(file), "--batch-size", "8").sweep
+    assert (sweep.max_steps, sweep.gaps, sweep.batch_size, sweep.hidden_dim) == (10, (3, 4), 8, None)
+    assert parse().sweep == PRESETS["quick"]
+    assert parse("--preset=full").sweep.seeds == tuple(range(30))
+
+
+@pytest.mark.parametrize("option", ["--hidden-dim=64", "--hidden_dim=64", "--hidden-dim 64"])
+def test_the_forms_of_an_option(option):
+    assert parse(*option.split()).sweep.hidden_dim == 64
+
+
+def test_lists():
+    sweep = parse("--cells", "rnn", "lstm@forget_bias=5,init=orthogonal", "--learning-rates", "1e-3", "0.01").sweep
+    assert sweep.cells == ("rnn", "lstm@forget_bias=5,init=orthogonal")
+    assert sweep.learning_rates == (0.001, 0.01)
+
+
+BAD = [
+    ("--gaps 0", "gaps: got 0; expected one or more whole numbers of at least 1"),
+    ("--gaps 5.5", "gaps: got '5.5'; expected one or more whole"),
+    ("--gaps 1e3", "gaps: got '1e3'"),
+    ("--gaps", "gaps: got none"),
+    ("--gaps 5 5", "gaps: got 5 more than once"),
+    ("--cells", "cells: got none"),
+    ("--cells rnn rnn", "cells: got 'rnn' more than once"),
+    ("--learning-rates 0", "learning_rates: got 0.0; expected one or more positive finite numbers"),
+    ("--learning-rates -0.1", "learning_rates: got -0.1"),
+    ("--learning-rates inf", "learning_rates: got inf"),
+    ("--learning-rates 0.1 nan", "learning_rates: got nan"),
+    ("--learning-rates x", "learning_rates: got 'x'"),
+    ("--learning-rates", "learning_rates: got none"),
+    ("--seeds", "seeds: got none"),
+    ("--seeds -1", r"seeds: got -1; expected one or more whole numbers in 0 to 4294967295 \(2\^32 - 1\)"),
+    ("--seeds 4294967296", "seeds: got 4294967296"),
+    ("--seeds 1 2 1", "seeds: got 1 more than once"),
+    ("--tuning-seeds 0 7", "tuning_seeds: got 0, which seeds has too"),
+    ("--tuning-seeds 4294967296", "tuning_seeds: got 4294967296"),
+    ("--tuning-seeds --learning-rates 0.1 0.2", "tuning_seeds: got none"),
+    ("--hidden-dim 0", "hidden_dim: got 0; expected a whole number of at least 1, or None"),
+    ("--hidden-dim many", "hidden_dim: got 'many'"),
+    ("--batch-size 0", "batch_size: got 0"),
+    ("--max-steps -5", "max_steps: got -5"),
+    ("--workers 0", "workers: got 0"),
+    ("--dropout 1", r"dropout: got 1.0; expected a number in \[0, 1\)"),
+    ("--clip-norm 0", "clip_norm: got 0.0; expected a positive number, or inf"),
+    ("--clip-norm nan", "clip_norm: got nan"),
+    ("--wandb offlin", "wandb: got 'offlin'; expected online, offline or disabled"),
+    ("--optimizer sgd", "optimizer: got 'sgd'; expected adam or rmsprop"),
+    ("--preset fast", "preset: got 'fast'; expected smoke, quick or full"),
+    ("--gap 5", "unknown option '--gap': did you mean '--gaps'"),
+    ("gaps", "unknown option 'gaps'"),
+    ("--config nowhere.yaml", "config: can't read nowhere.yaml"),
+]
+
+
+@pytest.mark.parametrize(("line", "message"), BAD, ids=[line for line, _ in BAD])
+def test_bad_options(line, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        parse(*line.split())
+    assert "\n" not in str(caught.value)
+
+
+BAD_YAML = [
+    ("gaps: [5]\ngaps: [6]", "line 1: gaps is given twice"),
+    ("gaps: &a [5]", "line 1: expected no anchors or aliases"),
+    ("seeds: [1]\ngaps: *a", "alias"),
+    ("gaps: !!python/tuple [5]", "expected no tags"),
+    ("gaps: !mine [5]", "expected no tags"),
+    ("gap: [5]", "unknown key 'gap'; did you mean 'gaps'"),
+    ("out: [x, y]", "out: got the list"),
+    ("gaps: {a: 1}", "gaps: got a nested value"),
+    ("gaps: [[1]]", "gaps: got a nested value"),
+    ("- 5", "expected a mapping"),
+    ("", "expected a mapping"),
+    ("gaps: [5", "expected ',' or ']'"),
+    ("gaps: []", "gaps: got none"),
+    ("gaps: [5.5]", r"b.yaml: gaps: got '5.5'"),
+    ("wandb: no", "wandb: got 'no'; expected online, offline or disabled"),
+    ("gaps: ['--show']", "gaps: got"),
+    ("max_steps: 010x", "max_steps: got '010x'"),
+    ("? [a, b]\n: 1", "unknown key|mapping"),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), BAD_YAML, ids=[text for text, _ in BAD_YAML])
+def test_bad_files(tmp_path, text, message):
+    file = tmp_path / "b.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=message) as caught:
+        parse("--config", str(file))
+    assert "\n" not in str(caught.value)
+
+
+def test_files_that_are_no_text_or_too_large(tmp_path):
+    file = tmp_path / "b.yaml"
+    file.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match="can't read"):
+        read_yaml(file)
+    file.write_bytes(b"# " + b"x" * 1_100_000)
+    with pytest.raises(ConfigError, match="at most 1000000 bytes"):
+        read_yaml(file)
+    with pytest.raises(ConfigError, match="can't read"):
+        read_yaml(tmp_path)
+
+
+def test_yaml_numbers_mean_what_they_say(tmp_path):
+    file = tmp_path / "c.yaml"
+    file.write_text("learning_rates: [1e-3, 1.0e-05]\nseeds: [010]\nclip_norm: .inf\n")
+    sweep = parse("--config", str(file)).sweep
+    assert sweep.learning_rates == (1e-3, 1e-5)
+    assert sweep.seeds == (10,), "YAML 1.1 would read an octal 8"
+    assert sweep.clip_norm == float("inf")
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        *PRESETS.values(),
+        SweepConfig(
+            learning_rates=(1e-10, 3e5), cells=("no", "1e5", "lstm@forget_bias=5,chrono=false"), clip_norm=1e400
+        ),
+        SweepConfig(hidden_dim=3, workers=2, lanes=5, task="gap@filler=blank", tuning_seeds=()),
+    ],
+)
+def test_sweep_yaml_reads_back_to_the_same(tmp_path, config):
+    file = tmp_path / "sweep.yaml"
+    file.write_text(to_yaml(config))
+    assert dataclasses.replace(from_yaml(file), out=config.out) == config
+
+
+def test_every_field_says_what_it_admits():
+    """A field without a text in ALLOWED takes any text; then it is checked where it is used, or it is a path."""
+    unchecked = {field.name for field in dataclasses.fields(SweepConfig)} - set(ALLOWED)
+    assert unchecked == {"task", "wandb_project", "out"}
+    validate(SweepConfig())
+
+
+def test_differences():
+    config = SweepConfig(gaps=(5, 10), seeds=(0, 1))
+    assert differences(config, dataclasses.replace(config, gaps=(5, 10, 20), seeds=(2, 1, 0), workers=7)) == []
+    assert differences(config, dataclasses.replace(config, wandb="disabled", out=Path("elsewhere"))) == []
+    assert differences(config, dataclasses.replace(config, gaps=(10,))) == ["gaps: 5 is there but not in this command"]
+    assert differences(config, dataclasses.replace(config, batch_size=8)) == ["batch_size: 32 there, 8 in this command"]

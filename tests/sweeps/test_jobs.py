@@ -1,0 +1,124 @@
+"""From a grid to jobs: sizes on equal terms, sizes that fit, labels that mean one cell each."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from experiments import copy_task, gap_length
+from lstm_jax.models import count_params
+from lstm_jax.sweeps import jobs as jobs_module
+from lstm_jax.sweeps.config import ConfigError, SweepConfig
+from lstm_jax.sweeps.jobs import RunKey, make_jobs, memory_bytes
+
+SMALL = SweepConfig(cells=("rnn", "lstm"), gaps=(2, 4), hidden_dim=5)
+
+
+def test_a_job_for_each_cell_and_gap_with_all_runs():
+    jobs, warnings = make_jobs(dataclasses.replace(SMALL, learning_rates=(0.1, 0.2), seeds=(1,), tuning_seeds=(7,)))
+    assert {(job.cell, job.gap) for job in jobs} == {("rnn", 2), ("rnn", 4), ("lstm", 2), ("lstm", 4)}
+    assert all(set(job.runs) == {RunKey(s, r) for s in (1, 7) for r in (0.1, 0.2)} for job in jobs)
+    assert [job.gap for job in jobs] == [4, 4, 2, 2], "the most expensive first: workers end together"
+    assert warnings == []
+
+
+def test_num_params_is_what_the_model_has():
+    jobs, _ = make_jobs(SMALL)
+    for job in jobs:
+        assert job.num_params == count_params(job.training().model)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [preset for module in (gap_length, copy_task) for preset in module.EXPERIMENT.presets.values()],
+    ids=lambda config: f"{config.task}-{config.preset}",
+)
+def test_presets_meet_on_equal_terms(config):
+    """Within 1% of one parameter count (measuring.md, 3), but for the toy sizes of smoke."""
+    jobs, warnings = make_jobs(dataclasses.replace(config, gaps=config.gaps[:1]))
+    if config.preset == "smoke":
+        return
+    assert warnings == []
+    assert all(abs(job.num_params / config.num_params - 1) <= 0.01 for job in jobs)
+
+
+def test_nearest_size_and_a_warning_where_it_is_far():
+    jobs, warnings = make_jobs(SweepConfig(cells=("lstm",), gaps=(2,), num_params=900))
+    counts = {h: count_params(dataclasses.replace(jobs[0], hidden_dim=h).training().model) for h in range(1, 12)}
+    best = min(counts, key=lambda h: abs(counts[h] - 900))
+    assert jobs[0].hidden_dim == best
+    assert len(warnings) == 1 and "within 1%" in warnings[0]
+
+
+@pytest.mark.parametrize("hidden_dim", [1_000_000, 10**9, 10**15])
+def test_a_size_that_would_not_fit_is_refused_before_anything_compiles(hidden_dim):
+    with pytest.raises(ConfigError, match=r"hidden_dim.* GiB a worker; expected at most"):
+        make_jobs(dataclasses.replace(SMALL, hidden_dim=hidden_dim))
+
+
+def test_a_gap_that_would_not_fit_is_refused():
+    with pytest.raises(ConfigError, match=r"gap 1000000000 needs about"):
+        make_jobs(dataclasses.replace(SMALL, gaps=(10**9,)))
+
+
+def test_memory_grows_with_what_it_should():
+    job = make_jobs(SMALL)[0][0]
+    for field in ("batch_size", "hidden_dim", "gap", "num_layers"):
+        larger = dataclasses.replace(job, **{field: 100 * getattr(job, field)})
+        assert memory_bytes(larger) > 10 * memory_bytes(job)
+    assert memory_bytes(dataclasses.replace(job, lanes=8)) == 8 * memory_bytes(job)
+
+
+def test_memory_estimate_covers_what_the_compiler_says():
+    import jax
+    import numpy as np
+
+    from lstm_jax.training import Hypers
+
+    for cell in ("rnn", "gru", "lstm"):
+        config = SweepConfig(cells=(cell,), gaps=(100,), hidden_dim=32)
+        job = make_jobs(config)[0][0]
+        training = job.training()
+        hypers = Hypers(np.uint32(0), np.float32(0.1), np.float32(1))
+        state = jax.eval_shape(training.init, hypers)
+        compiled = jax.jit(training.advance).lower(state, hypers, np.int32(1)).compile()
+        analysis = compiled.memory_analysis()
+        used = analysis.temp_size_in_bytes + analysis.output_size_in_bytes + analysis.argument_size_in_bytes
+        assert used < memory_bytes(job) < 10 * used, cell
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"cells": ("lsmt",)}, "cells: unknown cell 'lsmt': did you mean 'lstm'"),
+        ({"cells": ("lstm@forget=1",)}, "cells: .*unknown setting 'forget'; did you mean 'forget_bias'"),
+        ({"cells": ("nowhere.at_all:Cell",)}, "cells: .*can't import 'nowhere.at_all'"),
+        ({"cells": ("own_cells:NotACell",)}, "cells: .*expected"),
+        ({"task": "gpa"}, "task: unknown task 'gpa': did you mean 'gap'"),
+        ({"task": "gap@length=5"}, "task: .*length: expected at least gap"),
+        ({"task": "own_tasks:ShortOnly", "gaps": (5, 6)}, "gap: expected at most 5, got 6"),
+        ({"cells": ("lstm", "lstm@forget_bias=1.0")}, "'lstm' and 'lstm@forget_bias=1.0' are the same cell"),
+        ({"cells": ("own_cells:Exploding",)}, "can't be made .*RuntimeError: no luck"),
+    ],
+)
+def test_cells_and_tasks_that_cannot_be_made(changes, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        make_jobs(dataclasses.replace(SMALL, **changes))
+    assert "\n" not in str(caught.value)
+
+
+def test_job_names_are_file_names():
+    job = make_jobs(SMALL)[0][0]
+    names = {
+        dataclasses.replace(job, cell=cell).name for cell in ("../../x:Y", "a/b:C", "a_b:C", "lstm@init=orthogonal")
+    }
+    assert len(names) == 4
+    assert all("/" not in name and not name.startswith(".") or "%2F" in name for name in names)
+    assert "lstm@init=orthogonal-gap4" in names
+
+
+def test_default_workers_are_the_cores_we_may_use(monkeypatch):
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {3, 5, 7}, raising=False)
+    assert jobs_module.num_workers(SweepConfig()) == 3
+    assert jobs_module.num_workers(SweepConfig(workers=9)) == 9

@@ -1,0 +1,92 @@
+"""Records and CSV files: whole or not at all, and read back as they were."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import math
+
+import pytest
+
+from lstm_jax.sweeps.records import (
+    CurvePoint,
+    Record,
+    Run,
+    columns_of,
+    read_record,
+    read_runs,
+    write_atomically,
+    write_record,
+    write_rows,
+)
+
+RUN = Run(
+    job="lstm-gap40",
+    cell="lstm@forget_bias=5,init=orthogonal",
+    task="gap",
+    gap=40,
+    seed=2**32 - 1,
+    learning_rate=1e-05,
+    hidden_dim=28,
+    num_params=5512,
+    forget_bias=5.0,
+    status="solved",
+    solved_step=150,
+    steps=250,
+    accuracy=0.99609375,
+    loss=0.012345678901234567,
+    chance=0.125,
+    duration_seconds=1.5,
+)
+UNSOLVED = dataclasses.replace(RUN, status="unsolved", solved_step=None, forget_bias=None)
+FAILED = dataclasses.replace(UNSOLVED, status="failed", accuracy=None, loss=None, steps=0)
+
+
+def test_columns_of_runs_csv():
+    expected = (
+        "job, cell, task, gap, seed, learning_rate, hidden_dim, num_params, forget_bias, status, solved_step, steps, "
+    )
+    expected += "accuracy, loss, chance, duration_seconds"
+    assert ", ".join(columns_of(Run)) == expected
+
+
+def test_runs_csv_reads_back(tmp_path):
+    runs = [RUN, UNSOLVED, FAILED]
+    write_rows(tmp_path / "runs.csv", Run, runs)
+    assert read_runs(tmp_path / "runs.csv") == runs
+    with (tmp_path / "runs.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert rows[0]["cell"] == RUN.cell, "a label with a comma is one cell"
+    assert rows[1]["solved_step"] == rows[1]["forget_bias"] == rows[2]["accuracy"] == ""
+
+
+def test_read_runs_names_line_and_columns(tmp_path):
+    write_rows(tmp_path / "runs.csv", Run, [RUN, RUN])
+    text = (tmp_path / "runs.csv").read_text()
+    (tmp_path / "runs.csv").write_text(text.replace(",40,", ",forty,"))
+    with pytest.raises(ValueError, match=r"runs.csv, line 2: .*forty"):
+        read_runs(tmp_path / "runs.csv")
+    (tmp_path / "runs.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(ValueError, match="expected the columns job, cell"):
+        read_runs(tmp_path / "runs.csv")
+
+
+def test_records_read_back_bitwise(tmp_path):
+    point = CurvePoint(50, 1.0 / 3.0, math.inf, 0.1, 2.0794415416798357, math.log(8))
+    record = Record(dataclasses.replace(RUN, loss=math.inf), (point, point), error="why")
+    write_record(tmp_path / "deep" / "r.json", record)
+    assert read_record(tmp_path / "deep" / "r.json") == record
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
+    file = tmp_path / "a.txt"
+    write_atomically(file, "old")
+
+    def fail(*_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr("os.fsync", fail)
+    with pytest.raises(OSError, match="disk full"):
+        write_atomically(file, "new")
+    assert file.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [file]

@@ -1,0 +1,180 @@
+"""Every registered task: what it promises of its sequences, chance level, solver and memoryless loss."""
+
+from __future__ import annotations
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from lstm_jax.tasks import TASKS, make_task
+from lstm_jax.tasks.base import elide
+
+SETTINGS = ["gap@filler=blank", "gap@length=30", "gap@num_facts=3,num_fillers=1", "copy@num_recalled=2,num_symbols=3"]
+# Every registered name, with its defaults: a task that is registered is tested by that.
+NAMES = [*TASKS, *SETTINGS]
+GAPS = [1, 2, 7, 20]
+
+
+def batch_of(task, size=64, seed=0):
+    return jax.tree.map(np.asarray, task.sample(jax.random.key(seed), size))
+
+
+@pytest.mark.parametrize("gap", GAPS)
+@pytest.mark.parametrize("name", NAMES)
+def test_shapes_ranges_and_masks(name, gap):
+    task = make_task(name, gap)
+    batch = batch_of(task)
+    num_targets = task.num_steps if task.readout == "every" else 1
+    assert batch.inputs.shape == (task.num_steps, 64)
+    assert batch.targets.shape == batch.weights.shape == batch.recall.shape == (num_targets, 64)
+    assert batch.inputs.min() >= 0 and batch.inputs.max() < task.num_tokens
+    assert batch.targets.min() >= 0 and batch.targets.max() < task.num_classes
+    assert set(np.unique(batch.weights)) | set(np.unique(batch.recall)) <= {0.0, 1.0}
+    assert batch.recall.sum() > 0
+    assert (batch.recall <= batch.weights).all(), "scored where it is not trained"
+
+
+@pytest.mark.parametrize("gap", GAPS)
+@pytest.mark.parametrize("name", NAMES)
+def test_scripted_solver_scores_everywhere(name, gap):
+    task = make_task(name, gap)
+    batch = batch_of(task, size=200)
+    answers = task.solve(batch.inputs)
+    assert answers.shape == batch.targets.shape
+    assert (answers == batch.targets).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_batch_is_a_pure_function_of_its_key(name):
+    task = make_task(name, 5)
+    one, same, other = batch_of(task), batch_of(task), batch_of(task, seed=1)
+    assert all((left == right).all() for left, right in zip(one, same, strict=True))
+    assert (one.inputs != other.inputs).any()
+    jitted = jax.jit(task.sample, static_argnums=1)(jax.random.key(0), 64)
+    assert (np.asarray(jitted.inputs) == one.inputs).all()
+
+
+@pytest.mark.parametrize("gap", [1, 4])
+@pytest.mark.parametrize("name", NAMES)
+def test_memoryless_loss_is_that_of_the_best_solver_without_memory(name, gap):
+    """The entropy of the target given step and current token, estimated on many sequences.
+
+    The plug-in estimate is biased downwards by about (classes - 1) / (2 n) nats a cell: below 0.005 here.
+    """
+    task = make_task(name, gap)
+    batch = batch_of(task, size=20_000)
+    num_targets = len(batch.targets)
+    current = batch.inputs[-num_targets:]
+    total = 0.0
+    for step in range(num_targets):
+        for token in np.unique(current[step]):
+            chosen = current[step] == token
+            counts = np.bincount(batch.targets[step][chosen], weights=batch.weights[step][chosen])
+            counts = counts[counts > 0]
+            total -= (counts * np.log(counts / counts.sum())).sum()
+    assert total / batch.weights.sum() == pytest.approx(task.memoryless_loss, abs=0.005)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_chance_is_the_accuracy_of_the_best_constant_answer(name):
+    task = make_task(name, 3)
+    batch = batch_of(task, size=20_000)
+    recalled = batch.targets[batch.recall == 1]
+    best = max(np.mean(recalled == answer) for answer in range(task.num_classes))
+    assert best == pytest.approx(task.chance, abs=0.015)
+
+
+@pytest.mark.parametrize("name", ["gap", "gap@filler=blank", "gap@length=30"])
+@pytest.mark.parametrize("gap", GAPS)
+def test_gap_is_the_number_of_fillers_between_fact_and_query(name, gap):
+    task = make_task(name, gap)
+    batch = batch_of(task)
+    is_fact = batch.inputs < 8
+    assert (is_fact.sum(axis=0) == 1).all()
+    assert (task.num_steps - 1 - is_fact.argmax(axis=0) - 1 == gap).all()
+    assert (batch.inputs[-1] == task.num_tokens - 1).all()
+    assert (batch.inputs[:-1] != task.num_tokens - 1).all()
+
+
+def test_third_arm_varies_position_alone():
+    tasks = [make_task("gap@length=30", gap) for gap in GAPS]
+    assert {task.num_steps for task in tasks} == {30}
+    fillers = [np.sort(batch_of(task).inputs, axis=0) for task in tasks]
+    assert all((fillers[0] == other).all() for other in fillers), "the same tokens, at other places"
+
+
+def test_worked_example_of_gap():
+    task = make_task("gap", 5)
+    inputs = np.array([3, 9, 15, 8, 12, 9, 16])[:, None]
+    assert task.num_steps == 7 and task.num_tokens == 17
+    assert task.solve(inputs).tolist() == [[3]]
+    assert task.show(inputs[:, 0], np.array([3])).startswith("I grew up in Brazil")
+    assert task.show(inputs[:, 0], np.array([3])).endswith("I speak fluent ___ (Portuguese)")
+
+
+def test_worked_example_of_copy():
+    task = make_task("copy@num_recalled=2", 3)
+    inputs = np.array([5, 2, 8, 8, 9, 8, 8])
+    assert task.num_steps == 7
+    assert task.solve(inputs[:, None])[:, 0].tolist() == [8, 8, 8, 8, 8, 5, 2]
+    assert task.show(inputs, np.array([8, 8, 8, 8, 8, 5, 2])) == "input  5 2 _ _ : _ _\ntarget _ _ _ _ _ 5 2"
+
+
+@pytest.mark.parametrize("gap", [1, 30, 1000])
+def test_copy_is_the_task_of_arjovsky_et_al(gap):
+    task = make_task("copy", gap)
+    batch = batch_of(task, size=8)
+    assert task.num_steps == gap + 20
+    assert (batch.inputs[:10] < 8).all()
+    assert (batch.inputs[10 : 10 + gap - 1] == 8).all(), "T - 1 blanks"
+    assert (batch.inputs[10 + gap - 1] == 9).all(), "the delimiter"
+    assert (batch.inputs[10 + gap :] == 8).all() and len(batch.inputs[10 + gap :]) == 10
+    assert (batch.targets[: gap + 10] == 8).all()
+    assert (batch.targets[-10:] == batch.inputs[:10]).all()
+    assert task.memoryless_loss == pytest.approx(10 * math.log(8) / (gap + 20), rel=1e-12)
+    assert batch.recall.sum() == 80 and batch.recall[-10:].all()
+
+
+@pytest.mark.parametrize(
+    ("name", "gap", "message"),
+    [
+        ("gap", 0, "gap: expected at least 1, got 0"),
+        ("gap@length=11", 10, r"length: expected at least gap \+ 2 = 12"),
+        ("gap@num_facts=1", 5, "num_facts: expected at least 2"),
+        ("gap@num_fillers=0", 5, "num_fillers: expected at least 1"),
+        ("gap@filler=noise", 5, "filler: got 'noise'; choose from random, blank"),
+        ("copy@num_symbols=1", 5, "num_symbols: expected at least 2"),
+        ("copy@num_recalled=0", 5, "num_recalled: expected at least 1"),
+        ("gpa", 5, "unknown task 'gpa': did you mean 'gap'"),
+        ("gap@gap=3", 5, "gap is set by the experiment's own option"),
+        ("own_cells:Leaky", 5, "expected a dataclass derived from lstm_jax.tasks.base.Task"),
+    ],
+)
+def test_errors_name_field_and_what_is_allowed(name, gap, message):
+    with pytest.raises(ValueError, match=message):
+        make_task(name, gap)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_show_is_short_whatever_the_gap(name):
+    task = make_task(name if "length" not in name else "gap@length=3000", 2000)
+    batch = batch_of(task, size=1)
+    assert 10 < len(task.show(batch.inputs[:, 0], batch.targets[:, 0])) < 600
+
+
+def test_elide():
+    assert elide(["a", "b"]) == "a b"
+    assert elide([str(n) for n in range(20)], 4) == "0 1 ... (16 more) ... 18 19"
+
+
+def test_uniform_facts_and_fillers():
+    batch = batch_of(make_task("gap", 9), size=8000)
+    facts = np.bincount(batch.targets[0], minlength=8) / 8000
+    fillers = np.bincount(batch.inputs[1:-1].ravel(), minlength=17)[8:16] / (9 * 8000)
+    # 4.5 standard errors of a fraction of 1/8
+    assert np.abs(facts - 1 / 8).max() < 4.5 * math.sqrt(7 / 64 / 8000)
+    assert np.abs(fillers - 1 / 8).max() < 4.5 * math.sqrt(7 / 64 / (9 * 8000))
+    assert jnp.issubdtype(batch.inputs.dtype, jnp.integer)
