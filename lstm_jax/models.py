@@ -68,7 +68,11 @@ class SequenceModel(nnx.Module):
         lengths: Integer[Array, "*B"] | None = None,
         dropout_key: Array | None = None,
     ) -> Float[Array, "S *B C"]:
-        """Logits `[T, *B, C]`, or `[1, *B, C]` for a readout at the last step (of each sequence, with `lengths`)."""
+        """Logits `[T, *B, C]`, or `[1, *B, C]` for a readout at the last step (of each sequence, with `lengths`).
+
+        A sequence of length 0 has no output: its last readout is that of a zero output, the readout's bias. Raises
+        ValueError for a readout at the last of T = 0 steps.
+        """
         vectors = inputs if self.config.num_tokens is None else self.embedding(inputs)
         last_output = self.config.readout == "last"
         _, outputs = self.stack(vectors, lengths=lengths, dropout_key=dropout_key, last_output=last_output)
@@ -85,4 +89,4 @@ def _uniform(bound: float) -> nnx.Initializer:
     def init(key: Array, shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> Array:
         return jax.random.uniform(key, shape, dtype, -bound, bound)
 
-    return init  # type: ignore[return-value]
+    return init

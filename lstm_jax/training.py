@@ -103,7 +103,8 @@ class Training:
             )
 
         nothing = ChunkMetrics(jnp.float32(0), jnp.float32(0), jnp.int32(0))
-        return jax.lax.fori_loop(0, num_updates, update, (state, nothing))
+        end: tuple[RunState, ChunkMetrics] = jax.lax.fori_loop(0, num_updates, update, (state, nothing))
+        return end
 
     def evaluate(self, state: RunState) -> Evaluation:
         """Score the state on the held-out set: `eval_size` sequences, the same for every run."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Key
@@ -32,20 +33,23 @@ class FlaxCell(Cell):
 
     def init(self, key: Key[Array, ""], input_dim: int, dtype: DTypeLike = jnp.float32) -> nnx.State[Any, Any]:
         """The parameters as Flax initialises them; a cell with other variables than parameters is refused."""
-        _, params, rest = nnx.split(self._module(input_dim, dtype, nnx.Rngs(key)), nnx.Param, ...)
+        module: Any = self._module(input_dim, dtype, nnx.Rngs(key))
+        params, rest = nnx.state(module, nnx.Param, ...)
         if jax.tree.leaves(rest):
             raise ValueError(f"{self.cell_class.__name__}: expected parameters only, got {list(rest)}")
         return params
 
     def initial_state(self, batch_shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> Any:
         """The carry that the Flax cell starts from."""
-        cell = nnx.merge(_graphdef(self, 1, dtype), self._abstract_params(1, dtype))
+        dtype = np.dtype(dtype)
+        cell: Any = nnx.merge(_graphdef(self, 1, dtype), self._abstract_params(1, dtype))
         return cell.initialize_carry((*batch_shape, 1), nnx.Rngs(0))
 
     def step(self, params: Any, state: Any, x: Float[Array, "*B D"]) -> tuple[Any, Float[Array, "*B H"]]:
         """One call of the Flax cell."""
-        cell = nnx.merge(_graphdef(self, x.shape[-1], x.dtype), params)
-        return cell(state, x)
+        cell: Any = nnx.merge(_graphdef(self, x.shape[-1], x.dtype), params)
+        state, output = cell(state, x)
+        return state, output
 
     def _module(self, input_dim: int, dtype: DTypeLike, rngs: nnx.Rngs) -> Any:
         return self.cell_class(input_dim, self.hidden_dim, dtype=dtype, param_dtype=dtype, rngs=rngs)  # type: ignore[call-arg]
@@ -55,7 +59,7 @@ class FlaxCell(Cell):
 
 
 @functools.cache
-def _graphdef(cell: FlaxCell, input_dim: int, dtype: DTypeLike) -> nnx.GraphDef[Any]:
+def _graphdef(cell: FlaxCell, input_dim: int, dtype: np.dtype[Any]) -> nnx.GraphDef[Any]:
     """The static half of the module; shapes only, so it costs no arithmetic."""
     abstract = nnx.eval_shape(lambda: cell._module(input_dim, dtype, nnx.Rngs(0)))
     return nnx.split(abstract)[0]

@@ -160,7 +160,7 @@ def _options_of(tree: Mapping[str, Any], file: str) -> list[str]:
             raise ConfigError(f"{file}: {expected(name, f'the list {value}')}")
         if any(each.startswith("--") for each in values):
             raise ConfigError(f"{file}: {expected(name, repr(values))}")
-        options += [f"--{name.replace('_', '-')}", *(_AS_TEXT.get(each, each) for each in values)]
+        options += [f"--{name.replace('_', '-')}", *(_AS_TEXT.get(str(each), str(each)) for each in values)]
     return options
 
 

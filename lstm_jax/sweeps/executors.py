@@ -1,4 +1,4 @@
-"""Jobs on workers: in this process, or a process a core. Both have the shape of `concurrent.futures`. No jax."""
+"""Jobs on worker processes, one a core, by `concurrent.futures`. No jax in this process."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import collections
 import concurrent.futures
 import functools
 import multiprocessing
-import queue
 import signal
 import threading
 import traceback
@@ -27,95 +26,83 @@ MAX_ATTEMPTS = 2
 def run_jobs(jobs: Sequence[Job], directory: Directory, num_workers: int, report: Report) -> Mapping[str, str]:
     """Run all jobs on `num_workers` processes; returns the reason for each job that failed, by name.
 
-    A job that raises leaves its traceback in the directory, and the others go on. `report` is called in a thread of
-    this process. On KeyboardInterrupt the workers stop at their next chunk and keep the runs that have ended; a second
-    one ends them at once.
+    A job that raises leaves its traceback in the directory, one whose process dies is tried again; the others go on.
+    `report` is called in a thread of this process. On KeyboardInterrupt the workers stop at their next chunk and keep
+    the runs that have ended; a second one ends them at once.
     """
     context = multiprocessing.get_context("spawn")  # fork would copy locks that threads of jax hold
-    events = context.Queue()
-    stop = context.Event()
-    indices = context.Queue()
-    failures: dict[str, str] = {}
+    events, stop = context.Queue(), context.Event()
+
+    def pump_events() -> None:
+        for event in iter(events.get, None):
+            report(*event)
+
+    pump = threading.Thread(target=pump_events, daemon=True)
+    pump.start()
+
+    def start_worker(index: int) -> concurrent.futures.ProcessPoolExecutor:
+        # A pool of one for each worker: a process that dies breaks its pool, and with it this one job only.
+        return concurrent.futures.ProcessPoolExecutor(
+            1, context, initializer=_initialise, initargs=(index, num_workers, events, stop)
+        )
+
+    workers = [start_worker(index) for index in range(num_workers)]
+    idle, waiting = list(range(num_workers)), list(jobs)
+    busy: dict[concurrent.futures.Future[str | None], tuple[int, Job]] = {}
     attempts: collections.Counter[str] = collections.Counter()
-    running: set[str] = set()
-
-    def pump() -> None:
-        for event, job_name, payload in iter(events.get, None):
-            if event == "started":
-                running.add(job_name)
-            elif event == "ended":
-                running.discard(job_name)
-            report(event, job_name, payload)
-
-    pump_thread = threading.Thread(target=pump, daemon=True)
-    pump_thread.start()
-    waiting = list(jobs)
+    failures: dict[str, str] = {}
     try:
-        while waiting:
-            for index in range(num_workers):
-                indices.put(index)
-            executor = concurrent.futures.ProcessPoolExecutor(
-                num_workers, context, initializer=_initialise, initargs=(indices, num_workers, events, stop)
-            )
-            futures = {executor.submit(_run_in_worker, job, directory): job for job in waiting}
-            broken: list[Job] = []
-            try:
-                for future in concurrent.futures.as_completed(futures):
-                    job = futures[future]
-                    try:
-                        reason = future.result()
-                    except BrokenProcessPool:
-                        broken.append(job)
+        while waiting or busy:
+            while waiting and idle:
+                index, job = idle.pop(0), waiting.pop(0)
+                busy[workers[index].submit(_run_in_worker, job, directory)] = index, job
+            ended, _ = concurrent.futures.wait(busy, return_when=concurrent.futures.FIRST_COMPLETED)
+            for future in ended:
+                index, job = busy.pop(future)
+                idle.append(index)
+                try:
+                    reason = future.result()
+                except BrokenProcessPool:
+                    workers[index].shutdown()
+                    workers[index] = start_worker(index)
+                    attempts[job.name] += 1
+                    if attempts[job.name] < MAX_ATTEMPTS:
+                        waiting.append(job)
                         continue
-                    if reason is not None:
-                        failures[job.name] = reason
-                        report("failed", job.name, reason)
-            except KeyboardInterrupt:
-                stop.set()
-                _shut_down(executor)
-                raise
-            executor.shutdown()
-            for job in broken:
-                attempts[job.name] += job.name in running
-                if attempts[job.name] >= MAX_ATTEMPTS:
-                    failures[job.name] = f"its worker process died, {MAX_ATTEMPTS} times (killed, or out of memory)"
-                    report("failed", job.name, failures[job.name])
-            running.clear()
-            waiting = [job for job in broken if job.name not in failures]
-            _drain(indices)
+                    reason = f"its worker process died, {MAX_ATTEMPTS} times (killed, or out of memory)"
+                if reason is not None:
+                    failures[job.name] = reason
+                    events.put(("failed", job.name, reason))
+    except KeyboardInterrupt:
+        stop.set()
+        raise
     finally:
+        _shut_down(workers)
         events.put(None)
-        pump_thread.join(timeout=5)
+        pump.join(timeout=5)
     return failures
 
 
-def _shut_down(executor: concurrent.futures.ProcessPoolExecutor) -> None:
-    """Wait for the workers to save what they have; at a second interrupt, don't."""
-    processes = list((executor._processes or {}).values())
+def _shut_down(workers: Sequence[concurrent.futures.ProcessPoolExecutor]) -> None:
+    """Wait for the workers to save what they have; at an interrupt, don't."""
+    processes = [process for worker in workers for process in (worker._processes or {}).values()]
     try:
-        executor.shutdown(wait=True, cancel_futures=True)
+        for worker in workers:
+            worker.shutdown(wait=True, cancel_futures=True)
     except KeyboardInterrupt:
         for process in processes:
             process.kill()
         raise
 
 
-def _drain(indices: Any) -> None:
-    try:
-        while True:
-            indices.get_nowait()
-    except queue.Empty:
-        return
-
-
 _report: Report
 _should_stop: Callable[[], bool]
 
 
-def _initialise(indices: Any, num_workers: int, events: Any, stop: Any) -> None:
+def _initialise(index: int, num_workers: int, events: Any, stop: Any) -> None:
     """Runs in a fresh worker, before anything imports jax."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all of a terminal's processes: ours ask `stop`
-    worker.set_up_process(indices.get(), num_workers)
+    worker.set_up_process(index, num_workers)
     global _report, _should_stop
     _report = functools.partial(_put, events)
     _should_stop = stop.is_set

@@ -133,11 +133,12 @@ def _hypers(job: Job, runs: Sequence[RunKey], lanes: int) -> Hypers:
     from lstm_jax.training import Hypers
 
     full = [*runs, *[runs[-1]] * (lanes - len(runs))]
-    return Hypers(
+    columns: list[Any] = [  # NumPy's arrays: making jax's would compile a program for each
         np.array([run.seed for run in full], np.uint32),
         np.array([run.learning_rate for run in full], np.float32),
         np.full(lanes, job.clip_norm, np.float32),
-    )
+    ]
+    return Hypers(*columns)
 
 
 def _train(

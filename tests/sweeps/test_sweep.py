@@ -1,0 +1,247 @@
+"""A sweep over worker processes: it is repeatable, extensible, and survives a job that fails or kills its worker."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import rich.console
+
+from lstm_jax.sweeps.config import ConfigError, SweepConfig
+from lstm_jax.sweeps.jobs import make_jobs
+from lstm_jax.sweeps.progress import Progress
+from lstm_jax.sweeps.records import read_runs
+from lstm_jax.sweeps.sweep import run_sweep
+from lstm_jax.sweeps.wandb_runs import WandbLogger, run_id
+
+HELPERS = Path(__file__).parents[1] / "helpers"
+
+
+@pytest.fixture(autouse=True)
+def _own_modules_in_workers(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(HELPERS))
+
+
+def config_of(tmp_path, **changes):
+    config = SweepConfig(
+        cells=("rnn",),
+        gaps=(2, 3),
+        hidden_dim=16,
+        learning_rates=(0.01,),
+        seeds=(0, 1),
+        tuning_seeds=(),
+        batch_size=16,
+        eval_size=64,
+        chunk_steps=25,
+        max_steps=50,
+        workers=2,
+        wandb="disabled",
+        out=tmp_path / "out",
+    )
+    return dataclasses.replace(config, **changes)
+
+
+def sweep(config):
+    output = io.StringIO()
+    console = rich.console.Console(file=output, width=200)
+    return run_sweep(config, console), output.getvalue()
+
+
+def rows_but_durations(out):
+    with (out / "runs.csv").open() as file:
+        return [{key: value for key, value in row.items() if key != "duration_seconds"} for row in csv.DictReader(file)]
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    path = tmp_path_factory.mktemp("done")
+    config = config_of(path)
+    outcome, output = sweep(config)
+    return config, outcome, output
+
+
+def test_a_row_for_every_run_in_the_order_of_the_grid(done):
+    config, outcome, _ = done
+    runs = read_runs(config.out / "runs.csv")
+    assert [(run.cell, run.gap, run.seed) for run in runs] == [("rnn", gap, seed) for gap in (2, 3) for seed in (0, 1)]
+    assert runs == [record.run for record in outcome.records]
+    assert outcome.num_trained == 4 and not outcome.failures and not outcome.was_interrupted
+    with (config.out / "curves.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == sum(len(record.curve) for record in outcome.records)
+
+
+def test_repeating_the_command_trains_nothing(done):
+    config, outcome, _ = done
+    before = (config.out / "runs.csv").read_text()
+    again, output = sweep(config)
+    assert again.num_trained == 0 and again.records == outcome.records
+    assert "4 of 4 runs are there already" in output
+    assert (config.out / "runs.csv").read_text() == before
+
+
+def test_a_larger_grid_keeps_what_is_there(done, tmp_path):
+    config, _, _ = done
+    shutil.copytree(config.out, tmp_path / "out")
+    larger = dataclasses.replace(config, gaps=(2, 3, 4), seeds=(0, 1, 2), out=tmp_path / "out")
+    outcome, _ = sweep(larger)
+    assert outcome.num_trained == 5
+    fresh, _ = sweep(dataclasses.replace(larger, out=tmp_path / "fresh"))
+    assert fresh.num_trained == 9
+    assert rows_but_durations(tmp_path / "out") == rows_but_durations(tmp_path / "fresh")
+
+
+def test_the_number_of_workers_changes_no_number(done, tmp_path):
+    config, _, _ = done
+    sweep(dataclasses.replace(config, workers=1, out=tmp_path / "out"))
+    assert rows_but_durations(tmp_path / "out") == rows_but_durations(config.out)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"batch_size": 8}, "out: .* holds another sweep \\(batch_size: 16 there, 8 in this command\\)"),
+        ({"gaps": (2,)}, "gaps: 3 is there but not in this command"),
+        ({"max_steps": 60, "optimizer": "rmsprop"}, "optimizer: adam there.*; max_steps: 50 there"),
+    ],
+)
+def test_another_sweeps_directory_is_refused(done, changes, message):
+    config, _, _ = done
+    before = (config.out / "sweep.yaml").read_text()
+    with pytest.raises(ConfigError, match=message):
+        sweep(dataclasses.replace(config, **changes))
+    assert (config.out / "sweep.yaml").read_text() == before
+
+
+@pytest.mark.parametrize("place", ["file", "file/below", "/proc/nowhere/out"])
+def test_a_directory_that_cannot_be_written_is_refused(tmp_path, place):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match=r"out: can't write to .*; expected a directory to write to"):
+        sweep(config_of(tmp_path, out=tmp_path / place))
+    assert sorted(tmp_path.iterdir()) == [tmp_path / "file"]
+
+
+def test_bad_input_makes_no_directory(tmp_path):
+    with pytest.raises(ConfigError):
+        sweep(config_of(tmp_path, cells=("lsmt",)))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_job_that_fails_is_named_and_the_others_finish(tmp_path):
+    config = config_of(tmp_path, cells=("own_cells:FailsInTraining", "rnn"), gaps=(2,))
+    outcome, output = sweep(config)
+    ((name, reason),) = outcome.failures
+    assert name == "own_cells%3AFailsInTraining-gap2"
+    assert reason.startswith("RuntimeError: no luck at all (see ") and "\n" not in reason
+    assert "Traceback" in (config.out / "errors" / f"{name}.txt").read_text()
+    assert f"failed: {name}" in output
+    runs = read_runs(config.out / "runs.csv")
+    assert [run.status for run in runs if run.cell == "rnn"] != []
+    failed = [run for run in runs if run.status == "failed"]
+    assert [run.seed for run in failed] == [0, 1]
+    assert all(run.accuracy is None and run.steps == 0 for run in failed)
+    again, _ = sweep(config)
+    assert again.num_trained == 0 and again.failures, "a failed job is tried again, done ones are not"
+
+
+def test_a_job_that_kills_its_worker_costs_no_other_job(tmp_path):
+    config = config_of(tmp_path, cells=("own_cells:KillsItsProcess", "rnn"), gaps=(2, 3))
+    outcome, _ = sweep(config)
+    assert {name for name, _ in outcome.failures} == {
+        "own_cells%3AKillsItsProcess-gap2",
+        "own_cells%3AKillsItsProcess-gap3",
+    }
+    assert all("worker process died, 2 times" in reason for _, reason in outcome.failures)
+    runs = read_runs(config.out / "runs.csv")
+    assert sorted((run.gap, run.seed) for run in runs if run.cell == "rnn" and run.status != "failed") == [
+        (2, 0),
+        (2, 1),
+        (3, 0),
+        (3, 1),
+    ]
+
+
+def test_workers_are_single_threaded_on_a_core_each():
+    script = (
+        "import os; from lstm_jax.sweeps.worker import set_up_process; set_up_process(1, 2);"
+        "import jax, jax.numpy as jnp; jax.jit(lambda x: x @ x)(jnp.ones((500, 500))).block_until_ready();"
+        "print(sorted(os.sched_getaffinity(0)), os.environ['XLA_FLAGS'])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    cores = sorted(os.sched_getaffinity(0))
+    assert done.stdout.strip() == f"[{cores[1 % len(cores)]}] --xla_cpu_multi_thread_eigen=false"
+
+
+def test_progress_counts_and_tells_the_time_left(done, monkeypatch):
+    config, outcome, _ = done
+    jobs, _ = make_jobs(config)
+    clock = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    output = io.StringIO()
+    progress = Progress(jobs, 0, 0.0, rich.console.Console(file=output, width=300))
+    progress.observe("started", "rnn-gap3", None)
+    clock[0] = 20.0
+    for record in outcome.records[2:]:
+        progress.observe("run", "rnn-gap3", record)
+    text = output.getvalue()
+    counts = {status: sum(r.run.status == status for r in outcome.records[2:]) for status in ("solved", "unsolved")}
+    assert "1/4 runs" in text and "rnn-gap3" in text
+    clock[0] = 40.0
+    progress.observe("ended", "rnn-gap3", None)
+    last = output.getvalue().splitlines()[-1]
+    assert f"2/4 runs | {counts['solved']} solved, {counts['unsolved']} unsolved" in last and "rnn-gap3" not in last
+    # Two runs at gap 3 (weight 13 each) took 40 s: two at gap 2 (weight 12 each) take 37 s.
+    assert "37 s left" in last
+
+
+def test_wandb_offline_run_reads_back(done, tmp_path):
+    config, outcome, _ = done
+    config = dataclasses.replace(config, wandb="offline")
+    record = outcome.records[0]
+    for _ in range(2):  # the second time it is there already
+        logger = WandbLogger(tmp_path, config, "offline")
+        logger.log(record)
+        logger.finish()
+        assert logger.warnings == []
+    (directory,) = (tmp_path / "wandb").glob("offline-run-*")
+    identity = run_id(config, record)
+    assert [file.name for file in directory.glob("*.wandb")] == [f"run-{identity}.wandb"]
+    inspect = subprocess.run(
+        [str(Path(sys.executable).parent / "wandb"), "leet", "inspect", "--summary", "--json", str(directory)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    text = inspect.stdout
+    json.loads(text) if text.lstrip().startswith("{") else None
+    for fact in (record.run.status, identity, record.run.job):
+        assert fact in text, text
+
+
+def test_wandb_ids_are_deterministic_and_differ_by_what_matters(done):
+    config, outcome, _ = done
+    ids = [run_id(config, record) for record in outcome.records]
+    assert len(set(ids)) == 4 and all(re.fullmatch(r"[0-9a-f]{16}", each) for each in ids)
+    assert run_id(dataclasses.replace(config, out=Path("x"), workers=7, seeds=(5,)), outcome.records[0]) == ids[0]
+    assert run_id(dataclasses.replace(config, batch_size=99), outcome.records[0]) != ids[0]
+
+
+def test_wandb_never_stands_in_the_way(done, tmp_path, monkeypatch):
+    config, outcome, _ = done
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    logger = WandbLogger(tmp_path, config, "offline")
+    logger.log(outcome.records[0])
+    logger.finish()
+    assert len(logger.warnings) == 1 and "can't be imported" in logger.warnings[0]
+    disabled = WandbLogger(tmp_path, config, "disabled")
+    disabled.log(outcome.records[0])
+    disabled.finish()
+    assert disabled.warnings == [] and not (tmp_path / "wandb").exists()

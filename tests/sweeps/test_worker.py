@@ -1,0 +1,240 @@
+"""A job in a worker: what it records, when runs end, what it compiles, and where it can go on from."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from lstm_jax.sweeps import checkpoints
+from lstm_jax.sweeps.config import SweepConfig
+from lstm_jax.sweeps.directory import Directory
+from lstm_jax.sweeps.jobs import RunKey, make_jobs
+from lstm_jax.sweeps.records import read_record
+from lstm_jax.sweeps.worker import _Outcome, run_job
+from lstm_jax.training import Hypers
+
+CONFIG = SweepConfig(
+    cells=("lstm",),
+    gaps=(2,),
+    hidden_dim=16,
+    learning_rates=(0.02,),
+    seeds=(0, 1),
+    tuning_seeds=(),
+    batch_size=16,
+    eval_size=64,
+    chunk_steps=25,
+    max_steps=300,
+)
+
+
+def run(tmp_path, should_stop=lambda: False, **changes):
+    (job,) = make_jobs(dataclasses.replace(CONFIG, **changes))[0]
+    events = []
+    run_job(job, Directory(tmp_path), lambda *event: events.append(event), should_stop)
+    return job, events
+
+
+def records_of(tmp_path, job):
+    return Directory(tmp_path).records([job])
+
+
+def but_durations(records):
+    return [
+        dataclasses.replace(record, run=dataclasses.replace(record.run, duration_seconds=0.0)) for record in records
+    ]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    path = tmp_path_factory.mktemp("trained")
+    job, events = run(path)
+    return path, job, events
+
+
+def test_records_events_and_curves(trained):
+    path, job, events = trained
+    records = records_of(path, job)
+    assert [(record.run.seed, record.run.learning_rate) for record in records] == [(0, 0.02), (1, 0.02)]
+    assert [event[0] for event in events] == ["started", "run", "run", "ended"]
+    assert [event[2] for event in events[1:3]] == records
+    for record in records:
+        assert [point.step for point in record.curve] == list(range(25, record.run.steps + 1, 25))
+        assert record.run.forget_bias == 1.0 and record.run.chance == 0.125 and record.run.task == "gap"
+        assert (record.run.accuracy, record.run.loss) == (record.curve[-1].accuracy, record.curve[-1].loss)
+
+
+def test_a_solved_run_stops_at_the_third_good_evaluation(trained):
+    path, job, _ = trained
+    for record in records_of(path, job):
+        assert record.run.status == "solved"
+        assert record.run.steps == record.run.solved_step + 2 * job.chunk_steps < job.max_steps
+        good = [point.step for point in record.curve if point.accuracy >= 0.99]
+        assert good[-3:] == [record.run.solved_step + 25 * n for n in range(3)]
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "status", "solved_step"),
+    [
+        ([1.0, 1.0, 1.0], "solved", 10),
+        ([0.99, 0.99, 0.98, 0.99, 1.0, 0.99], "solved", 40),
+        ([1.0, 1.0, 0.98999, 1.0, 1.0, 0.5, 1.0, 1.0], "unsolved", None),
+        ([0.1] * 8, "unsolved", None),
+        ([0.1] * 5 + [1.0] * 3, "solved", 60),
+    ],
+)
+def test_solved_means_three_evaluations_in_a_row(trained, accuracies, status, solved_step):
+    point = records_of(*trained[:2])[0].curve[0]
+    outcome = _Outcome([])
+    for index, accuracy in enumerate(accuracies, 1):
+        assert outcome.status is None
+        outcome.observe(dataclasses.replace(point, step=10 * index, accuracy=accuracy), 0, 80)
+    assert (outcome.status, outcome.solved_step, outcome.steps) == (status, solved_step, 10 * len(accuracies))
+
+
+@pytest.mark.parametrize(("loss", "diverged_step"), [(float("nan"), 0), (float("inf"), 0), (2e6, 0), (1.0, 7)])
+def test_what_counts_as_diverged(trained, loss, diverged_step):
+    point = records_of(*trained[:2])[0].curve[0]
+    outcome = _Outcome([])
+    outcome.observe(dataclasses.replace(point, step=10, loss=loss, accuracy=1.0), diverged_step, 80)
+    assert (outcome.status, outcome.solved_step, outcome.steps) == ("diverged", None, diverged_step or 10)
+
+
+def test_the_same_job_gives_the_same_numbers(trained, tmp_path):
+    path, job, _ = trained
+    run(tmp_path)
+    assert but_durations(records_of(tmp_path, job)) == but_durations(records_of(path, job))
+
+
+def test_a_run_that_is_recorded_is_not_trained_again(trained, tmp_path):
+    path, job, _ = trained
+    first, _ = run(tmp_path, seeds=(1,))
+    stamp = Directory(tmp_path).record_file(first, RunKey(1, 0.02)).stat().st_mtime_ns
+    _, events = run(tmp_path)
+    assert [event[2].run.seed for event in events if event[0] == "run"] == [0]
+    assert Directory(tmp_path).record_file(first, RunKey(1, 0.02)).stat().st_mtime_ns == stamp
+    assert but_durations(records_of(tmp_path, job)) == but_durations(records_of(path, job))
+    for seed in (0, 1):  # both goes have left their checkpoints
+        checkpoints.restore(Directory(tmp_path).checkpoints(job), job, RunKey(seed, 0.02))
+
+
+def test_a_diverged_run_ends_at_once_and_the_others_go_on(tmp_path):
+    job, _ = run(tmp_path, learning_rates=(3e38, 0.02), tuning_seeds=(9,), seeds=(0,))
+    by_rate = {record.run.learning_rate: record.run for record in records_of(tmp_path, job) if record.run.seed == 0}
+    assert by_rate[3e38].status == "diverged" and 1 <= by_rate[3e38].steps <= 4 and by_rate[3e38].solved_step is None
+    assert by_rate[0.02].status == "solved"
+
+
+def test_the_budget_is_kept_where_chunks_do_not_divide_it(tmp_path):
+    job, _ = run(tmp_path, max_steps=40, learning_rates=(1e-6,), seeds=(0,))
+    (record,) = records_of(tmp_path, job)
+    assert record.run.status == "unsolved" and record.run.steps == 40
+    assert [point.step for point in record.curve] == [25, 40]
+
+
+def test_stopping_keeps_what_has_ended(tmp_path, trained):
+    asked = []
+
+    def should_stop():
+        asked.append(None)
+        return len(records_of(tmp_path, trained[1])) == 1
+
+    job, _ = run(tmp_path, should_stop)
+    assert len(records_of(tmp_path, job)) == 1 and len(asked) > 1
+    checkpoints.restore(Directory(tmp_path).checkpoints(job), job, RunKey(0, 0.02))
+    run(tmp_path)
+    assert but_durations(records_of(tmp_path, job)) == but_durations(records_of(trained[0], job))
+
+
+def count_compilations(function):
+    names = []
+
+    def listen(event, seconds, **_):
+        if event == "/jax/core/compile/backend_compile_duration":
+            names.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        function()
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+    return len(names)
+
+
+def test_a_job_compiles_three_programs_whatever_its_runs(tmp_path):
+    """init, advance and evaluate; learning rate, clip norm and seed are traced, chunks of any size share a program."""
+    run(tmp_path / "warm")  # what the first job of a process compiles besides, such as the unpacking of keys
+    one = count_compilations(lambda: run(tmp_path / "one", seeds=(0,), hidden_dim=9, max_steps=30))
+    many = count_compilations(
+        lambda: run(
+            tmp_path / "many", seeds=(0, 1, 2), tuning_seeds=(3,), learning_rates=(0.1, 0.2), hidden_dim=9, max_steps=40
+        )
+    )
+    assert one == many == 3
+
+
+def test_checkpoint_goes_on_bitwise(trained):
+    path, job, _ = trained
+    run_key = RunKey(1, 0.02)
+    restored = checkpoints.restore(Directory(path).checkpoints(job), job, run_key)
+    training = job.training()
+    hypers = Hypers(np.uint32(1), np.float32(0.02), np.float32(job.clip_norm))
+    advance = jax.jit(training.advance)
+    steps = records_of(path, job)[1].run.steps
+    state, _ = advance(jax.jit(training.init)(hypers), hypers, steps)
+    assert int(restored.step) == steps
+    on, _ = advance(restored, hypers, 20)
+    whole, _ = advance(state, hypers, 20)
+    for left, right in zip(
+        jax.tree.leaves(checkpoints.to_host(on)), jax.tree.leaves(checkpoints.to_host(whole)), strict=True
+    ):
+        assert left.dtype == right.dtype and np.array_equal(left, right)
+
+
+def test_a_checkpoint_that_is_not_there_is_named(trained):
+    path, job, _ = trained
+    with pytest.raises(ValueError, match="expected a checkpoint of lstm-gap2"):
+        checkpoints.restore(Directory(path).checkpoints(job), job, RunKey(77, 0.02))
+
+
+@pytest.mark.parametrize("lanes", [2, 3])
+def test_lanes_end_one_by_one_with_their_own_states(tmp_path, lanes):
+    """Runs side by side: each is recorded, and its state kept, as of the chunk in which it ended."""
+    job, events = run(
+        tmp_path, lanes=lanes, seeds=(0, 1, 2), learning_rates=(0.02, 1e-6), tuning_seeds=(5,), max_steps=200
+    )
+    records = records_of(tmp_path, job)
+    assert len(records) == 8 and len([event for event in events if event[0] == "run"]) == 8
+    for record in records:
+        key = RunKey(record.run.seed, record.run.learning_rate)
+        state = checkpoints.restore(Directory(tmp_path).checkpoints(job), job, key)
+        assert int(state.step) == record.run.steps
+        assert record.run.status == ("solved" if key.learning_rate == 0.02 else "unsolved")
+        evaluation = jax.jit(job.training().evaluate)(state)
+        assert float(evaluation.accuracy) == record.run.accuracy
+        assert float(evaluation.loss) == pytest.approx(record.run.loss, rel=1e-4)
+
+
+def test_flax_cells_train_and_checkpoint(tmp_path):
+    job, _ = run(tmp_path, cells=("flax.nnx:GRUCell",), seeds=(0,))
+    (record,) = records_of(tmp_path, job)
+    assert record.run.status == "solved" and record.run.forget_bias is None
+    assert read_record(Directory(tmp_path).record_file(job, RunKey(0, 0.02))) == record
+    checkpoints.restore(Directory(tmp_path).checkpoints(job), job, RunKey(0, 0.02))
+
+
+def test_forget_bias_is_recorded_where_it_is_one_number(tmp_path):
+    biases = {}
+    for cell in ("rnn", "lstm@forget_bias=5", "lstm@chrono=true"):
+        job, _ = run(tmp_path, cells=(cell,), seeds=(0,), max_steps=1)
+        biases[cell] = records_of(tmp_path, job)[0].run.forget_bias
+    assert biases == {"rnn": None, "lstm@forget_bias=5": 5.0, "lstm@chrono=true": None}
+
+
+def test_duration_does_not_count_compilation(tmp_path):
+    started = time.perf_counter()
+    job, _ = run(tmp_path, seeds=(0,), max_steps=1, hidden_dim=11)
+    assert records_of(tmp_path, job)[0].run.duration_seconds < 0.3 * (time.perf_counter() - started)

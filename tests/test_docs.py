@@ -1,0 +1,53 @@
+"""What the documents show is run as it stands."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def blocks():
+    text = (ROOT / "docs" / "extending.md").read_text()
+    return re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+
+
+def run(*argv, cwd):
+    environment = {**os.environ, "PYTHONPATH": "."}
+    done = subprocess.run(
+        [sys.executable, *argv], cwd=cwd, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_own_cell_and_own_task(blocks, tmp_path):
+    (tmp_path / "my_cells.py").write_text(blocks[0])
+    (tmp_path / "my_tasks.py").write_text(blocks[1])
+    common = ["-m", "experiments.gap_length", "--preset", "smoke", "--task", "my_tasks:FirstBit", "--gaps", "2"]
+    assert "the first was" in run(*common, "--show", cwd=tmp_path)
+    cells = ["my_cells:OneGate", "my_cells:OneGate@forget_bias=3,init=orthogonal"]
+    output = run(*common, "--cells", *cells, "--max-steps", "50", "--wandb", "disabled", cwd=tmp_path)
+    assert "OneGate" in output
+    assert (tmp_path / "results" / "gap_length" / "gap_length.png").exists()
+
+
+def test_from_python(blocks, tmp_path):
+    (tmp_path / "mine.py").write_text(blocks[2])
+    assert "solved" in run("mine.py", cwd=tmp_path)
+
+
+@pytest.mark.parametrize(
+    "file", sorted(path.relative_to(ROOT) for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]), ids=str
+)
+def test_links_and_pictures_are_there(file):
+    text = (ROOT / file).read_text()
+    for target in re.findall(r"\]\(([^)#\s]+)", text):
+        assert "://" in target or (ROOT / file).parent.joinpath(target).exists(), target
