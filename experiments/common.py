@@ -134,6 +134,7 @@ def report(
         caption=caption,
         title=f"{experiment.title}: learning curves",
         path=out / "learning_curves.png",
+        tuning_seeds=config.tuning_seeds,
         loss_panels=experiment.has_sequence_loss,
     )
     print_summary(console, summaries, found, config.learning_rates)

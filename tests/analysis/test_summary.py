@@ -1,0 +1,112 @@
+import dataclasses
+import math
+import random
+
+import numpy as np
+import pytest
+from simulate import CHANCE, QUICK, draw_cell, make_run, simulate_runs
+
+from lstm_jax.analysis.summary import Summary, at_edge, median_solved_step, summarise
+from lstm_jax.sweeps.records import Run, columns_of
+
+
+def solved(step: int, seed: int = 0, **changes: float) -> Run:
+    run = make_run(seed=seed, status="solved", solved_step=step, steps=step, accuracy=1.0)
+    return dataclasses.replace(run, **changes)  # type: ignore[arg-type]
+
+
+def test_columns_are_those_of_the_file() -> None:
+    assert ",".join(columns_of(Summary)) == (
+        "cell,gap,learning_rate,num_runs,num_solved,num_diverged,solve_rate,ci_low,ci_high,accuracy,median_solved_step"
+    )
+
+
+@pytest.mark.parametrize(("num_solved", "num_runs"), [(0, 3), (3, 3), (3, 10), (15, 30), (29, 30)])
+def test_interval_of_the_solve_rate_is_wilsons(num_solved: int, num_runs: int) -> None:
+    runs = [solved(100, seed) for seed in range(num_solved)]
+    (row,) = summarise([*runs, *(make_run(seed=seed) for seed in range(num_solved, num_runs))], ())
+    z, p = 1.959963984540054, num_solved / num_runs
+    centre = (p + z**2 / (2 * num_runs)) / (1 + z**2 / num_runs)
+    half = z * math.sqrt(p * (1 - p) / num_runs + z**2 / (4 * num_runs**2)) / (1 + z**2 / num_runs)
+    assert row.solve_rate == p
+    assert (row.ci_low, row.ci_high) == pytest.approx((max(0.0, centre - half), min(1.0, centre + half)), abs=1e-12)
+
+
+def test_interval_against_a_published_value() -> None:
+    runs = [*(solved(100, seed) for seed in range(81)), *(make_run(seed=seed) for seed in range(81, 263))]
+    (row,) = summarise(runs, ())
+    # Newcombe (1998), table I: 81 of 263, score method without continuity correction.
+    assert (row.ci_low, row.ci_high) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+
+
+def test_median_is_kaplan_meiers_with_diverged_runs_censored_at_the_budget() -> None:
+    runs = [solved(step, seed) for seed, step in enumerate((100, 200, 300))]
+    runs += [make_run(seed=3), make_run(seed=4, status="diverged", steps=50)]
+    # Survival 4/5, 3/5, 2/5: the third. Censored at 50 instead, the diverged run would make it the second: 3/4, 2/4.
+    assert median_solved_step(runs, 2000) == 300.0
+    (row,) = summarise(runs, ())
+    assert (row.median_solved_step, row.num_runs, row.num_solved, row.num_diverged) == (300.0, 5, 3, 1)
+
+
+def test_median_is_reached_by_exactly_half_and_not_by_less() -> None:
+    assert median_solved_step([solved(10), solved(20), make_run(), make_run()], 2000) == 20.0
+    assert median_solved_step([solved(10), make_run(), make_run()], 2000) is None
+    assert median_solved_step([make_run()], 2000) is None
+    for half in range(1, 40):  # products of fractions must not miss one half by rounding
+        runs = [solved(step) for step in range(1, half + 1)] + [make_run()] * half
+        assert median_solved_step(runs, 2000) == float(half)
+
+
+def test_accuracy_counts_diverged_runs_as_chance_and_leaves_out_what_was_not_evaluated() -> None:
+    runs = [
+        make_run(seed=0, accuracy=0.9),
+        make_run(seed=1, status="diverged", accuracy=None),
+        make_run(seed=2, status="diverged", accuracy=0.7),
+        make_run(seed=3, accuracy=None),
+        make_run(seed=4, accuracy=float("nan")),
+    ]
+    (row,) = summarise(runs, ())
+    assert row.accuracy == pytest.approx((0.9 + 2 * CHANCE) / 3, abs=1e-15)
+    (unknown,) = summarise(runs[3:], ())
+    assert unknown.accuracy is None
+
+
+def test_tuning_and_failed_runs_are_not_reported_and_what_has_none_yet_is_left_out() -> None:
+    runs = [
+        solved(10, 0),
+        solved(10, 1, status="failed"),  # type: ignore[arg-type]
+        solved(10, 100),
+        solved(10, 100, gap=20),
+        solved(10, 2, gap=40, status="failed"),  # type: ignore[arg-type]
+    ]
+    assert [(row.gap, row.num_runs) for row in summarise(runs, [100])] == [(10, 1)]
+    assert summarise([], [100]) == []
+
+
+def test_a_rate_chosen_but_not_yet_run_on_report_seeds_is_left_out() -> None:
+    runs = [solved(10, 100), make_run(seed=100, learning_rate=0.1), solved(10, 0, learning_rate=0.1)]
+    assert summarise(runs, [100]) == []
+
+
+def test_cells_come_in_order_of_appearance_gaps_ascending_and_rows_of_runs_in_any_order() -> None:
+    rng = np.random.default_rng(1)
+    design = dataclasses.replace(QUICK, num_report=5)
+    runs = [run for cell in ("b", "a") for run in simulate_runs(design, draw_cell(design, rng), rng, cell)]
+    rows = summarise(runs, design.tuning_seeds)
+    assert [(row.cell, row.gap) for row in rows] == [(cell, gap) for cell in "ba" for gap in design.gaps]
+    shuffled = random.Random(0).sample(runs, len(runs))
+    key = lambda row: (row.cell, row.gap)  # noqa: E731
+    assert sorted(summarise(shuffled, design.tuning_seeds), key=key) == sorted(rows, key=key)
+
+
+def test_two_runs_of_the_same_place_are_an_error() -> None:
+    with pytest.raises(ValueError, match=r"several of lstm at gap 10, learning rate 0\.001, seed 7"):
+        summarise([make_run(seed=7), make_run(seed=7)], ())
+
+
+def test_edge_of_the_grid() -> None:
+    (row,) = summarise([solved(10, learning_rate=0.01)], ())
+    assert at_edge(row, [0.01, 0.1])
+    assert at_edge(row, [0.1, 0.001, 0.01]) is False
+    assert at_edge(row, [0.001, 0.01])
+    assert not at_edge(row, [0.01])
