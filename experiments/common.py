@@ -14,6 +14,10 @@ from lstm_jax.sweeps.config import ConfigError, SweepConfig
 from lstm_jax.sweeps.records import Record, write_rows
 
 NUM_EXAMPLES = 3
+INTERVALS = (
+    "Bands: 95% Wilson intervals. Horizon: the gap that half of the runs still learn, with a 95% bootstrap interval "
+    "over seeds."
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,12 +121,12 @@ def report(
     write_rows(out / "horizon.csv", Horizon, found)
     write_rows(out / "contrasts.csv", Contrast, contrasts(runs, config.tuning_seeds))
     chance = runs[0].chance
-    caption = describe(config, records)
+    protocol = describe(config, records)
     plots = draw_gap_length(
         summaries,
         found,
         chance=chance,
-        caption=caption,
+        caption=f"{protocol} {INTERVALS}",
         title=experiment.title,
         stem=out / experiment.module.rpartition(".")[2],
         gap_label=experiment.gap_label,
@@ -131,8 +135,8 @@ def report(
         records,
         summaries,
         chance=chance,
-        caption=caption,
-        title=f"{experiment.title}: learning curves",
+        caption=protocol,
+        title=f"Learning curves. {experiment.title}",
         path=out / "learning_curves.png",
         tuning_seeds=config.tuning_seeds,
         loss_panels=experiment.has_sequence_loss,
@@ -142,7 +146,7 @@ def report(
 
 
 def describe(config: SweepConfig, records: Sequence[Record]) -> str:
-    """The caption: budget, seeds, tuning, sizes, and what was measured."""
+    """What was measured, for captions: budget, seeds, tuning, sizes, and what solved means."""
     sizes = dict.fromkeys((record.run.cell, record.run.hidden_dim, record.run.num_params) for record in records)
     if config.hidden_dim is None:
         units = ", ".join(f"{cell} {hidden_dim}" for cell, hidden_dim, _ in sizes)
@@ -151,15 +155,19 @@ def describe(config: SweepConfig, records: Sequence[Record]) -> str:
         counts = ", ".join(f"{cell} {num_params}" for cell, _, num_params in sizes)
         terms = f"Equal hidden size, {config.hidden_dim} (parameters: {counts})."
     rates = ", ".join(f"{rate:g}" for rate in sorted(config.learning_rates))
+    others = _count(len(config.tuning_seeds), "other seed")
     tuning = (
-        f"learning rate chosen from {{{rates}}} for each cell and gap on {len(config.tuning_seeds)} other seeds"
+        f"learning rate chosen from {{{rates}}} for each cell and gap on {others}"
         if len(config.learning_rates) > 1
         else f"learning rate {rates}, not tuned"
     )
     return (
         f"Task {config.task}, {config.preset} preset: trained from scratch with {config.optimizer} on at most "
         f"{config.max_steps} updates of {config.batch_size} sequences, gradients clipped at {config.clip_norm:g}; "
-        f"{len(config.seeds)} seeds a point, {tuning}. {terms} Solved: recall accuracy of at least 0.99 at three "
-        "evaluations in a row. Bands: 95% Wilson intervals. Horizon: the gap that half of the runs still learn, with a "
-        "95% bootstrap interval over seeds."
+        f"{_count(len(config.seeds), 'seed')} a point, {tuning}. {terms} Solved: recall accuracy of at least 0.99 at "
+        "three evaluations in a row."
     )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

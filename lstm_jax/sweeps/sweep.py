@@ -60,7 +60,8 @@ def run_sweep(config: SweepConfig, console: rich.console.Console) -> Outcome:
                 failures.update(run_jobs(todo, directory, min(num_workers(config), len(todo)), report))
         except KeyboardInterrupt:
             was_interrupted = True
-    logger.finish()
+    with console.status(f"logging {logger.num_waiting} more runs to wandb"):
+        logger.finish()
     for warning in logger.warnings:
         console.print(f"warning: {warning}", style="yellow", highlight=False, soft_wrap=True)
     records = [*directory.records(in_order(config, jobs)), *_failed_records(jobs, failures, directory)]
