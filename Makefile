@@ -18,7 +18,7 @@ copy-task: $(VENV)/.run  ## The copying memory task, quick preset: the plot is i
 	$(BIN)/python -m experiments.copy_task --preset quick $(ARGS)
 
 test: $(VENV)/.dev  ## All tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(ARGS)
 
 lint: $(VENV)/.dev  ## Style and types
 	$(BIN)/ruff format --check .

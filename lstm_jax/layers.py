@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
@@ -132,8 +133,7 @@ class CellAsFlax(nnx.RNNCellBase):
         if rngs is None:
             raise ValueError("initialize_carry: carry_init needs rngs, got None")
         stream = rngs.carry if isinstance(rngs, nnx.Rngs) else rngs
-        leaves = {name: carry_init(stream(), leaf.shape, leaf.dtype) for name, leaf in state._asdict().items()}
-        return state._replace(**leaves)
+        return jax.tree.map(lambda leaf: carry_init(stream(), leaf.shape, leaf.dtype), state)
 
     @property
     def num_feature_axes(self) -> int:

@@ -55,7 +55,9 @@ def scan(
 
         return jax.lax.scan(step, initial_state, inputs, reverse=reverse)
 
-    valid = jnp.arange(num_steps).reshape(-1, *(1 for _ in batch_shape)) < lengths
+    # int32 on both sides: what `lengths` come as, and whether x64 is on, must not matter.
+    steps = jnp.arange(num_steps, dtype=jnp.int32).reshape(-1, *(1 for _ in batch_shape))
+    valid = steps < lengths.astype(jnp.int32)[None]
 
     def masked_step(state: State, x_and_valid: tuple[Array, Array]) -> tuple[State, Array | None]:
         x, valid = x_and_valid
@@ -87,8 +89,8 @@ def scan_last(
         return cell.step(params, state, inputs[-1])
     state, outputs = scan(cell, params, inputs, initial_state, lengths=lengths)
     assert outputs is not None
-    last = jnp.take_along_axis(outputs, jnp.maximum(lengths - 1, 0)[None, ..., None], axis=0)
-    return state, last[0]
+    last_steps = jnp.maximum(lengths.astype(jnp.int32), 1) - 1  # in this order: 0 - 1 is 255 in uint8
+    return state, jnp.take_along_axis(outputs, last_steps[None, ..., None], axis=0)[0]
 
 
 def _where(valid: Array, new: Any, old: Any) -> Array:

@@ -34,7 +34,5 @@ def make_cell(text: str, hidden_dim: int, gap: int | None = None) -> Cell:
         if spec.settings:
             raise ValueError(f"cell {text!r}: a Flax cell takes no settings here; wrap it in a Cell of your own")
         return flax_cell.FlaxCell(hidden_dim=hidden_dim, cell_class=cls)
-    cell = registry.construct("cell", spec, cls, {"hidden_dim": hidden_dim, "gap": gap})
-    if not isinstance(cell, base.Cell):
-        raise ValueError(f"cell {text!r}: expected a subclass of lstm_jax.cells.base.Cell or of nnx.RNNCellBase")
+    cell: Cell = registry.construct("cell", spec, cls, base.Cell, {"hidden_dim": hidden_dim, "gap": gap})
     return cell

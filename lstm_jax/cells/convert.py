@@ -36,14 +36,17 @@ def from_torch(cell: Convertible, state_dict: Mapping[str, ArrayLike], layer: in
         raise ValueError(f"state_dict: expected {' and '.join(names)}, got {sorted(state_dict)}")
     w_ih, w_hh = (jnp.asarray(state_dict[name]).T for name in names)
     width = cell.num_gates * cell.hidden_dim
-    if w_ih.shape[1] != width or w_hh.shape != (cell.hidden_dim, width):
+    if w_ih.shape[1:] != (width,) or w_hh.shape != (cell.hidden_dim, width):
         raise ValueError(
             f"state_dict: expected [{width}, D] and [{width}, {cell.hidden_dim}] for {cell}, "
             f"got {w_ih.T.shape} and {w_hh.T.shape}"
         )
-    bias_ih, bias_hh = (
-        jnp.asarray(state_dict.get(f"{name}{suffix}", jnp.zeros(width, w_ih.dtype))) for name in ("bias_ih", "bias_hh")
-    )
+    names = [f"bias_ih{suffix}", f"bias_hh{suffix}"]
+    biases = [jnp.asarray(state_dict.get(name, jnp.zeros(width, w_ih.dtype))) for name in names]
+    for name, bias in zip(names, biases, strict=True):
+        if bias.shape != (width,):
+            raise ValueError(f"state_dict: {name}: expected [{width}] for {cell}, got {bias.shape}")
+    bias_ih, bias_hh = biases
     if isinstance(cell, GRU):
         bias = bias_ih.at[: 2 * cell.hidden_dim].add(bias_hh[: 2 * cell.hidden_dim])
         return GRUParams(w_ih, w_hh, bias, bias_hh[2 * cell.hidden_dim :])

@@ -31,9 +31,10 @@ def linear_params(
         w_ih = jnp.concatenate(
             [glorot(k, (input_dim, hidden_dim), dtype) for k in jax.random.split(input_key, num_gates)], axis=1
         )
+        full = dtype if jnp.finfo(dtype).bits >= 32 else jnp.float32  # the QR decomposition has no half precision
         w_hh = jnp.concatenate(
-            [orthogonal(k, (hidden_dim, hidden_dim), dtype) for k in jax.random.split(hidden_key, num_gates)], axis=1
-        )
+            [orthogonal(k, (hidden_dim, hidden_dim), full) for k in jax.random.split(hidden_key, num_gates)], axis=1
+        ).astype(dtype)
     else:
         raise ValueError(f"init: expected 'uniform' or 'orthogonal', got {init!r}")
     return LinearParams(w_ih, w_hh, jnp.zeros(num_gates * hidden_dim, dtype))

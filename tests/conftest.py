@@ -1,0 +1,45 @@
+"""What every test runs under: shapes and types checked at run time, on the CPU, helper modules importable."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import jaxtyping
+import pytest
+
+os.environ["JAX_PLATFORMS"] = "cpu"  # the numbers that tests assert are a CPU's; before jax is imported
+# Tests spend their time compiling: a lower level compiles faster, and one test process a core leaves no core for threads.
+os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false --xla_backend_optimization_level=1"
+
+# jaxtyping's annotations cost nothing in use; here beartype checks each of them. Only modules imported from now on
+# are checked, so the hook has to come first.
+if any(name.partition(".")[0] == "lstm_jax" for name in sys.modules):
+    raise RuntimeError("lstm_jax was imported before tests/conftest.py: its annotations would go unchecked")
+jaxtyping.install_import_hook("lstm_jax", "beartype.beartype")
+
+# tests/helpers holds what test files share, and cells as a user would bring them (`own_cells:Normalised`).
+sys.path.insert(0, str(Path(__file__).parent / "helpers"))
+
+
+@pytest.fixture
+def x64() -> Iterator[None]:
+    """float64 for one test."""
+    import jax  # not above: tests of analysis and report do without jax
+
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture
+def strict_promotion() -> Iterator[None]:
+    """No silent mixing of dtypes.
+
+    Not for every test: optax's Adam itself computes `decay**count`, a float to an integer power, and so fails under it.
+    """
+    import jax
+
+    with jax.numpy_dtype_promotion("strict"):
+        yield
