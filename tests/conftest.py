@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import jaxtyping
 import pytest
 
 os.environ["JAX_PLATFORMS"] = "cpu"  # the numbers that tests assert are a CPU's; before jax is imported
-# Tests spend their time compiling: a lower level compiles faster, and one test process a core leaves no core for threads.
+# Tests spend their time compiling: a lower level is faster. A test process a core leaves no core for threads.
 os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false --xla_backend_optimization_level=1"
 
 # jaxtyping's annotations cost nothing in use; here beartype checks each of them. Only modules imported from now on
@@ -19,9 +18,6 @@ os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false --xla_backend_opti
 if any(name.partition(".")[0] == "lstm_jax" for name in sys.modules):
     raise RuntimeError("lstm_jax was imported before tests/conftest.py: its annotations would go unchecked")
 jaxtyping.install_import_hook("lstm_jax", "beartype.beartype")
-
-# tests/helpers holds what test files share, and cells as a user would bring them (`own_cells:Normalised`).
-sys.path.insert(0, str(Path(__file__).parent / "helpers"))
 
 
 @pytest.fixture
