@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -45,21 +46,23 @@ def main(experiment: Experiment, argv: Sequence[str] | None = None) -> int:
             return show(command.sweep, console)
         return run(experiment, command.sweep, console)
     except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return bad_input(error)
     except KeyboardInterrupt:
-        print("interrupted before the sweep began", file=sys.stderr)
+        print("interrupted: repeat the command to go on", file=sys.stderr)
         return 130
+
+
+def bad_input(error: ConfigError) -> int:
+    """Print the error in one line; returns the exit status."""
+    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+    return 2
 
 
 def show(config: SweepConfig, console: rich.console.Console) -> int:
     """Print a few examples of the task at each gap, as a person would read them."""
-    from lstm_jax.tasks import make_task
+    from lstm_jax.sweeps.jobs import checked_task
 
-    try:
-        tasks = [make_task(config.task, gap) for gap in config.gaps]
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
+    tasks = [checked_task(config, gap) for gap in config.gaps]
     import jax
     import numpy as np
 
@@ -161,9 +164,10 @@ def describe(config: SweepConfig, records: Sequence[Record]) -> str:
         if len(config.learning_rates) > 1
         else f"learning rate {rates}, not tuned"
     )
+    clipping = f"clipped at {config.clip_norm:g}" if math.isfinite(config.clip_norm) else "not clipped"
     return (
-        f"Task {config.task}, {config.preset} preset: trained from scratch with {config.optimizer} on at most "
-        f"{config.max_steps} updates of {config.batch_size} sequences, gradients clipped at {config.clip_norm:g}; "
+        f"Task {config.task}: trained from scratch with {config.optimizer} on at most "
+        f"{config.max_steps} updates of {config.batch_size} sequences, gradients {clipping}; "
         f"{_count(len(config.seeds), 'seed')} a point, {tuning}. {terms} Solved: recall accuracy of at least 0.99 at "
         "three evaluations in a row."
     )

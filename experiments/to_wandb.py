@@ -15,7 +15,8 @@ from typing import Literal
 import rich.console
 import tyro
 
-from lstm_jax.sweeps.command_line import from_yaml
+from experiments.common import bad_input
+from lstm_jax.sweeps.command_line import from_yaml, parse_options
 from lstm_jax.sweeps.config import ConfigError
 from lstm_jax.sweeps.records import read_record
 from lstm_jax.sweeps.wandb_runs import WandbLogger
@@ -33,24 +34,25 @@ class ToWandb:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run as a command; returns the exit status."""
-    arguments = tyro.cli(ToWandb, args=argv, prog="python -m experiments.to_wandb")
-    root = arguments.directory
     try:
+        arguments = parse_options(
+            ToWandb, sys.argv[1:] if argv is None else argv, "python -m experiments.to_wandb", str(ToWandb.__doc__)
+        )
+        root = arguments.directory
         if not (root / "sweep.yaml").is_file():
             raise ConfigError(f"directory: got {root}; expected the directory of a sweep, with a sweep.yaml in it")
         config = from_yaml(root / "sweep.yaml")
+        records = [read_record(file) for file in sorted((root / "records").glob("*/*.json"))]
     except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    files = sorted((root / "records").glob("*/*.json"))
+        return bad_input(error)
     logger = WandbLogger(root, config, arguments.wandb)
-    for file in files:
-        logger.log(read_record(file))
+    for record in records:
+        logger.log(record)
     logger.finish()
     for warning in logger.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     rich.console.Console().print(
-        f"{logger.num_logged} of {len(files)} runs logged {arguments.wandb}, the others were there; "
+        f"{logger.num_logged} of {len(records)} runs logged {arguments.wandb}, the others were there; "
         f"see {root / 'wandb'}",
         highlight=False,
         soft_wrap=True,

@@ -49,5 +49,6 @@ def test_from_python(blocks, tmp_path):
 )
 def test_links_and_pictures_are_there(file):
     text = (ROOT / file).read_text()
+    assert not re.search(r"@[A-Z]+@", text), "a placeholder"
     for target in re.findall(r"\]\(([^)#\s]+)", text):
         assert "://" in target or (ROOT / file).parent.joinpath(target).exists(), target

@@ -64,6 +64,14 @@ class Cell(abc.ABC):
         return self.hidden_dim
 
     @property
+    def initial_forget_bias(self) -> float | None:
+        """What the bias of the gate that keeps the state starts at, recorded with every result.
+
+        None where there is no such gate or where each unit draws its own.
+        """
+        return getattr(self, "forget_bias", None)
+
+    @property
     def is_pointwise(self) -> bool:
         """Whether `step` is `x @ w_ih + bias` and `hidden @ w_hh` followed by a pointwise `update`."""
         return False

@@ -52,6 +52,11 @@ class GRU(PointwiseCell):
             raise ValueError("chrono=true draws the update bias: leave out update_bias")
 
     @property
+    def initial_forget_bias(self) -> float | None:
+        """`update_bias`, or None with chrono initialisation."""
+        return None if self.chrono else self.update_bias
+
+    @property
     def is_pointwise(self) -> bool:
         """Whether the reset gate comes after the matmul."""
         return self.reset == "after"

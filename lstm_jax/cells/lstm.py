@@ -47,6 +47,11 @@ class LSTM(PointwiseCell):
         if self.chrono and self.forget_bias != 1.0:
             raise ValueError("chrono=true draws the forget bias: leave out forget_bias")
 
+    @property
+    def initial_forget_bias(self) -> float | None:
+        """`forget_bias`, or None with chrono initialisation."""
+        return None if self.chrono else self.forget_bias
+
     def init(self, key: Key[Array, ""], input_dim: int, dtype: DTypeLike = jnp.float32) -> LinearParams:
         """Fresh parameters for inputs `[..., input_dim]`; raises ValueError for chrono without a gap."""
         weights_key, bias_key = jax.random.split(key)

@@ -10,7 +10,7 @@ import sys
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import tyro
 import yaml
@@ -19,6 +19,7 @@ from lstm_jax.registry import nearest
 from lstm_jax.sweeps.config import ConfigError, SweepConfig, expected, validate
 
 MAX_FILE_BYTES = 1_000_000
+T = TypeVar("T")
 
 _AS_TEXT = {"null": "None", "~": "None", ".inf": "inf"}
 """How YAML writes values that Python spells otherwise."""
@@ -49,18 +50,30 @@ def parse_command(presets: Mapping[str, SweepConfig], argv: Sequence[str], prog:
     preset = _value_of("--preset", [*from_file, *argv]) or "quick"
     if preset not in presets:
         raise expected("preset", repr(preset))
-    default = Command(presets[preset])
+    if _value_of("--out", [*from_file, *argv]) == "":
+        raise expected("out", "''")
+    try:
+        command = parse_options(Command, [*from_file, *argv], prog, description, Command(presets[preset]))
+    except ConfigError as error:
+        _explain(str(error), from_file, argv, file)
+    validate(command.sweep)
+    return command
+
+
+def parse_options(cls: type[T], argv: Sequence[str], prog: str, description: str, default: T | None = None) -> T:
+    """tyro's reading of `argv`, with its errors, which fill a box, as a ConfigError of one line."""
     output, errors = io.StringIO(), io.StringIO()
+    options: dict[str, Any] = {} if default is None else {"default": default}
     try:
         with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
-            command = tyro.cli(Command, prog=prog, description=description, default=default, args=[*from_file, *argv])
+            parsed: T = tyro.cli(cls, prog=prog, description=description, args=argv, **options)
+            return parsed
     except SystemExit as stop:
         if not stop.code:
             sys.stdout.write(output.getvalue())
             raise
-        _explain(errors.getvalue(), from_file, argv, file)
-    validate(command.sweep)
-    return command
+        text = " ".join(word for word in errors.getvalue().split() if set(word) - set("-─│╭╮╰╯"))
+        raise ConfigError(text) from None
 
 
 def _explain(message: str, from_file: Sequence[str], argv: Sequence[str], file: str | None) -> NoReturn:
@@ -68,7 +81,7 @@ def _explain(message: str, from_file: Sequence[str], argv: Sequence[str], file: 
     options = [f"--{name.replace('_', '-')}" for name in (*FIELDS, "config", "show")]
     unknown = re.search(r"Unrecognized options?: (.+)", message)
     if unknown:
-        word = unknown[1].split(",")[0].split("=")[0].strip()
+        word = re.split(r"[\s,=]", unknown[1])[0]
         raise ConfigError(f"unknown option {word!r}: {nearest(word, options)}")
     named = re.search(r"--([a-z][\w-]*)", message)
     if named is None or f"--{named[1]}" not in options:
@@ -117,9 +130,11 @@ _TextLoader.add_constructor("tag:yaml.org,2002:map", _mapping)
 def read_yaml(path: Path) -> dict[str, Any]:
     """A flat YAML mapping of text and lists of text; raises ConfigError for aliases, tags, duplicate keys, nesting."""
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+        if len(data) > MAX_FILE_BYTES:
             raise ConfigError(f"{path}: expected a file of at most {MAX_FILE_BYTES} bytes")
-        text = path.read_text(encoding="utf-8-sig")
+        text = data.decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"config: can't read {path} ({getattr(error, 'strerror', None) or error})") from None
     try:
@@ -148,8 +163,12 @@ def _events(text: str) -> Iterator[Any]:
 def _options_of(tree: Mapping[str, Any], file: str) -> list[str]:
     """A YAML mapping as command-line options."""
     options: list[str] = []
+    seen: set[str] = set()
     for key, value in tree.items():
         name = key.replace("-", "_")
+        if name in seen:
+            raise ConfigError(f"{file}: {name} is given twice; expected each key once")
+        seen.add(name)
         if name not in FIELDS:
             raise ConfigError(f"{file}: unknown key {key!r}; {nearest(key, list(FIELDS))}")
         values = value if isinstance(value, list) else [value]
@@ -179,8 +198,8 @@ def to_yaml(config: SweepConfig) -> str:
 def from_yaml(path: Path) -> SweepConfig:
     """Read what `to_yaml` wrote."""
     file = str(path)
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        try:
-            return tyro.cli(SweepConfig, args=_options_of(read_yaml(path), file), default=SweepConfig())
-        except SystemExit:
-            raise ConfigError(f"{file}: expected a sweep.yaml that this version wrote") from None
+    options = _options_of(read_yaml(path), file)
+    try:
+        return parse_options(SweepConfig, options, file, "", SweepConfig())
+    except ConfigError as error:
+        raise ConfigError(f"{file}: expected a sweep.yaml that this version wrote ({error})") from None

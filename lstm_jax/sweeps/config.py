@@ -73,9 +73,10 @@ GRID = ("cells", "gaps", "learning_rates", "seeds", "tuning_seeds")
 HOUSEKEEPING = ("preset", "workers", "wandb", "wandb_project", "out")
 """Fields that change no number."""
 
+MAX_COUNT = 2**31 - 1
+MAX_LAYERS = 100
 _COUNTS = (
     "num_params",
-    "num_layers",
     "embedding_dim",
     "batch_size",
     "max_steps",
@@ -83,8 +84,13 @@ _COUNTS = (
     "eval_size",
 )
 ALLOWED: dict[str, str] = {
-    **dict.fromkeys(_COUNTS, "a whole number of at least 1"),
-    **dict.fromkeys(("hidden_dim", "lanes", "workers"), "a whole number of at least 1, or None"),
+    **dict.fromkeys(_COUNTS, f"a whole number in 1 to {MAX_COUNT}"),
+    **dict.fromkeys(("hidden_dim", "lanes", "workers"), f"a whole number in 1 to {MAX_COUNT}, or None"),
+    "num_layers": f"a whole number in 1 to {MAX_LAYERS}",
+    "task": "gap, copy, name@field=value or package.module:Name",
+    "wandb_project": "the name of a project",
+    "out": "a directory",
+    "config": "a YAML file",
     "cells": "one or more of rnn, gru, lstm, name@field=value or package.module:Name, each once",
     "gaps": "one or more whole numbers of at least 1, each once",
     "learning_rates": "one or more positive finite numbers, each once",
@@ -105,6 +111,7 @@ def validate(config: SweepConfig) -> None:
         _require(config, name, [getattr(config, name)], _at_least_one)
     for name in ("hidden_dim", "lanes", "workers"):
         _require(config, name, [value for value in [getattr(config, name)] if value is not None], _at_least_one)
+    _require(config, "num_layers", [config.num_layers], lambda number: 1 <= number <= MAX_LAYERS)
     _require(config, "cells", config.cells, bool, at_least=1)
     _require(config, "gaps", config.gaps, _at_least_one, at_least=1)
     _require(config, "learning_rates", config.learning_rates, lambda rate: math.isfinite(rate) and rate > 0, at_least=1)
@@ -140,7 +147,7 @@ def _require(
 
 
 def _at_least_one(value: Any) -> bool:
-    return isinstance(value, int) and value >= 1
+    return isinstance(value, int) and 1 <= value <= MAX_COUNT
 
 
 def _text(values: Collection[Any]) -> str:

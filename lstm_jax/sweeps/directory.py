@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import IO
 
 from lstm_jax.sweeps.command_line import from_yaml, to_yaml
 from lstm_jax.sweeps.config import ConfigError, SweepConfig, differences
@@ -45,13 +45,16 @@ class Directory:
         """The traceback of a failed job."""
         return self.root / "errors" / f"{job.name}.txt"
 
-    def claim(self, config: SweepConfig) -> None:
+    def claim(self, config: SweepConfig) -> IO[str]:
         """Make the directory and write the configuration, or go on in a directory of the same sweep.
 
-        Raises ConfigError where the directory can't be written or holds another sweep, and then leaves it as it was.
+        Returns the lock on the directory, held until it is closed or the process ends. Raises ConfigError where the
+        directory can't be written, holds another sweep (and then leaves it as it was) or is worked on by another
+        command.
         """
-        made = [path for path in (self.root, *self.root.parents) if not path.exists()]
+        made: list[Path] = []
         try:
+            made = [path for path in (self.root, *self.root.parents) if not path.exists()]
             if self.config_file.exists():
                 found = differences(from_yaml(self.config_file), config)
                 if found:
@@ -60,9 +63,10 @@ class Directory:
                         "least its grid, or another --out"
                     )
             self.root.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self.root):
-                pass
+            lock = (self.root / ".lock").open("w")
+            _lock(lock, self.root)
             write_atomically(self.config_file, to_yaml(config))
+            return lock
         except OSError as error:
             for path in made:
                 if path.is_dir():
@@ -93,3 +97,16 @@ class Directory:
                 for point in record.curve
             ),
         )
+
+
+def _lock(file: IO[str], root: Path) -> None:
+    try:
+        import fcntl
+    except ImportError:  # no such locks on this system: then two commands are the user's to keep apart
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise ConfigError(f"out: another command is at work in {root}; wait for it, or give another --out") from None
+    except OSError:  # a file system without locks
+        return

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import collections
 import concurrent.futures
+import contextlib
 import functools
 import multiprocessing
 import signal
 import threading
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
@@ -31,20 +32,34 @@ def run_jobs(jobs: Sequence[Job], directory: Directory, num_workers: int, report
     the runs that have ended; a second one ends them at once.
     """
     context = multiprocessing.get_context("spawn")  # fork would copy locks that threads of jax hold
-    events, stop = context.Queue(), context.Event()
+    stop = context.Event()
+    reporting = threading.Lock()
+    queues: list[Any] = []
+    pumps: list[threading.Thread] = []
 
-    def pump_events() -> None:
+    def pump_events(events: Any) -> None:
         for event in iter(events.get, None):
-            report(*event)
-
-    pump = threading.Thread(target=pump_events, daemon=True)
-    pump.start()
+            with reporting:
+                report(*event)
 
     def start_worker(index: int) -> concurrent.futures.ProcessPoolExecutor:
-        # A pool of one for each worker: a process that dies breaks its pool, and with it this one job only.
+        # A pool and a queue for each worker: a process that dies breaks its own, and with them this one job only.
+        events = context.Queue()
+        queues.append(events)
+        pumps.append(threading.Thread(target=pump_events, args=(events,), daemon=True))
+        pumps[-1].start()
         return concurrent.futures.ProcessPoolExecutor(
             1, context, initializer=_initialise, initargs=(index, num_workers, events, stop)
         )
+
+    def submit(index: int, job: Job) -> concurrent.futures.Future[str | None]:
+        with _interrupts_ignored():  # a process inherits that: Ctrl-C, which reaches all of a terminal's, is for us
+            try:
+                return workers[index].submit(_run_in_worker, job, directory)
+            except BrokenProcessPool:  # it died between two jobs
+                workers[index].shutdown()
+                workers[index] = start_worker(index)
+                return workers[index].submit(_run_in_worker, job, directory)
 
     workers = [start_worker(index) for index in range(num_workers)]
     idle, waiting = list(range(num_workers)), list(jobs)
@@ -55,7 +70,7 @@ def run_jobs(jobs: Sequence[Job], directory: Directory, num_workers: int, report
         while waiting or busy:
             while waiting and idle:
                 index, job = idle.pop(0), waiting.pop(0)
-                busy[workers[index].submit(_run_in_worker, job, directory)] = index, job
+                busy[submit(index, job)] = index, job
             ended, _ = concurrent.futures.wait(busy, return_when=concurrent.futures.FIRST_COMPLETED)
             for future in ended:
                 index, job = busy.pop(future)
@@ -72,14 +87,16 @@ def run_jobs(jobs: Sequence[Job], directory: Directory, num_workers: int, report
                     reason = f"its worker process died, {MAX_ATTEMPTS} times (killed, or out of memory)"
                 if reason is not None:
                     failures[job.name] = reason
-                    events.put(("failed", job.name, reason))
+                    with reporting:
+                        report("failed", job.name, reason)
     except KeyboardInterrupt:
         stop.set()
         raise
     finally:
         _shut_down(workers)
-        events.put(None)
-        pump.join(timeout=5)
+        for events, pump in zip(queues, pumps, strict=True):
+            events.put(None)
+            pump.join(timeout=5)
     return failures
 
 
@@ -95,13 +112,25 @@ def _shut_down(workers: Sequence[concurrent.futures.ProcessPoolExecutor]) -> Non
         raise
 
 
+@contextlib.contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may say so
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 _report: Report
 _should_stop: Callable[[], bool]
 
 
 def _initialise(index: int, num_workers: int, events: Any, stop: Any) -> None:
     """Runs in a fresh worker, before anything imports jax."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all of a terminal's processes: ours ask `stop`
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     worker.set_up_process(index, num_workers)
     global _report, _should_stop
     _report = functools.partial(_put, events)
@@ -120,4 +149,5 @@ def _run_in_worker(job: Job, directory: Directory) -> str | None:
         write_atomically(directory.error_file(job), traceback.format_exc())
         text = " ".join(str(error).split())
         return f"{type(error).__name__}: {text[:300]} (see {directory.error_file(job)})"
+    directory.error_file(job).unlink(missing_ok=True)  # of an earlier try
     return None

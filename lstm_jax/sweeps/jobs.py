@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import os
 import urllib.parse
 from collections.abc import Callable
@@ -12,11 +13,14 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from lstm_jax.sweeps.config import ConfigError, SweepConfig
 
 if TYPE_CHECKING:
+    from lstm_jax.tasks.base import Task
     from lstm_jax.training import Training
 
 FLOATS_PER_STEP = 16
 """Arrays of [batch, hidden_dim] that backpropagation keeps for a time step of an LSTM (14), with room to spare."""
 FLOAT_BYTES = 4
+ACCELERATOR_LANES = 64
+"""Runs side by side where `lanes` is None and there is a GPU."""
 
 
 class RunKey(NamedTuple):
@@ -79,7 +83,8 @@ def make_jobs(config: SweepConfig) -> tuple[list[Job], list[str]]:
     would not fit in memory.
     """
     runs = tuple(RunKey(seed, rate) for rate in config.learning_rates for seed in (*config.tuning_seeds, *config.seeds))
-    _check_tasks(config)
+    for gap in config.gaps:
+        checked_task(config, gap)
     warnings = []
     jobs = []
     for cell in config.cells:
@@ -109,14 +114,23 @@ def _job(
     return Job(cell=cell, gap=gap, hidden_dim=hidden_dim, num_params=num_params, runs=runs, **shared)
 
 
-def _check_tasks(config: SweepConfig) -> None:
+def checked_task(config: SweepConfig, gap: int) -> Task:
+    """The task at that gap; raises ConfigError where it can't be made, whatever a user's own does (imports jax)."""
     from lstm_jax.tasks import make_task
 
     try:
-        for gap in config.gaps:
-            make_task(config.task, gap)
+        task = make_task(config.task, gap)
+        sizes = (task.num_steps, task.num_tokens, task.num_classes, task.chance, task.memoryless_loss)
+        if task.readout not in ("every", "last"):
+            raise ValueError(f"task {config.task!r}: readout: expected 'every' or 'last', got {task.readout!r}")
     except ValueError as error:
         raise ConfigError(f"task: {error}") from None
+    except Exception as error:
+        raise ConfigError(f"task: {config.task!r} can't be made ({type(error).__name__}: {error})") from error
+    num_bytes = FLOAT_BYTES * sizes[0] * max(config.batch_size, config.eval_size)
+    if num_bytes > available_bytes():
+        raise ConfigError(f"gaps: a batch at gap {gap} needs {num_bytes / 2**30:.0f} GiB; expected a smaller gap")
+    return task
 
 
 def _size(config: SweepConfig, cell: str) -> tuple[int, int]:
@@ -137,6 +151,11 @@ def _size(config: SweepConfig, cell: str) -> tuple[int, int]:
         return config.hidden_dim, count(config.hidden_dim)
     low, high = 1, 2
     while count(high) < config.num_params:
+        if high > config.num_params:  # a unit has at least one parameter
+            raise ConfigError(
+                f"cells: {cell!r} has {count(high)} parameters with hidden_dim {high}; expected it to grow to "
+                f"num_params, {config.num_params}: give --hidden-dim"
+            )
         low, high = high, 2 * high
     nearest = _bisect(count, low, high, config.num_params)
     return nearest, count(nearest)
@@ -167,7 +186,8 @@ def memory_bytes(job: Job) -> int:
     a_step = FLOATS_PER_STEP * job.num_layers * job.hidden_dim + 2 * job.embedding_dim + 3 * num_classes
     training = task.num_steps * job.batch_size * a_step
     evaluation = task.num_steps * job.eval_size * (job.embedding_dim + 2 * job.hidden_dim + 2 * num_classes)
-    return FLOAT_BYTES * (max(training, evaluation) + 6 * job.num_params) * (job.lanes or 1)
+    lanes = job.lanes or (ACCELERATOR_LANES if has_accelerator() else 1)
+    return FLOAT_BYTES * (max(training, evaluation) + 6 * job.num_params) * lanes
 
 
 def available_bytes() -> int:
@@ -192,9 +212,10 @@ def _check_memory(config: SweepConfig, job: Job) -> None:
 
 def has_accelerator() -> bool:
     """Whether jax will find a GPU, told without importing it."""
-    import importlib.util
-
-    return importlib.util.find_spec("jax_cuda13_plugin") is not None and Path("/dev/nvidia0").exists()
+    if os.environ.get("JAX_PLATFORMS", "").startswith("cpu"):
+        return False
+    plugins = ("jax_cuda13_plugin", "jax_cuda12_plugin")
+    return Path("/dev/nvidia0").exists() and any(importlib.util.find_spec(name) is not None for name in plugins)
 
 
 def num_workers(config: SweepConfig) -> int:

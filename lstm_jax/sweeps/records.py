@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from lstm_jax.sweeps.config import ConfigError
+
 Status = Literal["solved", "unsolved", "diverged", "failed"]
 
 
@@ -47,6 +49,7 @@ class CurvePoint:
 
     `train_loss` is the mean over the updates since the evaluation before; `sequence_loss` is the held-out loss over
     all trained positions, `memoryless_loss` what a solver without memory reaches there. All in nats a position.
+    `grad_norm` is the global norm of the gradient before clipping, a mean as `train_loss` is.
     """
 
     step: int
@@ -55,6 +58,7 @@ class CurvePoint:
     accuracy: float
     sequence_loss: float
     memoryless_loss: float
+    grad_norm: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,9 +92,12 @@ def write_record(path: Path, record: Record) -> None:
 
 
 def read_record(path: Path) -> Record:
-    """Read what `write_record` wrote."""
-    tree = json.loads(path.read_text(encoding="utf-8"))
-    return Record(Run(**tree["run"]), tuple(CurvePoint(**point) for point in tree["curve"]), tree["error"])
+    """Read what `write_record` wrote; raises ConfigError for a file that is damaged."""
+    try:
+        tree = json.loads(path.read_text(encoding="utf-8"))
+        return Record(Run(**tree["run"]), tuple(CurvePoint(**point) for point in tree["curve"]), tree["error"])
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ConfigError(f"{path}: expected the record of a run ({error}); delete it to train the run again") from None
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:

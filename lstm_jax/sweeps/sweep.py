@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import rich.console
 
 from lstm_jax.sweeps.config import SweepConfig
 from lstm_jax.sweeps.directory import Directory
 from lstm_jax.sweeps.executors import run_jobs
-from lstm_jax.sweeps.jobs import Job, make_jobs, num_workers
+from lstm_jax.sweeps.jobs import Job, RunKey, make_jobs, num_workers
 from lstm_jax.sweeps.progress import Progress
 from lstm_jax.sweeps.records import Record, Run
 from lstm_jax.sweeps.wandb_runs import WandbLogger
+
+if TYPE_CHECKING:
+    from lstm_jax.training import Training
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,38 +39,68 @@ def run_sweep(config: SweepConfig, console: rich.console.Console) -> Outcome:
     _keep_jax_off_the_accelerator()
     jobs, warnings = make_jobs(config)
     directory = Directory(Path(config.out))
-    directory.claim(config)
+    with directory.claim(config):
+        return _run_sweep(config, jobs, warnings, directory, console)
+
+
+def _run_sweep(
+    config: SweepConfig, jobs: list[Job], warnings: list[str], directory: Directory, console: rich.console.Console
+) -> Outcome:
     for warning in warnings:
-        console.print(f"warning: {warning}", style="yellow", highlight=False, soft_wrap=True)
-    done = {job.name: [run for run in job.runs if directory.is_done(job, run)] for job in jobs}
-    todo = [job for job in jobs if len(done[job.name]) < len(job.runs)]
-    num_done = sum(map(len, done.values()))
-    if num_done:
-        console.print(f"{num_done} of {sum(len(job.runs) for job in jobs)} runs are there already", highlight=False)
+        _warn(console, warning)
+    done = directory.records(jobs)  # a damaged one is named now, not after hours
+    num_runs = sum(len(job.runs) for job in jobs)
+    if done:
+        console.print(f"{len(done)} of {num_runs} runs are there already", highlight=False)
+    todo = [job for job in jobs if not all(directory.is_done(job, run) for run in job.runs)]
+    weights = {job.name: job.weight for job in jobs}
+    done_weight = sum((weights[record.run.job] for record in done), start=0.0)
     failures: dict[str, str] = {}
     was_interrupted = False
     logger = WandbLogger(directory.root, config, config.wandb)
-    done_weight = sum(job.weight * len(done[job.name]) for job in jobs)
-    with Progress(jobs, num_done, done_weight, console) as progress:
+    for record in done:
+        logger.log(record)  # what an earlier command did not come to log
+    try:
+        with Progress(jobs, len(done), done_weight, console) as progress:
 
-        def report(event: str, job_name: str, payload: Any) -> None:
-            progress.observe(event, job_name, payload)
-            if event == "run":
-                logger.log(payload)
+            def report(event: str, job_name: str, payload: Any) -> None:
+                progress.observe(event, job_name, payload)
+                if event == "run":
+                    logger.log(payload)
 
-        try:
             if todo:
                 failures.update(run_jobs(todo, directory, min(num_workers(config), len(todo)), report))
-        except KeyboardInterrupt:
-            was_interrupted = True
-    with console.status(f"logging {logger.num_waiting} more runs to wandb"):
-        logger.finish()
-    for warning in logger.warnings:
-        console.print(f"warning: {warning}", style="yellow", highlight=False, soft_wrap=True)
-    records = [*directory.records(in_order(config, jobs)), *_failed_records(jobs, failures, directory)]
+    except KeyboardInterrupt:
+        was_interrupted = True
+    records = _all_records(config, jobs, failures, directory)
     directory.write_runs(records)
-    num_trained = len(directory.records(jobs)) - num_done
+    try:
+        with console.status(f"logging {logger.num_waiting} more runs to wandb"):
+            logger.finish()
+    except KeyboardInterrupt:
+        was_interrupted = True
+    for warning in logger.warnings:
+        _warn(console, warning)
+    num_trained = sum(record.run.status != "failed" for record in records) - len(done)
     return Outcome(tuple(records), tuple(failures.items()), was_interrupted, num_trained)
+
+
+def _warn(console: rich.console.Console, text: str) -> None:
+    console.print(f"warning: {text}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+
+
+def _all_records(
+    config: SweepConfig, jobs: Sequence[Job], failures: Mapping[str, str], directory: Directory
+) -> list[Record]:
+    """The records in the order of the grid; a row for each run that a failed job owes, which the next command tries."""
+    records: list[Record] = []
+    for job in in_order(config, jobs):
+        records += directory.records([job])
+        if job.name in failures:
+            training = job.training()
+            owed = [run for run in job.runs if not directory.is_done(job, run)]
+            records += [_failed_record(job, run, training, failures[job.name]) for run in owed]
+    return records
 
 
 def in_order(config: SweepConfig, jobs: Sequence[Job]) -> list[Job]:
@@ -75,35 +108,28 @@ def in_order(config: SweepConfig, jobs: Sequence[Job]) -> list[Job]:
     return sorted(jobs, key=lambda job: (config.cells.index(job.cell), config.gaps.index(job.gap)))
 
 
-def _failed_records(jobs: Sequence[Job], failures: dict[str, str], directory: Directory) -> list[Record]:
-    """A row for each run that a failed job owes; not written as a record, so that the next command tries again."""
-    return [
-        Record(
-            Run(
-                job=job.name,
-                cell=job.cell,
-                task=job.task,
-                gap=job.gap,
-                seed=run.seed,
-                learning_rate=run.learning_rate,
-                hidden_dim=job.hidden_dim,
-                num_params=job.num_params,
-                forget_bias=None,
-                status="failed",
-                solved_step=None,
-                steps=0,
-                accuracy=None,
-                loss=None,
-                chance=job.training().task.chance,
-                duration_seconds=0.0,
-            ),
-            error=failures[job.name],
-        )
-        for job in jobs
-        if job.name in failures
-        for run in job.runs
-        if not directory.is_done(job, run)
-    ]
+def _failed_record(job: Job, run: RunKey, training: Training, reason: str) -> Record:
+    return Record(
+        Run(
+            job=job.name,
+            cell=job.cell,
+            task=job.task,
+            gap=job.gap,
+            seed=run.seed,
+            learning_rate=run.learning_rate,
+            hidden_dim=job.hidden_dim,
+            num_params=job.num_params,
+            forget_bias=training.model.cells[0].initial_forget_bias,
+            status="failed",
+            solved_step=None,
+            steps=0,
+            accuracy=None,
+            loss=None,
+            chance=training.task.chance,
+            duration_seconds=0.0,
+        ),
+        error=reason,
+    )
 
 
 def _keep_jax_off_the_accelerator() -> None:

@@ -26,9 +26,10 @@ def run_id(config: SweepConfig, record: Record) -> str:
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def is_logged(root: Path, identity: str) -> bool:
-    """Whether an earlier command has logged the run to this directory."""
-    return any((root / "wandb").glob(f"*/run-{identity}.wandb"))
+def is_logged(root: Path, identity: str, mode: Mode) -> bool:
+    """Whether an earlier command has logged the run from this directory: online, or in any way."""
+    folder = "run-*" if mode == "online" else "*run-*"  # wandb calls the others offline-run-*
+    return any((root / "wandb").glob(f"{folder}/run-{identity}.wandb"))
 
 
 class WandbLogger:
@@ -66,7 +67,7 @@ class WandbLogger:
             self.warnings.append(f"wandb can't be imported ({error}); nothing is logged")
             return
         for record in iter(self._queue.get, None):
-            if is_logged(self._root, run_id(self._config, record)):
+            if is_logged(self._root, run_id(self._config, record), self._mode):
                 continue
             try:
                 self._log(wandb, record)
@@ -115,6 +116,7 @@ class WandbLogger:
                     {
                         "step": point.step,
                         "train/loss": point.train_loss,
+                        "train/grad_norm": point.grad_norm,
                         "held_out/loss": point.loss,
                         "held_out/accuracy": point.accuracy,
                         "held_out/sequence_loss": point.sequence_loss,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lstm_jax.sweeps.directory import Directory
-from lstm_jax.sweeps.jobs import Job, RunKey, has_accelerator
+from lstm_jax.sweeps.jobs import ACCELERATOR_LANES, Job, RunKey, has_accelerator
 from lstm_jax.sweeps.records import CurvePoint, Record, Run, Status, write_record
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 Report = Callable[[str, str, Any], None]
 """Called with an event (`started`, `run`, `ended`), the job's name, and for `run` its Record."""
-ACCELERATOR_LANES = 64
 
 
 def set_up_process(index: int, num_workers: int) -> None:
@@ -28,9 +27,10 @@ def set_up_process(index: int, num_workers: int) -> None:
         flags.append("--xla_backend_optimization_level=1")  # compiles faster, runs as fast: docs/decisions/0009
     os.environ["XLA_FLAGS"] = " ".join([*flags, os.environ.get("XLA_FLAGS", "")]).strip()  # the last one counts
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    if num_workers > 1 and hasattr(os, "sched_setaffinity"):
+    if hasattr(os, "sched_setaffinity"):
         cores = sorted(os.sched_getaffinity(0))
-        os.sched_setaffinity(0, {cores[index % len(cores)]})
+        if num_workers == len(cores):  # with fewer workers, two sweeps would pin themselves to the same cores
+            os.sched_setaffinity(0, {cores[index]})
     parent = os.getppid()
 
     def watch_parent() -> None:
@@ -74,7 +74,7 @@ def run_job(job: Job, directory: Directory, report: Report, should_stop: Callabl
 
     report("started", job.name, None)
     todo = [run for run in job.runs if not directory.is_done(job, run)]
-    lanes = min(_num_lanes(job), max(len(todo), 1))
+    lanes = _num_lanes(job)  # whatever is left to do: another width would change the last bits
     programs = _compile(job, lanes)
     last_states: dict[RunKey, Any] = {}
     try:
@@ -172,6 +172,7 @@ def _train(
                 float(evaluation.accuracy[lane]),
                 float(evaluation.sequence_loss[lane]),
                 programs.training.task.memoryless_loss,
+                float(metrics.grad_norm[lane]),
             )
             outcomes[lane].observe(point, int(metrics.diverged_step[lane]), job.max_steps)
         ended = [lane for lane in going_on if outcomes[lane].status is not None]
@@ -185,7 +186,6 @@ def _train(
 
 
 def _run(job: Job, training: Any, run: RunKey, outcome: _Outcome, seconds: float) -> Run:
-    cell = training.model.cells[0]
     assert outcome.status is not None
     return Run(
         job=job.name,
@@ -196,8 +196,7 @@ def _run(job: Job, training: Any, run: RunKey, outcome: _Outcome, seconds: float
         learning_rate=run.learning_rate,
         hidden_dim=job.hidden_dim,
         num_params=job.num_params,
-        # Chrono initialisation draws one bias a unit: there is no single number to record.
-        forget_bias=None if getattr(cell, "chrono", False) else getattr(cell, "forget_bias", None),
+        forget_bias=training.model.cells[0].initial_forget_bias,
         status=outcome.status,
         solved_step=outcome.solved_step,
         steps=outcome.steps,

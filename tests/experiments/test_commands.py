@@ -33,7 +33,7 @@ def start(module, *argv, cwd):
     environment = {**os.environ, "PYTHONPATH": str(HELPERS), "COLUMNS": "100"}
     environment.pop("JAX_PLATFORMS", None)
     command = [sys.executable, "-m", f"experiments.{module}", *map(str, argv)]
-    return subprocess.Popen(command, cwd=cwd, env=environment, stdout=-1, stderr=-1, text=True)
+    return subprocess.Popen(command, cwd=cwd, env=environment, stdout=-1, stderr=-1, text=True, start_new_session=True)
 
 
 def run(module, *argv, cwd, timeout=120):
@@ -137,8 +137,9 @@ def test_to_wandb_logs_what_is_not_logged_yet(smoke, tmp_path):
         assert status == 0, errors
         assert logged in output
         assert len(list((out / "wandb").glob("offline-run-*/run-*.wandb"))) == 2
-    status, _, errors = run("to_wandb", tmp_path / "nowhere", cwd=tmp_path)
-    assert status == 2 and "expected the directory of a sweep" in errors
+    for wrong in (["nowhere"], [out, "--wandb", "of"], []):
+        status, _, errors = run("to_wandb", *wrong, cwd=tmp_path)
+        assert status == 2 and errors.startswith("error: ") and errors.count("\n") == 1
 
 
 def test_the_command_of_the_issue(tmp_path):
@@ -210,6 +211,8 @@ BAD = [
     ("--seeds 1 1", "seeds: got 1 more than once"),
     ("--hidden-dim 10000000", "GiB"),
     ("--nonsense 3", "--nonsense"),
+    ("--task own_tasks:Broken", "task: 'own_tasks:Broken' can't be made"),
+    ("--config /dev/zero", "at most"),
     ("--config nowhere.yaml", "nowhere.yaml"),
     ("--config twice.yaml", "gaps is given twice"),
     ("--out twice.yaml/below", "out: can't write"),
@@ -247,8 +250,9 @@ def test_a_run_that_overflows_is_diverged_and_the_command_succeeds(tmp_path):
     assert rows(tmp_path / "out" / "summary.csv")[0]["num_diverged"] == "2"
 
 
-@pytest.mark.parametrize("signal_number", [signal.SIGINT])
-def test_interrupt_keeps_what_is_done_and_the_command_goes_on(tmp_path, signal_number):
+@pytest.mark.parametrize("to_the_group", [False, True], ids=["kill", "terminal"])
+def test_interrupt_keeps_what_is_done_and_the_command_goes_on(tmp_path, to_the_group):
+    """SIGINT to the command alone, and to all of its processes as a terminal's Ctrl-C sends it."""
     line = "--cells rnn --gaps 40 --learning-rates 1e-6 --tuning-seeds --hidden-dim 16 --max-steps 600 --workers 1"
     arguments = shlex.split(f"{line} --wandb disabled --out out --seeds 0 1 2 3 4 5 6 7")
     process = start("gap_length", *arguments, cwd=tmp_path)
@@ -257,7 +261,10 @@ def test_interrupt_keeps_what_is_done_and_the_command_goes_on(tmp_path, signal_n
     while len(list(records.glob("*/*.json"))) < 2:
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.05)
-    process.send_signal(signal_number)
+    if to_the_group:
+        os.killpg(process.pid, signal.SIGINT)
+    else:
+        process.send_signal(signal.SIGINT)
     output, errors = process.communicate(timeout=30)
     assert process.returncode == 130, errors
     assert "Traceback" not in errors

@@ -76,6 +76,18 @@ class Exploding(Leaky):
         raise RuntimeError("no luck")
 
 
+@dataclasses.dataclass(frozen=True)
+class Unsizable(Leaky):
+    """Has as many parameters whatever its hidden_dim."""
+
+    def init(self, key, input_dim, dtype=jnp.float32):
+        return jnp.zeros(3, dtype)
+
+    @property
+    def output_dim(self):
+        return 2
+
+
 class NotACell:
     """Has nothing that a cell has."""
 

@@ -27,3 +27,12 @@ class ShortOnly(Gap):
         super().__post_init__()
         if self.gap > 5:
             raise ValueError(f"gap: expected at most 5, got {self.gap}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Broken(Gap):
+    """Fails where a task is asked how long it is."""
+
+    @property
+    def num_steps(self):
+        raise AttributeError("no\nsteps")

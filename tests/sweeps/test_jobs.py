@@ -58,7 +58,7 @@ def test_a_size_that_would_not_fit_is_refused_before_anything_compiles(hidden_di
 
 
 def test_a_gap_that_would_not_fit_is_refused():
-    with pytest.raises(ConfigError, match=r"gap 1000000000 needs about"):
+    with pytest.raises(ConfigError, match=r"gap 1000000000 needs .* GiB"):
         make_jobs(dataclasses.replace(SMALL, gaps=(10**9,)))
 
 
@@ -99,13 +99,14 @@ def test_memory_estimate_covers_what_the_compiler_says():
         ({"task": "gap@length=5"}, "task: .*length: expected at least gap"),
         ({"task": "own_tasks:ShortOnly", "gaps": (5, 6)}, "gap: expected at most 5, got 6"),
         ({"cells": ("lstm", "lstm@forget_bias=1.0")}, "'lstm' and 'lstm@forget_bias=1.0' are the same cell"),
+        ({"task": "own_tasks:Broken"}, "task: 'own_tasks:Broken' can't be made .AttributeError"),
+        ({"cells": ("own_cells:Unsizable",), "hidden_dim": None}, "expected it to grow to num_params, 5530"),
         ({"cells": ("own_cells:Exploding",)}, "can't be made .*RuntimeError: no luck"),
     ],
 )
 def test_cells_and_tasks_that_cannot_be_made(changes, message):
-    with pytest.raises(ConfigError, match=message) as caught:
+    with pytest.raises(ConfigError, match=message):
         make_jobs(dataclasses.replace(SMALL, **changes))
-    assert "\n" not in str(caught.value)
 
 
 def test_job_names_are_file_names():

@@ -11,17 +11,19 @@ import re
 import shutil
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
 import rich.console
 
 from lstm_jax.sweeps.config import ConfigError, SweepConfig
+from lstm_jax.sweeps.directory import Directory
 from lstm_jax.sweeps.jobs import make_jobs
 from lstm_jax.sweeps.progress import Progress
 from lstm_jax.sweeps.records import read_runs
 from lstm_jax.sweeps.sweep import run_sweep
-from lstm_jax.sweeps.wandb_runs import WandbLogger, run_id
+from lstm_jax.sweeps.wandb_runs import WandbLogger, is_logged, run_id
 
 HELPERS = Path(__file__).parents[1] / "helpers"
 
@@ -234,6 +236,62 @@ def test_wandb_ids_are_deterministic_and_differ_by_what_matters(done):
     assert len(set(ids)) == 4 and all(re.fullmatch(r"[0-9a-f]{16}", each) for each in ids)
     assert run_id(dataclasses.replace(config, out=Path("x"), workers=7, seeds=(5,)), outcome.records[0]) == ids[0]
     assert run_id(dataclasses.replace(config, batch_size=99), outcome.records[0]) != ids[0]
+
+
+def test_wandb_online_is_not_satisfied_with_an_offline_run(done, tmp_path, monkeypatch):
+    """What was logged offline is still to be logged online; where there is no way online, offline it stays."""
+    config, outcome, _ = done
+    identity = run_id(config, outcome.records[0])
+    (tmp_path / "wandb" / "offline-run-1").mkdir(parents=True)
+    (tmp_path / "wandb" / "offline-run-1" / f"run-{identity}.wandb").touch()
+    assert is_logged(tmp_path, identity, "offline")
+    assert not is_logged(tmp_path, identity, "online")
+    (tmp_path / "wandb" / "run-2").mkdir()
+    (tmp_path / "wandb" / "run-2" / f"run-{identity}.wandb").touch()
+    assert is_logged(tmp_path, identity, "online")
+
+    modes = []
+
+    def init(**options):
+        modes.append(options["mode"])
+        raise RuntimeError("no way")
+
+    fake = types.SimpleNamespace(init=init, Settings=lambda **_: None)
+    monkeypatch.setitem(sys.modules, "wandb", fake)
+    logger = WandbLogger(tmp_path / "new", config, "online")
+    logger.log(outcome.records[1])
+    logger.finish()
+    assert modes == ["online", "offline"]
+    assert len(logger.warnings) == 1
+    assert "can't go online (no way); going on offline" in logger.warnings[0]
+
+
+def test_what_was_not_logged_is_logged_by_the_next_command(tmp_path):
+    config = config_of(tmp_path, gaps=(2,), seeds=(0,))
+    sweep(config)
+    assert not (config.out / "wandb").exists()
+    outcome, _ = sweep(dataclasses.replace(config, wandb="offline"))
+    assert outcome.num_trained == 0
+    assert len(list((config.out / "wandb").glob("offline-run-*/run-*.wandb"))) == 1
+
+
+def test_a_damaged_record_is_named_before_anything_is_trained(done, tmp_path):
+    config, _, _ = done
+    shutil.copytree(config.out, tmp_path / "out")
+    file = next((tmp_path / "out" / "records").glob("*/*.json"))
+    file.write_text(file.read_text()[:100])
+    with pytest.raises(ConfigError, match="delete it to train the run again") as caught:
+        sweep(dataclasses.replace(config, out=tmp_path / "out"))
+    assert str(file) in str(caught.value)
+    file.unlink()
+    assert sweep(dataclasses.replace(config, out=tmp_path / "out"))[0].num_trained == 1
+
+
+def test_two_commands_on_one_directory(tmp_path):
+    config = config_of(tmp_path)
+    with Directory(config.out).claim(config), pytest.raises(ConfigError, match="another command is at work in"):
+        Directory(config.out).claim(config)
+    Directory(config.out).claim(config).close()
 
 
 def test_wandb_never_stands_in_the_way(done, tmp_path, monkeypatch):

@@ -228,10 +228,10 @@ def test_flax_cells_train_and_checkpoint(tmp_path):
 
 def test_forget_bias_is_recorded_where_it_is_one_number(tmp_path):
     biases = {}
-    for cell in ("rnn", "lstm@forget_bias=5", "lstm@chrono=true"):
+    for cell in ("rnn", "lstm@forget_bias=5", "lstm@chrono=true", "gru@update_bias=2"):
         job, _ = run(tmp_path, cells=(cell,), seeds=(0,), max_steps=1)
         biases[cell] = records_of(tmp_path, job)[0].run.forget_bias
-    assert biases == {"rnn": None, "lstm@forget_bias=5": 5.0, "lstm@chrono=true": None}
+    assert biases == {"rnn": None, "lstm@forget_bias=5": 5.0, "lstm@chrono=true": None, "gru@update_bias=2": 2.0}
 
 
 def test_duration_does_not_count_compilation(tmp_path):
