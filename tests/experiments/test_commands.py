@@ -33,7 +33,17 @@ def start(module, *argv, cwd):
     environment = {**os.environ, "PYTHONPATH": str(HELPERS), "COLUMNS": "100"}
     environment.pop("JAX_PLATFORMS", None)
     command = [sys.executable, "-m", f"experiments.{module}", *map(str, argv)]
-    return subprocess.Popen(command, cwd=cwd, env=environment, stdout=-1, stderr=-1, text=True, start_new_session=True)
+    return subprocess.Popen(
+        command,
+        cwd=cwd,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # Tests may run in a shell's background, where SIGINT is ignored, and that is inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
 
 
 def run(module, *argv, cwd, timeout=120):
