@@ -19,12 +19,11 @@ from lstm_jax.sweeps.directory import Directory
 from lstm_jax.sweeps.jobs import Job
 from lstm_jax.sweeps.records import write_atomically
 
-Report = Callable[[str, str, Any], None]
 MAX_ATTEMPTS = 2
 """How often a job is started whose worker dies (killed, or out of memory)."""
 
 
-def run_jobs(jobs: Sequence[Job], directory: Directory, num_workers: int, report: Report) -> Mapping[str, str]:
+def run_jobs(jobs: Sequence[Job], directory: Directory, num_workers: int, report: worker.Report) -> Mapping[str, str]:
     """Run all jobs on `num_workers` processes; returns the reason for each job that failed, by name.
 
     A job that raises leaves its traceback in the directory, one whose process dies is tried again; the others go on.
@@ -124,7 +123,7 @@ def _interrupts_ignored() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-_report: Report
+_report: worker.Report
 _should_stop: Callable[[], bool]
 
 

@@ -8,9 +8,10 @@ import os
 import urllib.parse
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from lstm_jax.sweeps.config import ConfigError, SweepConfig
+from lstm_jax.sweeps.records import Run, Status
 
 if TYPE_CHECKING:
     from lstm_jax.tasks.base import Task
@@ -74,6 +75,25 @@ class Job:
             cells, self.embedding_dim, task.num_classes, task.num_tokens, task.readout, dropout=self.dropout
         )
         return Training(task, model, self.optimizer, self.batch_size, self.eval_size)
+
+
+def run_row(job: Job, training: Training, run: RunKey, status: Status, **outcome: Any) -> Run:
+    """The row of runs.csv of one run of `job`; without an outcome, that of a run which never came to train."""
+    never: dict[str, Any] = {"solved_step": None, "steps": 0, "accuracy": None, "loss": None, "duration_seconds": 0.0}
+    return Run(
+        job=job.name,
+        cell=job.cell,
+        task=job.task,
+        gap=job.gap,
+        seed=run.seed,
+        learning_rate=run.learning_rate,
+        hidden_dim=job.hidden_dim,
+        num_params=job.num_params,
+        forget_bias=training.model.cells[0].initial_forget_bias,
+        status=status,
+        chance=training.task.chance,
+        **never | outcome,
+    )
 
 
 def make_jobs(config: SweepConfig) -> tuple[list[Job], list[str]]:
@@ -222,10 +242,6 @@ def num_workers(config: SweepConfig) -> int:
     """As many as the sweep says, or one a core (or one for a GPU)."""
     if config.workers is not None:
         return config.workers
-    return (
-        1
-        if has_accelerator()
-        else len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count() or 1
-    )
+    if has_accelerator():
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -5,20 +5,17 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import rich.console
 
 from lstm_jax.sweeps.config import SweepConfig
 from lstm_jax.sweeps.directory import Directory
 from lstm_jax.sweeps.executors import run_jobs
-from lstm_jax.sweeps.jobs import Job, RunKey, make_jobs, num_workers
+from lstm_jax.sweeps.jobs import Job, make_jobs, num_workers, run_row
 from lstm_jax.sweeps.progress import Progress
-from lstm_jax.sweeps.records import Record, Run
+from lstm_jax.sweeps.records import Record
 from lstm_jax.sweeps.wandb_runs import WandbLogger
-
-if TYPE_CHECKING:
-    from lstm_jax.training import Training
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,37 +96,13 @@ def _all_records(
         if job.name in failures:
             training = job.training()
             owed = [run for run in job.runs if not directory.is_done(job, run)]
-            records += [_failed_record(job, run, training, failures[job.name]) for run in owed]
+            records += [Record(run_row(job, training, run, "failed"), error=failures[job.name]) for run in owed]
     return records
 
 
 def in_order(config: SweepConfig, jobs: Sequence[Job]) -> list[Job]:
     """Jobs in the order of the grid, not in that of their cost."""
     return sorted(jobs, key=lambda job: (config.cells.index(job.cell), config.gaps.index(job.gap)))
-
-
-def _failed_record(job: Job, run: RunKey, training: Training, reason: str) -> Record:
-    return Record(
-        Run(
-            job=job.name,
-            cell=job.cell,
-            task=job.task,
-            gap=job.gap,
-            seed=run.seed,
-            learning_rate=run.learning_rate,
-            hidden_dim=job.hidden_dim,
-            num_params=job.num_params,
-            forget_bias=training.model.cells[0].initial_forget_bias,
-            status="failed",
-            solved_step=None,
-            steps=0,
-            accuracy=None,
-            loss=None,
-            chance=training.task.chance,
-            duration_seconds=0.0,
-        ),
-        error=reason,
-    )
 
 
 def _keep_jax_off_the_accelerator() -> None:

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lstm_jax.sweeps.directory import Directory
-from lstm_jax.sweeps.jobs import ACCELERATOR_LANES, Job, RunKey, has_accelerator
-from lstm_jax.sweeps.records import CurvePoint, Record, Run, Status, write_record
+from lstm_jax.sweeps.jobs import ACCELERATOR_LANES, Job, RunKey, has_accelerator, run_row
+from lstm_jax.sweeps.records import CurvePoint, Record, Status, write_record
 
 if TYPE_CHECKING:
     from lstm_jax.training import Hypers, Training
@@ -178,30 +178,21 @@ def _train(
         ended = [lane for lane in going_on if outcomes[lane].status is not None]
         host_state = checkpoints.to_host(state) if ended else None
         for lane in ended:
-            seconds = (time.perf_counter() - started) / len(group)
-            record = Record(
-                _run(job, programs.training, group[lane], outcomes[lane], seconds), tuple(outcomes[lane].curve)
+            outcome = outcomes[lane]
+            assert outcome.status is not None
+            row = run_row(
+                job,
+                programs.training,
+                group[lane],
+                outcome.status,
+                solved_step=outcome.solved_step,
+                steps=outcome.steps,
+                accuracy=outcome.curve[-1].accuracy,
+                loss=outcome.curve[-1].loss,
+                duration_seconds=round((time.perf_counter() - started) / len(group), 3),
             )
-            yield group[lane], record, jax.tree.map(lambda leaf, lane=lane: leaf[lane], host_state)
-
-
-def _run(job: Job, training: Any, run: RunKey, outcome: _Outcome, seconds: float) -> Run:
-    assert outcome.status is not None
-    return Run(
-        job=job.name,
-        cell=job.cell,
-        task=job.task,
-        gap=job.gap,
-        seed=run.seed,
-        learning_rate=run.learning_rate,
-        hidden_dim=job.hidden_dim,
-        num_params=job.num_params,
-        forget_bias=training.model.cells[0].initial_forget_bias,
-        status=outcome.status,
-        solved_step=outcome.solved_step,
-        steps=outcome.steps,
-        accuracy=outcome.curve[-1].accuracy,
-        loss=outcome.curve[-1].loss,
-        chance=training.task.chance,
-        duration_seconds=round(seconds, 3),
-    )
+            yield (
+                group[lane],
+                Record(row, tuple(outcome.curve)),
+                jax.tree.map(lambda leaf, lane=lane: leaf[lane], host_state),
+            )
