@@ -13,6 +13,8 @@ import rich.console
 from lstm_jax.sweeps.command_line import parse_command
 from lstm_jax.sweeps.config import ConfigError, SweepConfig
 from lstm_jax.sweeps.records import Record, write_rows
+from lstm_jax.sweeps.signals import Stopped, heard, raise_stopped
+from lstm_jax.sweeps.storage import UnwritableError
 
 NUM_EXAMPLES = 3
 INTERVALS = (
@@ -35,24 +37,28 @@ class Experiment:
 
 
 def main(experiment: Experiment, argv: Sequence[str] | None = None) -> int:
-    """Run the experiment as a command; returns its exit status: 0, 1 (a job failed), 2 (bad input), 130 (Ctrl-C)."""
+    """Run the experiment as a command; returns its exit status.
+
+    0; 1: a job failed; 2: bad input, or a disk that can't be written; 130 after Ctrl-C, 143 after SIGTERM.
+    """
     console = rich.console.Console()
     try:
-        argv = sys.argv[1:] if argv is None else argv
-        command = parse_command(
-            experiment.presets, argv, prog=f"python -m {experiment.module}", description=experiment.description
-        )
-        if command.show:
-            return show(command.sweep, console)
-        return run(experiment, command.sweep, console)
-    except ConfigError as error:
-        return bad_input(error)
-    except KeyboardInterrupt:
+        with heard(raise_stopped):
+            argv = sys.argv[1:] if argv is None else argv
+            command = parse_command(
+                experiment.presets, argv, prog=f"python -m {experiment.module}", description=experiment.description
+            )
+            if command.show:
+                return show(command.sweep, console)
+            return run(experiment, command.sweep, console)
+    except (ConfigError, UnwritableError) as error:
+        return one_line(error)
+    except Stopped as stopped:
         print("interrupted: repeat the command to go on", file=sys.stderr)
-        return 130
+        return stopped.status
 
 
-def bad_input(error: ConfigError) -> int:
+def one_line(error: Exception) -> int:
     """Print the error in one line; returns the exit status."""
     print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
     return 2
@@ -87,7 +93,7 @@ def run(experiment: Experiment, config: SweepConfig, console: rich.console.Conso
     from lstm_jax.sweeps.sweep import run_sweep
 
     outcome = run_sweep(config, console)
-    if outcome.was_interrupted:
+    if outcome.stopped_by:
         total = len(config.cells) * len(config.gaps) * len(config.learning_rates)
         total *= len(config.seeds) + len(config.tuning_seeds)
         console.print(
@@ -96,7 +102,7 @@ def run(experiment: Experiment, config: SweepConfig, console: rich.console.Conso
             highlight=False,
             soft_wrap=True,
         )
-        return 130
+        return 128 + outcome.stopped_by
     report(experiment, config, outcome.records, console)
     for name, reason in outcome.failures:
         print(f"error: job {name} failed: {reason}", file=sys.stderr)

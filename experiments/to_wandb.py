@@ -15,10 +15,11 @@ from typing import Literal
 import rich.console
 import tyro
 
-from experiments.common import bad_input
+from experiments.common import one_line
 from lstm_jax.sweeps.command_line import from_yaml, parse_options
 from lstm_jax.sweeps.config import ConfigError
 from lstm_jax.sweeps.records import read_record
+from lstm_jax.sweeps.storage import DamagedError
 from lstm_jax.sweeps.wandb_runs import WandbLogger
 
 
@@ -43,8 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise ConfigError(f"directory: got {root}; expected the directory of a sweep, with a sweep.yaml in it")
         config = from_yaml(root / "sweep.yaml")
         records = [read_record(file) for file in sorted((root / "records").glob("*/*.json"))]
-    except ConfigError as error:
-        return bad_input(error)
+    except (ConfigError, DamagedError) as error:
+        return one_line(error)
     logger = WandbLogger(root, config, arguments.wandb)
     for record in records:
         logger.log(record)

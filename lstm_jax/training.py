@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import nnx
 from jaxtyping import Array, Float, Int32, Key, UInt32
@@ -48,11 +49,20 @@ class RunState(NamedTuple):
 
 
 class ChunkMetrics(NamedTuple):
-    """Means over the updates of a chunk, and the first update whose loss or gradient was not finite (0: none)."""
+    """Means over the updates of a chunk, and the first update whose loss or gradient was not finite (0: none).
+
+    They go from call to call where a chunk is made in several, and come out the same, bit for bit, as made in one.
+    """
 
     train_loss: Float[Array, ""]
     grad_norm: Float[Array, ""]
     diverged_step: Int32[Array, ""]
+    num_updates: Int32[Array, ""]
+
+
+_NOTHING: list[Any] = [np.float32(0), np.float32(0), np.int32(0), np.int32(0)]  # NumPy's: importing makes no array
+NO_UPDATES = ChunkMetrics(*_NOTHING)
+"""The metrics at the start of a chunk."""
 
 
 class Evaluation(NamedTuple):
@@ -81,9 +91,13 @@ class Training:
         return RunState(params, self._optimizer(hypers).init(params), data_key, jnp.int32(0))
 
     def advance(
-        self, state: RunState, hypers: Hypers, num_updates: Int32[Array, ""] | int
+        self,
+        state: RunState,
+        hypers: Hypers,
+        num_updates: Int32[Array, ""] | int,
+        metrics: ChunkMetrics = NO_UPDATES,
     ) -> tuple[RunState, ChunkMetrics]:
-        """Make `num_updates` updates; the number is traced, so that chunks of any size share one program."""
+        """Make `num_updates` updates; the number is traced, so that calls for any number share one program."""
         optimizer = self._optimizer(hypers)
 
         def update(_: Any, carry: tuple[RunState, ChunkMetrics]) -> tuple[RunState, ChunkMetrics]:
@@ -96,14 +110,16 @@ class Training:
             params = optax.apply_updates(state.params, updates)
             step = state.step + 1
             is_first = ~(jnp.isfinite(loss) & jnp.isfinite(grad_norm)) & (metrics.diverged_step == 0)
+            count = metrics.num_updates + 1
             return RunState(params, opt_state, key, step), ChunkMetrics(
-                metrics.train_loss + loss / num_updates,
-                metrics.grad_norm + grad_norm / num_updates,
+                metrics.train_loss + (loss - metrics.train_loss) / count,
+                metrics.grad_norm + (grad_norm - metrics.grad_norm) / count,
                 jnp.where(is_first, step, metrics.diverged_step),
+                count,
             )
 
-        nothing = ChunkMetrics(jnp.float32(0), jnp.float32(0), jnp.int32(0))
-        end: tuple[RunState, ChunkMetrics] = jax.lax.fori_loop(0, num_updates, update, (state, nothing))
+        metrics = jax.tree.map(jnp.asarray, metrics)
+        end: tuple[RunState, ChunkMetrics] = jax.lax.fori_loop(0, num_updates, update, (state, metrics))
         return end
 
     def evaluate(self, state: RunState) -> Evaluation:

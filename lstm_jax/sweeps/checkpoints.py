@@ -1,11 +1,17 @@
-"""The states that runs end with, by orbax: one checkpoint for all runs that a job trained in one go."""
+"""Checkpoints by orbax, under a manifest of checksums: orbax itself restores a flipped bit without a word.
+
+A checkpoint holds the states of several runs of a job, stacked. There are two kinds, by name: `ended-0` has the last
+states of runs that have ended, and is kept; `running-3` has what runs in the middle need to go on, and the latest two
+of them are kept. A directory of that name is there whole or not at all.
+"""
 
 from __future__ import annotations
 
-import importlib.metadata
-from collections.abc import Mapping
+import os
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -13,49 +19,80 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from lstm_jax.sweeps.jobs import Job, RunKey
+from lstm_jax.sweeps.storage import DamagedError, check_directory, seal_directory, sync
 from lstm_jax.training import Hypers, RunState
 
+Kind = Literal["ended", "running"]
+NUM_RUNNING = 2
+"""How many checkpoints of runs in the middle are kept."""
 
-def save(directory: Path, job: Job, states: Mapping[RunKey, Any]) -> None:
-    """Save the last states of runs, stacked, beside those of earlier goes at the same job.
 
-    `states` are host copies as `to_host` makes them.
+def save(directory: Path, kind: Kind, states: Sequence[Any], facts: dict[str, Any]) -> str:
+    """Save the states of runs (host copies as `to_host` makes them), on disk when this returns; returns its name.
+
+    `facts` go to the manifest, which is what says whose states they are.
     """
-    meta = {
-        "cell": job.cell,
-        "task": job.task,
-        "gap": job.gap,
-        "hidden_dim": job.hidden_dim,
-        "runs": [run._asdict() for run in states],
-        "versions": {name: importlib.metadata.version(name) for name in ("jax", "flax", "optax", "orbax-checkpoint")},
-    }
-    stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *states.values())
-    with _manager(directory) as manager:
-        number = 1 + max(manager.all_steps(), default=-1)
-        manager.save(
-            number, args=ocp.args.Composite(state=ocp.args.StandardSave(stacked), meta=ocp.args.JsonSave(meta))
-        )
-        manager.wait_until_finished()
+    directory.mkdir(parents=True, exist_ok=True)
+    name = f"{kind}-{1 + max(_numbers(directory, kind), default=-1)}"
+    temporary = (directory / f".{name}.{os.getpid()}").absolute()
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *states)
+        with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
+            checkpointer.save(temporary, args=ocp.args.StandardSave(stacked))
+        seal_directory(temporary, facts)
+        os.replace(temporary, directory / name)
+        sync(directory)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    if kind == "running":
+        for number in _numbers(directory, kind)[NUM_RUNNING:]:
+            shutil.rmtree(directory / f"{kind}-{number}", ignore_errors=True)
+    return name
+
+
+def names(directory: Path, kind: Kind) -> list[str]:
+    """The checkpoints of a kind, the latest first."""
+    return [f"{kind}-{number}" for number in _numbers(directory, kind)]
+
+
+def read(checkpoint: Path, abstract: Any, num_runs: int) -> list[Any]:
+    """The states in a checkpoint of `num_runs`, each of the form `abstract`; raises DamagedError.
+
+    The files must have been checked (`check_directory`): orbax would restore a flipped bit.
+    """
+    target = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((num_runs, *leaf.shape), leaf.dtype), abstract)
+    try:
+        with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
+            tree = checkpointer.restore(checkpoint.absolute(), args=ocp.args.StandardRestore(target))
+    except (ValueError, KeyError) as error:
+        raise DamagedError(f"{checkpoint}: expected the states of {num_runs} runs ({error})") from None
+    return [jax.tree.map(lambda leaf: np.asarray(leaf[index]), tree) for index in range(num_runs)]  # noqa: B023
 
 
 def restore(directory: Path, job: Job, run: RunKey) -> RunState:
-    """The last state of one run, ready to go on from; raises ValueError where no checkpoint has it.
+    """The last state of one run that has ended, ready to go on from.
 
-    Training on from it is the same, bit for bit, as never having stopped (on the same machine and versions).
+    Raises ValueError where no checkpoint has it, or the one that has it is damaged. Training on from it is the same,
+    bit for bit, as never having stopped (on the same machine and versions).
     """
-    hypers = Hypers(jnp.uint32(0), jnp.float32(1), jnp.float32(1))
-    abstract = jax.eval_shape(lambda: _with_key_data(job.training().init(hypers)))
-    with _manager(directory) as manager:
-        for number in sorted(manager.all_steps(), reverse=True):
-            meta = manager.restore(number, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))["meta"]
-            runs = [RunKey(**each) for each in meta["runs"]]
-            if run not in runs:
-                continue
-            target = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((len(runs), *leaf.shape), leaf.dtype), abstract)  # noqa: B023
-            tree = manager.restore(number, args=ocp.args.Composite(state=ocp.args.StandardRestore(target)))["state"]
-            state: RunState = jax.tree.map(lambda leaf: leaf[runs.index(run)], tree)  # noqa: B023
-            return state._replace(key=jax.random.wrap_key_data(state.key))
+    for name in names(directory, "ended"):
+        facts = check_directory(directory / name)
+        runs = [RunKey(*each) for each in facts["runs"]]
+        if run in runs:
+            state: RunState = read(directory / name, abstract_state(job), len(runs))[runs.index(run)]
+            key = jax.random.wrap_key_data(state.key)
+            state = jax.tree.map(jnp.asarray, state)
+            return state._replace(key=key)
     raise ValueError(f"{directory}: expected a checkpoint of {job.name}, {run}, found none")
+
+
+def abstract_state(job: Job) -> RunState:
+    """Shapes and dtypes of what `to_host` makes of a run's state."""
+    hypers = Hypers(jnp.uint32(0), jnp.float32(1), jnp.float32(1))
+    state: RunState = jax.eval_shape(lambda: _with_key_data(job.training().init(hypers)))
+    return state
 
 
 def to_host(state: RunState) -> Any:
@@ -67,6 +104,8 @@ def _with_key_data(state: RunState) -> RunState:
     return state._replace(key=jax.random.key_data(state.key))
 
 
-def _manager(directory: Path) -> Any:
-    # Keeps every checkpoint: each holds other runs.
-    return ocp.CheckpointManager(directory.absolute())
+def _numbers(directory: Path, kind: Kind) -> list[int]:
+    if not directory.is_dir():
+        return []
+    found = (path.name.removeprefix(f"{kind}-") for path in directory.glob(f"{kind}-*"))
+    return sorted((int(number) for number in found if number.isdecimal()), reverse=True)

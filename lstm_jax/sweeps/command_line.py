@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
+import operator
 import re
 import sys
 import typing
@@ -23,15 +24,25 @@ T = TypeVar("T")
 
 _AS_TEXT = {"null": "None", "~": "None", ".inf": "inf"}
 """How YAML writes values that Python spells otherwise."""
+_FLAGS = {"true": "--", "false": "--no-"}
 
-FIELDS = {field.name: field for field in dataclasses.fields(SweepConfig)}
+
+def _flat_types(cls: Any, prefix: str = "") -> dict[str, Any]:
+    """The options of a configuration with their types; one in a group is `group.name`."""
+    types: dict[str, Any] = {}
+    for name, hint in typing.get_type_hints(cls).items():
+        types |= _flat_types(hint, f"{name}.") if dataclasses.is_dataclass(hint) else {prefix + name: hint}
+    return types
+
+
+FIELDS = _flat_types(SweepConfig)
 
 
 @dataclasses.dataclass(frozen=True)
 class Command:
     """What a command line asks for."""
 
-    sweep: tyro.conf.OmitArgPrefixes[SweepConfig]
+    sweep: Annotated[SweepConfig, tyro.conf.arg(name="")]
     config: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """A YAML file with any of these options, such as the sweep.yaml of an earlier sweep; options override it."""
     show: bool = False
@@ -44,7 +55,7 @@ def parse_command(presets: Mapping[str, SweepConfig], argv: Sequence[str], prog:
     YAML is read as text (no numbers, booleans or nulls of YAML's own), put in front of the options, and tyro checks
     the types of both.
     """
-    argv = [re.sub(r"^(--[\w-]+)", lambda match: match[1].replace("_", "-"), argument) for argument in argv]
+    argv = [re.sub(r"^(--[\w.-]+)", lambda match: match[1].replace("_", "-"), argument) for argument in argv]
     file = _value_of("--config", argv)
     from_file = _options_of(read_yaml(Path(file)), file) if file is not None else []
     preset = _value_of("--preset", [*from_file, *argv]) or "quick"
@@ -83,7 +94,7 @@ def _explain(message: str, from_file: Sequence[str], argv: Sequence[str], file: 
     if unknown:
         word = re.split(r"[\s,=]", unknown[1])[0]
         raise ConfigError(f"unknown option {word!r}: {nearest(word, options)}")
-    named = re.search(r"--([a-z][\w-]*)", message)
+    named = re.search(r"--([a-z][\w.-]*)", message)
     if named is None or f"--{named[1]}" not in options:
         raise ConfigError(" ".join(message.split()))
     name = named[1].replace("-", "_")
@@ -174,11 +185,16 @@ def _options_of(tree: Mapping[str, Any], file: str) -> list[str]:
         values = value if isinstance(value, list) else [value]
         if any(not isinstance(each, str) for each in values):
             raise ConfigError(f"{file}: {expected(name, 'a nested value')}")
-        is_list = typing.get_origin(typing.get_type_hints(SweepConfig)[name]) is tuple
+        is_list = typing.get_origin(FIELDS[name]) is tuple
         if isinstance(value, list) and not is_list:
             raise ConfigError(f"{file}: {expected(name, f'the list {value}')}")
         if any(each.startswith("--") for each in values):
             raise ConfigError(f"{file}: {expected(name, repr(values))}")
+        if FIELDS[name] is bool:
+            if value not in _FLAGS:
+                raise ConfigError(f"{file}: {expected(name, repr(value))}")
+            options.append(_FLAGS[value] + name.replace("_", "-"))
+            continue
         options += [f"--{name.replace('_', '-')}", *(_AS_TEXT.get(str(each), str(each)) for each in values)]
     return options
 
@@ -187,9 +203,9 @@ def to_yaml(config: SweepConfig) -> str:
     """The resolved configuration as a file that `--config` reads back to the same."""
     tree: dict[str, Any] = {}
     for name in FIELDS:
-        if name == "out":  # where it lies is not what it is
+        if name in ("out", "accept_changes"):  # what a command does is not what a sweep is
             continue
-        value = getattr(config, name)
+        value = operator.attrgetter(name)(config)
         tree[name] = list(value) if isinstance(value, tuple) else value
     text: str = yaml.dump(tree, sort_keys=False, default_flow_style=None, width=110, allow_unicode=True)
     return text

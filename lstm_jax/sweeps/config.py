@@ -17,6 +17,36 @@ class ConfigError(ValueError):
 
 
 @dataclasses.dataclass(frozen=True)
+class RayOptions:
+    """Where jobs run with `--executor ray`."""
+
+    address: str | None = None
+    """Address of a Ray cluster, or auto; None: Ray is started on this machine."""
+    cpus: float = 1.0
+    """CPU cores that a job asks for."""
+    gpus: float = 0.0
+    """GPUs that a job asks for."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SlurmOptions:
+    """Where jobs run with `--executor slurm`."""
+
+    partition: str | None = None
+    """Partition. None: the cluster's default."""
+    minutes: int = 240
+    """Time limit of a job; one that reaches it saves before, and goes on as a new one."""
+    cpus: int = 1
+    """CPU cores that a job asks for."""
+    gpus: int = 0
+    """GPUs that a job asks for."""
+    memory_gb: int | None = None
+    """Memory that a job asks for. None: the cluster's default."""
+    cluster: Literal["slurm", "local"] = "slurm"
+    """local: submitit's processes on this machine, to try things out where there is no Slurm."""
+
+
+@dataclasses.dataclass(frozen=True)
 class SweepConfig:
     """A sweep of trainings: cells x gaps x learning rates x seeds."""
 
@@ -57,9 +87,17 @@ class SweepConfig:
     eval_size: int = 256
     """Sequences in the held-out set."""
     lanes: int | None = None
-    """Runs trained together in one vmapped program. None: 1 on CPU, 64 on an accelerator."""
+    """Runs trained together in one vmapped program on each device. None: 1 on CPU, what fits on an accelerator."""
+    executor: Literal["serial", "process", "ray", "slurm"] = "process"
+    """Where jobs run: in this process, in a worker process a core (or GPU), on a Ray cluster, as a Slurm job array."""
     workers: int | None = None
-    """Worker processes, each single-threaded on a core of its own. None: one a core, or one for a GPU."""
+    """Jobs at once. None: one a core or a GPU; all that Ray or Slurm has room for."""
+    checkpoint_seconds: float = 30.0
+    """Time between two checkpoints of a job, which is what a crash can cost; inf for none but at the end."""
+    accept_changes: bool = False
+    """Go on in a directory made with other settings or library versions; each row of runs.csv says with which."""
+    ray: RayOptions = RayOptions()
+    slurm: SlurmOptions = SlurmOptions()
     wandb: Literal["online", "offline", "disabled"] = "offline"
     """Weights & Biases: offline needs no account; `wandb sync` uploads later."""
     wandb_project: str = "lstm_jax"
@@ -70,7 +108,10 @@ class SweepConfig:
 
 GRID = ("cells", "gaps", "learning_rates", "seeds", "tuning_seeds")
 """Fields that a later command on the same directory may extend."""
-HOUSEKEEPING = ("preset", "workers", "wandb", "wandb_project", "out")
+HOUSEKEEPING = (
+    *("preset", "executor", "workers", "checkpoint_seconds", "accept_changes", "ray", "slurm"),
+    *("wandb", "wandb_project", "out"),
+)
 """Fields that change no number."""
 
 MAX_COUNT = 2**31 - 1
@@ -101,6 +142,17 @@ ALLOWED: dict[str, str] = {
     "preset": "smoke, quick or full",
     "optimizer": "adam or rmsprop",
     "wandb": "online, offline or disabled",
+    "grid": "a YAML file of the form that `wandb sweep` reads, with method: grid",
+    "executor": "serial, process, ray or slurm",
+    "accept_changes": "true or false",
+    "checkpoint_seconds": "a positive number of seconds, or inf",
+    **dict.fromkeys(("ray.cpus", "ray.gpus"), "a number of at least 0"),
+    **dict.fromkeys(("slurm.minutes", "slurm.cpus"), f"a whole number in 1 to {MAX_COUNT}"),
+    "slurm.gpus": f"a whole number in 0 to {MAX_COUNT}",
+    "slurm.memory_gb": f"a whole number in 1 to {MAX_COUNT}, or None",
+    "slurm.cluster": "slurm or local",
+    "ray.address": "the address of a Ray cluster, auto, or None",
+    "slurm.partition": "the name of a partition, or None",
 }
 """What each field admits, in words, for error messages."""
 
@@ -119,6 +171,13 @@ def validate(config: SweepConfig) -> None:
     _require(config, "tuning_seeds", config.tuning_seeds, lambda seed: 0 <= seed <= MAX_SEED)
     _require(config, "dropout", [config.dropout], lambda rate: 0 <= rate < 1)
     _require(config, "clip_norm", [config.clip_norm], lambda norm: norm > 0)
+    _require(config, "checkpoint_seconds", [config.checkpoint_seconds], lambda seconds: seconds > 0)
+    _require(config, "ray.cpus", [config.ray.cpus], lambda number: 0 <= number < math.inf)
+    _require(config, "ray.gpus", [config.ray.gpus], lambda number: 0 <= number < math.inf)
+    for name, value in (("minutes", config.slurm.minutes), ("cpus", config.slurm.cpus)):
+        _require(config, f"slurm.{name}", [value], _at_least_one)
+    _require(config, "slurm.gpus", [config.slurm.gpus], lambda number: 0 <= number <= MAX_COUNT)
+    _require(config, "slurm.memory_gb", [config.slurm.memory_gb], lambda size: size is None or _at_least_one(size))
     both = sorted(set(config.seeds) & set(config.tuning_seeds))
     if both:
         raise ConfigError(f"tuning_seeds: got {_text(both)}, which seeds has too; expected {ALLOWED['tuning_seeds']}")

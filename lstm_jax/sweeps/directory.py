@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import collections
+import contextlib
 import dataclasses
-from collections.abc import Iterable
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO
 
+from lstm_jax.sweeps import locks
 from lstm_jax.sweeps.command_line import from_yaml, to_yaml
 from lstm_jax.sweeps.config import ConfigError, SweepConfig, differences
 from lstm_jax.sweeps.jobs import Job, RunKey
-from lstm_jax.sweeps.records import (
-    CurvePoint,
-    Record,
-    Run,
-    columns_of,
-    read_record,
+from lstm_jax.sweeps.machine import versions
+from lstm_jax.sweeps.records import CurvePoint, Record, Run, columns_of, read_record, write_csv, write_rows
+from lstm_jax.sweeps.storage import (
+    MANIFEST,
+    DamagedError,
+    check_directory,
+    read_sealed,
+    set_aside,
     write_atomically,
-    write_csv,
-    write_rows,
 )
+
+JOB_PATIENCE_SECONDS = 5.0
+"""How long a worker waits for a job that another holds: one whose command was killed is there for a second."""
+COMMAND_PATIENCE_SECONDS = 0.5
+_DIGEST = "# sha256 of the lines above: "
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +42,11 @@ class Directory:
         """The resolved configuration."""
         return self.root / "sweep.yaml"
 
+    @property
+    def lock_file(self) -> Path:
+        """The lock of the command that is at work here."""
+        return self.root / "jobs" / "command.lock"
+
     def record_file(self, job: Job, run: RunKey) -> Path:
         """The record of one run."""
         return self.root / "records" / job.name / f"seed{run.seed}-learning_rate{run.learning_rate!r}.json"
@@ -45,43 +59,142 @@ class Directory:
         """The traceback of a failed job."""
         return self.root / "errors" / f"{job.name}.txt"
 
-    def claim(self, config: SweepConfig) -> IO[str]:
-        """Make the directory and write the configuration, or go on in a directory of the same sweep.
+    def job_lock_file(self, job_name: str) -> Path:
+        """The lock of the worker that has the job."""
+        return self.root / "jobs" / f"{job_name}.lock"
 
-        Returns the lock on the directory, held until it is closed or the process ends. Raises ConfigError where the
-        directory can't be written, holds another sweep (and then leaves it as it was) or is worked on by another
-        command.
+    def status_file(self, job_name: str) -> Path:
+        """How far the job is."""
+        return self.root / "jobs" / f"{job_name}.json"
+
+    @contextlib.contextmanager
+    def claim(self) -> Iterator[None]:
+        """Make the directory, and keep other commands away from it; leaves none behind where the input was bad.
+
+        Raises ConfigError where the directory can't be written or is worked on by another command.
         """
-        made: list[Path] = []
+        made = [path for path in (self.root / "jobs", self.root, *self.root.parents) if not path.exists()]
         try:
-            made = [path for path in (self.root, *self.root.parents) if not path.exists()]
-            if self.config_file.exists():
+            with locks.hold(self.lock_file, COMMAND_PATIENCE_SECONDS):
+                self._check_writable()
+                yield
+        except ConfigError:
+            if not self.config_file.exists():
+                self.lock_file.unlink(missing_ok=True)
+                for path in made:
+                    with contextlib.suppress(OSError):
+                        path.rmdir()
+            raise
+        except locks.HeldError as holder:
+            raise ConfigError(f"out: {holder} is at work in {self.root}; wait for it, or give another --out") from None
+        except OSError as error:
+            if self.config_file.exists() or error.filename is None or self.root.is_dir():
+                raise
+            raise self._cant_write(error) from None
+
+    def _check_writable(self) -> None:
+        """A disk that is full, or a directory that is read-only, is told before anything is trained."""
+        probe = self.root / "jobs" / f".probe.{os.getpid()}"
+        try:
+            probe.write_bytes(bytes(4096))
+        except OSError as error:
+            raise self._cant_write(error) from None
+        finally:
+            with contextlib.suppress(OSError):
+                probe.unlink(missing_ok=True)
+
+    def _cant_write(self, error: OSError) -> ConfigError:
+        reason = error.strerror or type(error).__name__
+        return ConfigError(f"out: can't write to {self.root} ({reason}); expected a directory to write to")
+
+    def write_config(self, config: SweepConfig) -> list[str]:
+        """Write the configuration, or go on in a directory of the same sweep; returns warnings a line each.
+
+        Raises ConfigError where the directory holds another sweep, and then leaves it as it was.
+        """
+        warnings = []
+        text = to_yaml(config)
+        if self.config_file.exists():
+            try:
+                _check_digest(self.config_file)
                 found = differences(from_yaml(self.config_file), config)
-                if found:
+            except DamagedError as error:
+                warnings.append(self.set_aside(self.config_file, error, "this command's settings are taken"))
+            else:
+                if found and not config.accept_changes:
                     raise ConfigError(
                         f"out: {self.root} holds another sweep ({'; '.join(found)}); expected the same settings and at "
-                        "least its grid, or another --out"
+                        "least its grid, another --out, or --accept-changes"
                     )
-            self.root.mkdir(parents=True, exist_ok=True)
-            lock = (self.root / ".lock").open("w")
-            _lock(lock, self.root)
-            write_atomically(self.config_file, to_yaml(config))
-            return lock
-        except OSError as error:
-            for path in made:
-                if path.is_dir():
-                    path.rmdir()
-            reason = error.strerror or type(error).__name__
-            raise ConfigError(f"out: can't write to {self.root} ({reason}); expected a directory to write to") from None
+                warnings += [f"out: {line}" for line in found]
+        write_atomically(self.config_file, f"{text}{_DIGEST}{hashlib.sha256(text.encode()).hexdigest()}\n")
+        return warnings
+
+    def set_aside(self, path: Path, reason: object, consequence: str) -> str:
+        """Move what is damaged to the quarantine; returns a line that says so."""
+        target = set_aside(path, self.root)
+        return f"damaged: {reason}; set aside as {target}, {consequence}"
 
     def is_done(self, job: Job, run: RunKey) -> bool:
         """Whether the run is recorded."""
         return self.record_file(job, run).exists()
 
     def records(self, jobs: Iterable[Job]) -> list[Record]:
-        """The records there are of these jobs, in the order of cells, gaps, learning rates and seeds in `jobs`."""
+        """The records there are of these jobs, in the order of cells, gaps, learning rates and seeds in `jobs`.
+
+        Raises DamagedError; after `check` there is no cause.
+        """
         files = [self.record_file(job, run) for job in jobs for run in job.runs]
         return [read_record(file) for file in files if file.exists()]
+
+    def check(self, jobs: Iterable[Job]) -> list[str]:
+        """Read all records and checkpoints, and set aside what is damaged; returns a line for each.
+
+        A run whose record or last state is damaged counts as not done any more. All checkpoints of a job may be
+        deleted, to make room: no number comes from them once its runs are recorded.
+        """
+        lines = []
+        for job in jobs:
+            if locks.is_held(self.job_lock_file(job.name)):  # a Slurm or Ray job of a command that was killed
+                continue
+            good = set()
+            for checkpoint in sorted(self.checkpoints(job).glob("[!.]*")):
+                try:
+                    check_directory(checkpoint)
+                    good.add(checkpoint.name)
+                except DamagedError as error:
+                    goes_on = (
+                        "the one before is taken" if "running" in checkpoint.name else "its runs are trained again"
+                    )
+                    lines.append(self.set_aside(checkpoint, error, goes_on))
+            for run in job.runs:
+                file = self.record_file(job, run)
+                try:
+                    if not file.exists() or not (name := read_record(file).checkpoint) or name in good:
+                        continue
+                    if self.checkpoints(job).is_dir():
+                        reason = f"{self.checkpoints(job) / name}, the last state of this run, is damaged or deleted"
+                        lines.append(self.set_aside(file, f"{file}: {reason}", "the run is trained again"))
+                except DamagedError as error:
+                    lines.append(self.set_aside(file, error, "the run is trained again"))
+        return lines
+
+    def changes(self, jobs: Iterable[Job]) -> list[str]:
+        """What is there was made with other settings or library versions: with which, a line each."""
+        other: collections.Counter[str] = collections.Counter()
+        for job in jobs:
+            made = [(record.run.settings, record.run.versions) for record in self.records([job])]
+            for checkpoint in self.checkpoints(job).glob("running-*"):
+                facts = read_sealed(checkpoint / MANIFEST)
+                made.append((facts["settings"], facts["versions"]))
+            for settings, made_with in made:
+                if settings != job.settings:
+                    other[f"{job.name} has settings {settings} there, {job.settings} in this command"] += 1
+                was, now = (dict(pair.split() for pair in text.split(", ")) for text in (made_with, versions()))
+                for name in sorted(was.keys() | now.keys()):
+                    if was.get(name) != now.get(name):
+                        other[f"{name} {was.get(name, 'missing')} there, {now.get(name, 'missing')} here"] += 1
+        return [f"{line} ({number} of its files)" for line, number in other.items()]
 
     def write_runs(self, records: Iterable[Record]) -> None:
         """Write runs.csv and curves.csv."""
@@ -99,14 +212,11 @@ class Directory:
         )
 
 
-def _lock(file: IO[str], root: Path) -> None:
+def _check_digest(path: Path) -> None:
+    """Raise DamagedError for a sweep.yaml that is not what this program wrote; one without a digest is taken as is."""
     try:
-        import fcntl
-    except ImportError:  # no such locks on this system: then two commands are the user's to keep apart
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise ConfigError(f"out: another command is at work in {root}; wait for it, or give another --out") from None
-    except OSError:  # a file system without locks
-        return
+        text, marker, digest = path.read_bytes().decode().rpartition(_DIGEST)
+    except UnicodeDecodeError:
+        raise DamagedError(f"{path}: not UTF-8") from None
+    if not marker or digest != f"{hashlib.sha256(text.encode()).hexdigest()}\n":
+        raise DamagedError(f"{path}: the checksum does not match")

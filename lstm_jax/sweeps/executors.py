@@ -1,152 +1,221 @@
-"""Jobs on worker processes, one a core, by `concurrent.futures`. No jax in this process."""
+"""Where jobs run. Each executor has the shape of `concurrent.futures`, and all call the same `work`. No jax here.
+
+`submit(work, job, root)` gives a future with a Result; one that raises instead says that the worker died. `stop` asks
+what runs to save and end, `kill` does not ask.
+"""
 
 from __future__ import annotations
 
-import collections
 import concurrent.futures
 import contextlib
-import functools
+import dataclasses
 import multiprocessing
+import multiprocessing.resource_tracker as resource_tracker
+import os
 import signal
+import sys
 import threading
+import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from lstm_jax.sweeps import worker
+from lstm_jax.sweeps.config import ConfigError, SweepConfig
 from lstm_jax.sweeps.directory import Directory
 from lstm_jax.sweeps.jobs import Job
-from lstm_jax.sweeps.records import write_atomically
+from lstm_jax.sweeps.machine import accelerators, has_accelerator, num_cores, num_workers
+from lstm_jax.sweeps.signals import heard
+from lstm_jax.sweeps.status import read_status, write_status
+from lstm_jax.sweeps.storage import UnwritableError, write_atomically
 
-MAX_ATTEMPTS = 2
-"""How often a job is started whose worker dies (killed, or out of memory)."""
+
+class Result(NamedTuple):
+    """What became of a job that was given to a worker, and why; plain, so that it survives the way back."""
+
+    outcome: Literal["done", "stopped", "busy", "failed", "unwritable"]
+    reason: str = ""
 
 
-def run_jobs(jobs: Sequence[Job], directory: Directory, num_workers: int, report: worker.Report) -> Mapping[str, str]:
-    """Run all jobs on `num_workers` processes; returns the reason for each job that failed, by name.
+@runtime_checkable
+class Executor(Protocol):
+    """What a sweep asks of an executor."""
 
-    A job that raises leaves its traceback in the directory, one whose process dies is tried again; the others go on.
-    `report` is called in a thread of this process. On KeyboardInterrupt the workers stop at their next chunk and keep
-    the runs that have ended; a second one ends them at once.
-    """
-    context = multiprocessing.get_context("spawn")  # fork would copy locks that threads of jax hold
-    stop = context.Event()
-    reporting = threading.Lock()
-    queues: list[Any] = []
-    pumps: list[threading.Thread] = []
+    def submit(self, function: Callable[..., Any], /, *arguments: Any) -> concurrent.futures.Future[Any]:
+        """Run `function(*arguments)` in a worker, some time."""
 
-    def pump_events(events: Any) -> None:
-        for event in iter(events.get, None):
-            with reporting:
-                report(*event)
+    def stop(self) -> None:
+        """Ask the jobs that run to save and to end; may be called again."""
 
-    def start_worker(index: int) -> concurrent.futures.ProcessPoolExecutor:
-        # A pool and a queue for each worker: a process that dies breaks its own, and with them this one job only.
-        events = context.Queue()
-        queues.append(events)
-        pumps.append(threading.Thread(target=pump_events, args=(events,), daemon=True))
-        pumps[-1].start()
-        return concurrent.futures.ProcessPoolExecutor(
-            1, context, initializer=_initialise, initargs=(index, num_workers, events, stop)
-        )
+    def kill(self) -> None:
+        """End them."""
 
-    def submit(index: int, job: Job) -> concurrent.futures.Future[str | None]:
-        with _interrupts_ignored():  # a process inherits that: Ctrl-C, which reaches all of a terminal's, is for us
-            try:
-                return workers[index].submit(_run_in_worker, job, directory)
-            except BrokenProcessPool:  # it died between two jobs
-                workers[index].shutdown()
-                workers[index] = start_worker(index)
-                return workers[index].submit(_run_in_worker, job, directory)
+    def shutdown(self) -> None:
+        """Give back what it holds, when nothing runs."""
 
-    workers = [start_worker(index) for index in range(num_workers)]
-    idle, waiting = list(range(num_workers)), list(jobs)
-    busy: dict[concurrent.futures.Future[str | None], tuple[int, Job]] = {}
-    attempts: collections.Counter[str] = collections.Counter()
-    failures: dict[str, str] = {}
+
+def make_executor(config: SweepConfig, root: Path) -> Executor:
+    """The executor that a sweep asks for; raises ConfigError where its package or cluster is missing."""
+    if config.executor == "serial":
+        return SerialExecutor()
+    if config.executor == "process":
+        return ProcessExecutor(num_workers(config))
     try:
-        while waiting or busy:
-            while waiting and idle:
-                index, job = idle.pop(0), waiting.pop(0)
-                busy[submit(index, job)] = index, job
-            ended, _ = concurrent.futures.wait(busy, return_when=concurrent.futures.FIRST_COMPLETED)
-            for future in ended:
-                index, job = busy.pop(future)
-                idle.append(index)
-                try:
-                    reason = future.result()
-                except BrokenProcessPool:
-                    workers[index].shutdown()
-                    workers[index] = start_worker(index)
-                    attempts[job.name] += 1
-                    if attempts[job.name] < MAX_ATTEMPTS:
-                        waiting.append(job)
-                        continue
-                    reason = f"its worker process died, {MAX_ATTEMPTS} times (killed, or out of memory)"
-                if reason is not None:
-                    failures[job.name] = reason
-                    with reporting:
-                        report("failed", job.name, reason)
-    except KeyboardInterrupt:
-        stop.set()
-        raise
-    finally:
-        _shut_down(workers)
-        for events, pump in zip(queues, pumps, strict=True):
-            events.put(None)
-            pump.join(timeout=5)
-    return failures
+        if config.executor == "ray":
+            from lstm_jax.sweeps.ray_executor import RayExecutor
+
+            return RayExecutor(config.ray, config.workers)
+        from lstm_jax.sweeps.slurm_executor import SlurmExecutor
+
+        return SlurmExecutor(config.slurm, root)
+    except ImportError as error:
+        raise ConfigError(
+            f"executor: {config.executor} needs a package that is missing ({error}); expected an installation with the "
+            f"extra of that name: pip install 'lstm_jax[{config.executor}]'"
+        ) from None
 
 
-def _shut_down(workers: Sequence[concurrent.futures.ProcessPoolExecutor]) -> None:
-    """Wait for the workers to save what they have; at an interrupt, don't."""
-    processes = [process for worker in workers for process in (worker._processes or {}).values()]
+_stop = threading.Event()
+"""Whether this process was asked to stop: as a signal is, it is the process's."""
+
+
+def work(job: Job, root: Path) -> Result:
+    """Do a job in this process. Never raises: an exception of a user's cell might not survive the way back."""
+    directory = Directory(root)
+    _stop.clear()  # a signal to an earlier job of this process is not for this one; who means it says it again
     try:
-        for worker in workers:
-            worker.shutdown(wait=True, cancel_futures=True)
-    except KeyboardInterrupt:
-        for process in processes:
-            process.kill()
-        raise
-
-
-@contextlib.contextmanager
-def _interrupts_ignored() -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may say so
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-_report: worker.Report
-_should_stop: Callable[[], bool]
-
-
-def _initialise(index: int, num_workers: int, events: Any, stop: Any) -> None:
-    """Runs in a fresh worker, before anything imports jax."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    worker.set_up_process(index, num_workers)
-    global _report, _should_stop
-    _report = functools.partial(_put, events)
-    _should_stop = stop.is_set
-
-
-def _put(events: Any, event: str, job_name: str, payload: Any) -> None:
-    events.put((event, job_name, payload))
-
-
-def _run_in_worker(job: Job, directory: Directory) -> str | None:
-    """The reason why the job failed, or None; an exception itself might not survive the way back."""
-    try:
-        worker.run_job(job, directory, _report, _should_stop)
+        return Result(worker.run_job(job, directory, _stop.is_set))
+    except UnwritableError as error:
+        return Result("unwritable", str(error))
     except Exception as error:
-        write_atomically(directory.error_file(job), traceback.format_exc())
+        with contextlib.suppress(OSError):
+            write_atomically(directory.error_file(job), traceback.format_exc())
         text = " ".join(str(error).split())
-        return f"{type(error).__name__}: {text[:300]} (see {directory.error_file(job)})"
-    directory.error_file(job).unlink(missing_ok=True)  # of an earlier try
-    return None
+        reason = f"{type(error).__name__}: {text[:300]} (see {directory.error_file(job)})"
+        file = directory.status_file(job.name)
+        with contextlib.suppress(OSError):
+            write_status(file, dataclasses.replace(read_status(file), state="failed", reason=reason))
+        return Result("failed", reason)
+
+
+def work_elsewhere(job: Job, root: Path, path: Sequence[str]) -> Result:
+    """Do a job in a process that a cluster has started: where it finds modules, and what signals it hears, is ours."""
+    sys.path += [entry for entry in path if entry not in sys.path]
+    prepare_process()
+    with heard(lambda _: _stop.set(), lambda _: None, (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)):
+        return work(job, root)
+
+
+def prepare_process() -> None:
+    """Have jax take one thread in this process. Must come before jax makes its first array."""
+    flags = ["--xla_cpu_multi_thread_eigen=false"]
+    if not has_accelerator():
+        flags.append("--xla_backend_optimization_level=1")  # compiles faster, runs as fast: docs/decisions/0009
+    given = os.environ.get("XLA_FLAGS", "")
+    if flags[0] not in given:
+        os.environ["XLA_FLAGS"] = " ".join([*flags, given]).strip()  # the last one counts
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+class SerialExecutor:
+    """One job at a time, in a thread of this process: the plainest thing, and the one to debug in."""
+
+    def __init__(self) -> None:
+        prepare_process()
+        self._thread = concurrent.futures.ThreadPoolExecutor(1)
+        self.submit = self._thread.submit
+
+    def stop(self) -> None:
+        """See Executor."""
+        _stop.set()
+
+    def kill(self) -> None:
+        """A thread can't be ended: the process has to be."""
+
+    def shutdown(self) -> None:
+        """See Executor."""
+        self._thread.shutdown(wait=False)
+
+
+class ProcessExecutor:
+    """Worker processes, one a core or a GPU: a pool of one for each, so that one that dies takes no other with it."""
+
+    def __init__(self, num_workers: int) -> None:
+        self._context = multiprocessing.get_context("spawn")  # fork would copy locks that threads of jax hold
+        resource_tracker.ensure_running()  # which unblocks signals in the thread that starts it
+        self._num_workers = num_workers
+        self._indices = iter(range(num_workers))
+        self._of_thread = threading.local()
+        self._pools: dict[int, concurrent.futures.ProcessPoolExecutor] = {}
+        self._threads = concurrent.futures.ThreadPoolExecutor(num_workers, initializer=self._start_thread)
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any) -> concurrent.futures.Future[Any]:
+        """See Executor."""
+        return self._threads.submit(self._run, function, *arguments)
+
+    def _start_thread(self) -> None:
+        # Ctrl-C reaches all processes of a terminal, and is for the command; a child inherits what its thread blocks.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        self._of_thread.index = next(self._indices)
+
+    def _run(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        index = self._of_thread.index
+        try:
+            pool = self._pools.get(index) or self._start(index)
+            future = pool.submit(function, *arguments)
+        except BrokenProcessPool:  # it died between two jobs
+            future = self._start(index).submit(function, *arguments)
+        return future.result()  # BrokenProcessPool: it died in this one
+
+    def _start(self, index: int) -> concurrent.futures.ProcessPoolExecutor:
+        if index in self._pools:
+            self._pools[index].shutdown()
+        pool = concurrent.futures.ProcessPoolExecutor(
+            1, self._context, initializer=_start_worker, initargs=(index, self._num_workers)
+        )
+        self._pools[index] = pool
+        return pool
+
+    def _signal(self, number: int) -> None:
+        for pool in list(self._pools.values()):
+            for process in list((pool._processes or {}).values()):
+                if process.pid is not None:
+                    with contextlib.suppress(OSError):
+                        os.kill(process.pid, number)
+
+    def stop(self) -> None:
+        """See Executor."""
+        self._signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """See Executor."""
+        self._signal(signal.SIGKILL)
+
+    def shutdown(self) -> None:
+        """See Executor."""
+        for pool in list(self._pools.values()):
+            pool.shutdown(wait=False)
+        self._threads.shutdown(wait=False)
+
+
+def _start_worker(index: int, num_workers: int) -> None:
+    """Runs in a fresh worker process, before anything imports jax."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: _stop.set())
+    gpus = accelerators()
+    if has_accelerator():
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpus[index % len(gpus)]
+    prepare_process()
+    if hasattr(os, "sched_setaffinity") and num_workers == num_cores():
+        # With fewer workers than cores, two sweeps would pin themselves to the same ones.
+        os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[index]})
+    parent = os.getppid()
+
+    def watch_parent() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.2)
+        os._exit(1)
+
+    threading.Thread(target=watch_parent, daemon=True).start()

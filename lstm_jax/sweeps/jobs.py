@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
-import os
+import hashlib
+import json
 import urllib.parse
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from lstm_jax.sweeps.config import ConfigError, SweepConfig
+from lstm_jax.sweeps.machine import available_bytes, has_accelerator, num_workers, versions
 from lstm_jax.sweeps.records import Run, Status
 
 if TYPE_CHECKING:
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 FLOATS_PER_STEP = 16
 """Arrays of [batch, hidden_dim] that backpropagation keeps for a time step of an LSTM (14), with room to spare."""
 FLOAT_BYTES = 4
-ACCELERATOR_LANES = 64
-"""Runs side by side where `lanes` is None and there is a GPU."""
+MAX_NAME = 150
 
 
 class RunKey(NamedTuple):
@@ -50,17 +49,26 @@ class Job:
     chunk_steps: int
     eval_size: int
     lanes: int | None
+    checkpoint_seconds: float
     runs: tuple[RunKey, ...]
 
     @property
     def name(self) -> str:
-        """The job's name, which is a file name too: `lstm@forget_bias=5-gap40`."""
-        return f"{urllib.parse.quote(self.cell, safe='@=,+')}-gap{self.gap}"
+        """The job's name, which is a file name too."""
+        return job_name(self.cell, self.gap)
+
+    @property
+    def settings(self) -> str:
+        """A hash of what the numbers of its runs depend on, beside a run's own key, the lanes and the versions."""
+        tree = dataclasses.asdict(self)
+        for name in ("runs", "lanes", "checkpoint_seconds"):
+            del tree[name]
+        return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()[:12]
 
     @property
     def weight(self) -> float:
-        """What one run may cost, in time steps; a part of it does not depend on the gap."""
-        return float(self.gap + 10) * self.max_steps
+        """What one of its runs may cost."""
+        return run_weight(self.gap, self.max_steps)
 
     def training(self) -> Training:
         """The static part of its runs (imports jax); raises ValueError where cell or task can't be made."""
@@ -75,6 +83,19 @@ class Job:
             cells, self.embedding_dim, task.num_classes, task.num_tokens, task.readout, dropout=self.dropout
         )
         return Training(task, model, self.optimizer, self.batch_size, self.eval_size)
+
+
+def job_name(cell: str, gap: int) -> str:
+    """The name of a job, which is a file name too: `lstm@forget_bias=5-gap40`."""
+    name = f"{urllib.parse.quote(cell, safe='@=,+')}-gap{gap}"
+    if len(name) > MAX_NAME:  # file systems end a name at 255 bytes, and ours get suffixes
+        name = f"{name[: MAX_NAME - 20]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+    return name
+
+
+def run_weight(gap: int, max_steps: int) -> float:
+    """What a run may cost, in time steps; a part of it does not depend on the gap."""
+    return float(gap + 10) * max_steps
 
 
 def run_row(job: Job, training: Training, run: RunKey, status: Status, **outcome: Any) -> Run:
@@ -92,6 +113,8 @@ def run_row(job: Job, training: Training, run: RunKey, status: Status, **outcome
         forget_bias=training.model.cells[0].initial_forget_bias,
         status=status,
         chance=training.task.chance,
+        settings=job.settings,
+        versions=versions(),
         **never | outcome,
     )
 
@@ -206,42 +229,17 @@ def memory_bytes(job: Job) -> int:
     a_step = FLOATS_PER_STEP * job.num_layers * job.hidden_dim + 2 * job.embedding_dim + 3 * num_classes
     training = task.num_steps * job.batch_size * a_step
     evaluation = task.num_steps * job.eval_size * (job.embedding_dim + 2 * job.hidden_dim + 2 * num_classes)
-    lanes = job.lanes or (ACCELERATOR_LANES if has_accelerator() else 1)
-    return FLOAT_BYTES * (max(training, evaluation) + 6 * job.num_params) * lanes
-
-
-def available_bytes() -> int:
-    """Memory that this machine, or the container it is in, has in all."""
-    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    try:
-        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
-        return min(total, int(limit)) if limit.isdigit() else total
-    except OSError:
-        return total
+    return FLOAT_BYTES * (max(training, evaluation) + 6 * job.num_params)
 
 
 def _check_memory(config: SweepConfig, job: Job) -> None:
-    needed, available = memory_bytes(job), available_bytes() / num_workers(config)
+    # What an accelerator has, only its worker knows: that one takes fewer lanes where they don't fit.
+    if config.executor in ("ray", "slurm") or has_accelerator():
+        return
+    needed, available = memory_bytes(job) * (job.lanes or 1), available_bytes() / num_workers(config)
     if needed > available:
         raise ConfigError(
             f"hidden_dim, batch_size, gaps: {job.cell} with hidden_dim {job.hidden_dim}, batch_size {job.batch_size} "
             f"at gap {job.gap} needs about {needed / 2**30:.1f} GiB a worker; expected at most "
             f"{available / 2**30:.1f} GiB with {num_workers(config)} workers"
         )
-
-
-def has_accelerator() -> bool:
-    """Whether jax will find a GPU, told without importing it."""
-    if os.environ.get("JAX_PLATFORMS", "").startswith("cpu"):
-        return False
-    plugins = ("jax_cuda13_plugin", "jax_cuda12_plugin")
-    return Path("/dev/nvidia0").exists() and any(importlib.util.find_spec(name) is not None for name in plugins)
-
-
-def num_workers(config: SweepConfig) -> int:
-    """As many as the sweep says, or one a core (or one for a GPU)."""
-    if config.workers is not None:
-        return config.workers
-    if has_accelerator():
-        return 1
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

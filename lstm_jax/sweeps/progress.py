@@ -1,35 +1,29 @@
-"""What is running, what is solved, how long it will take: a live bar on a terminal, a line now and then elsewhere."""
+"""How far a sweep is and how long it will take: a live bar on a terminal, a line now and then elsewhere."""
 
 from __future__ import annotations
 
-import collections
 import time
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
 
 import rich.console
 import rich.progress
 import rich.text
 
-from lstm_jax.sweeps.jobs import Job
-from lstm_jax.sweeps.records import Record
+from lstm_jax.sweeps.config import SweepConfig
+from lstm_jax.sweeps.status import SweepStatus, sweep_status
 
 SECONDS_BETWEEN_LINES = 15.0
+SECONDS_BETWEEN_LOOKS = 0.5
 
 
 class Progress:
-    """Counts runs and, as a run at a large gap takes longer, tells the time left by the steps that runs may take."""
+    """Shows the status of a sweep; as a run at a large gap takes longer, the time left is told by weight."""
 
-    def __init__(self, jobs: Sequence[Job], num_done: int, done_weight: float, console: rich.console.Console) -> None:
-        self._weights = {job.name: job.weight for job in jobs}
-        self._total_weight = sum(job.weight * len(job.runs) for job in jobs)
-        self._done_weight = self._first_weight = done_weight
-        self._num_runs = sum(len(job.runs) for job in jobs)
-        self._num_done = num_done
-        self._counts: collections.Counter[str] = collections.Counter()
-        self._running: dict[str, int] = {}
-        self._console = console
-        self._started = self._last_line = time.monotonic()
+    def __init__(self, config: SweepConfig, root: Path, console: rich.console.Console) -> None:
+        self._config, self._root, self._console = config, root, console
+        self._first = sweep_status(config, root, [])
+        self._started = self._last_line = self._last_look = time.monotonic()
         self._bar = rich.progress.Progress(
             rich.progress.BarColumn(bar_width=24),
             rich.progress.TextColumn("{task.description}"),
@@ -37,7 +31,7 @@ class Progress:
             transient=True,
             disable=not console.is_terminal,
         )
-        self._task = self._bar.add_task(self._describe(), total=max(self._total_weight, 1.0))
+        self._task = self._bar.add_task(self._describe(self._first), total=max(self._first.total_weight, 1.0))
 
     def __enter__(self) -> Progress:
         self._bar.start()
@@ -46,36 +40,39 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
-    def observe(self, event: str, job_name: str, payload: Any) -> None:
-        """Take note of a worker's event."""
-        if event == "started":
-            self._running[job_name] = 0
-        elif event in ("ended", "failed"):
-            self._running.pop(job_name, None)
-            if event == "failed":
-                self._console.print(rich.text.Text(f"failed: {job_name}: {payload}"), style="red", soft_wrap=True)
-        elif event == "run":
-            record: Record = payload
-            self._num_done += 1
-            self._running[job_name] = self._running.get(job_name, 0) + 1
-            self._counts[record.run.status] += 1
-            self._done_weight += self._weights[job_name]
-        self._bar.update(self._task, completed=self._done_weight, description=self._describe())
+    def show(self, running: Sequence[str]) -> None:
+        """Show how far the sweep is, now and then; `running` names the jobs that run."""
         now = time.monotonic()
+        if now - self._last_look < SECONDS_BETWEEN_LOOKS:
+            return
+        self._last_look = now
+        status = sweep_status(self._config, self._root, running)
+        self._bar.update(self._task, completed=status.done_weight, description=self._describe(status))
         if not self._console.is_terminal and now - self._last_line >= SECONDS_BETWEEN_LINES:
             self._last_line = now
-            self._console.print(rich.text.Text(self._describe()), soft_wrap=True)
+            self._console.print(rich.text.Text(self._describe(status)), soft_wrap=True)
 
-    def _describe(self) -> str:
-        counts = ", ".join(f"{self._counts[status]} {status}" for status in ("solved", "unsolved"))
-        for status in ("diverged", "failed"):
-            counts += f", {self._counts[status]} {status}" if self._counts[status] else ""
-        running = f" | {', '.join(self._running)}" if self._running else ""
-        return f"{self._num_done}/{self._num_runs} runs | {counts} | {self._time_left()}{running}"
+    def _describe(self, status: SweepStatus) -> str:
+        return describe(status, self._first, time.monotonic() - self._started)
 
-    def _time_left(self) -> str:
-        done = self._done_weight - self._first_weight
-        if done <= 0:
-            return "time left: not known yet"
-        seconds = (time.monotonic() - self._started) * (self._total_weight - self._done_weight) / done
-        return f"{seconds / 60:.0f} min left" if seconds > 90 else f"{seconds:.0f} s left"
+
+def describe(status: SweepStatus, first: SweepStatus, seconds: float) -> str:
+    """One line: runs and jobs by state, the speed since `first`, `seconds` ago, and the time left."""
+    ended = status.ended()
+    runs = ", ".join(
+        f"{ended[name]} {name}" for name in ("solved", "unsolved", "diverged") if ended[name] or name != "diverged"
+    )
+    jobs = ", ".join(f"{status.count(state)} {state}" for state in ("waiting", "running", "done"))
+    if status.count("failed"):
+        jobs += f", {status.count('failed')} failed"
+    since = status.num_ended - first.num_ended
+    speed = f" | {3600 * since / seconds:.0f} runs an hour" if since > 0 else ""
+    done = status.done_weight - first.done_weight
+    if done > 0:
+        left = seconds * (status.total_weight - status.done_weight) / done
+        time_left = f"{left / 60:.0f} min left" if left > 90 else f"{left:.0f} s left"
+    else:
+        time_left = "time left: not known yet"
+    running = status.running()
+    names = f" | {', '.join(running[:4])}{', ...' if len(running) > 4 else ''}" if running else ""
+    return f"{status.num_ended}/{status.num_runs} runs ({runs}) | jobs: {jobs}{speed} | {time_left}{names}"

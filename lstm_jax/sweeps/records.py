@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import json
-import os
-import tempfile
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from lstm_jax.sweeps.config import ConfigError
+from lstm_jax.sweeps.storage import DamagedError, read_sealed, write_atomically, write_sealed
 
 Status = Literal["solved", "unsolved", "diverged", "failed"]
 
@@ -23,6 +20,8 @@ class Run:
 
     `gap` counts time steps, `solved_step` and `steps` count updates, `loss` is the cross-entropy in nats at recall
     positions, `accuracy` and `chance` are fractions. None is an empty cell: no forget bias, not solved, not evaluated.
+    The last four say under what the numbers repeat bit for bit: runs side by side in one program on a device, the kind
+    of device, a hash of the job's settings, versions of the libraries.
     """
 
     job: str
@@ -41,6 +40,10 @@ class Run:
     loss: float | None
     chance: float
     duration_seconds: float
+    lanes: int = 1
+    device: str = ""
+    settings: str = ""
+    versions: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,41 +66,28 @@ class CurvePoint:
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """A run with its learning curve and, where it failed, the reason."""
+    """A run with its learning curve, where it failed the reason, and else the checkpoint that has its last state."""
 
     run: Run
     curve: tuple[CurvePoint, ...] = ()
     error: str = ""
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write `text` to `path` so that a reader, or the next run after a crash, sees all of it or none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    checkpoint: str = ""
 
 
 def write_record(path: Path, record: Record) -> None:
-    """Write one run's record as JSON, whole or not at all."""
-    write_atomically(path, json.dumps(dataclasses.asdict(record), indent=1) + "\n")
+    """Write one run's record as JSON with a checksum, whole or not at all."""
+    write_sealed(path, dataclasses.asdict(record))
 
 
 def read_record(path: Path) -> Record:
-    """Read what `write_record` wrote; raises ConfigError for a file that is damaged."""
+    """Read what `write_record` wrote; raises DamagedError for a file that is not as it was."""
+    tree = read_sealed(path)
     try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
-        return Record(Run(**tree["run"]), tuple(CurvePoint(**point) for point in tree["curve"]), tree["error"])
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ConfigError(f"{path}: expected the record of a run ({error}); delete it to train the run again") from None
+        return Record(
+            Run(**tree["run"]), tuple(CurvePoint(**point) for point in tree["curve"]), tree["error"], tree["checkpoint"]
+        )
+    except (TypeError, KeyError) as error:
+        raise DamagedError(f"{path}: expected the record of a run ({error})") from None
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:

@@ -1,112 +1,258 @@
-"""A sweep from its configuration to its records: what is done is not done again."""
+"""A sweep from its configuration to its records: what is done is not done again, whoever did it."""
 
 from __future__ import annotations
 
+import collections
+import concurrent.futures
 import dataclasses
-from collections.abc import Mapping, Sequence
+import math
+import time
 from pathlib import Path
-from typing import Any
 
 import rich.console
 
-from lstm_jax.sweeps.config import SweepConfig
+from lstm_jax.sweeps.config import ConfigError, SweepConfig
 from lstm_jax.sweeps.directory import Directory
-from lstm_jax.sweeps.executors import run_jobs
-from lstm_jax.sweeps.jobs import Job, make_jobs, num_workers, run_row
+from lstm_jax.sweeps.executors import Executor, Result, make_executor, prepare_process, work
+from lstm_jax.sweeps.jobs import Job, make_jobs, run_row
+from lstm_jax.sweeps.machine import num_workers
 from lstm_jax.sweeps.progress import Progress
-from lstm_jax.sweeps.records import Record
+from lstm_jax.sweeps.records import Record, read_record
+from lstm_jax.sweeps.signals import end_at_once, heard
+from lstm_jax.sweeps.status import JobStatus, State, read_status, write_status
+from lstm_jax.sweeps.storage import UnwritableError
 from lstm_jax.sweeps.wandb_runs import WandbLogger
+
+MAX_ATTEMPTS = 3
+"""How often a job is started whose worker dies (killed, or out of memory)."""
+SECONDS_TO_SAVE = 8.0
+"""What jobs get to save and end in after a signal, before they are killed."""
+SECONDS_TO_LOG = 10.0
+"""How long a sweep that is over waits for wandb while that makes no progress."""
+POLL_SECONDS = 0.2
+BUSY_SECONDS = 2.0
+"""After what time a job is asked for again that a worker of an earlier command still has."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What a sweep came to: the records of all runs, the failed ones too, and the reason for each failed job."""
+    """What a sweep came to: the records of all runs, the failed ones too, and the reason for each failed job.
+
+    `stopped_by` is the signal that ended it early, 0 for none.
+    """
 
     records: tuple[Record, ...]
     failures: tuple[tuple[str, str], ...]
-    was_interrupted: bool
+    stopped_by: int
     num_trained: int
 
 
 def run_sweep(config: SweepConfig, console: rich.console.Console) -> Outcome:
     """Train what is not recorded in `config.out` yet, and write runs.csv and curves.csv.
 
-    Raises ConfigError before anything is written where the configuration is bad.
+    On SIGTERM or Ctrl-C jobs save at their next chunk and the sweep ends within ten seconds; a second signal ends it at
+    once. Raises ConfigError before anything is written where the configuration is bad, and UnwritableError where the
+    directory can't be written any more.
     """
-    _keep_jax_off_the_accelerator()
-    jobs, warnings = make_jobs(config)
     directory = Directory(Path(config.out))
-    with directory.claim(config):
-        return _run_sweep(config, jobs, warnings, directory, console)
+    with directory.claim():
+        _prepare_jax(config)
+        jobs, warnings = make_jobs(config)
+        warnings += directory.write_config(config)
+        try:
+            return _Sweep(config, jobs, directory, console).run(warnings)
+        except OSError as error:
+            raise UnwritableError.of(directory.root, error) from error
 
 
-def _run_sweep(
-    config: SweepConfig, jobs: list[Job], warnings: list[str], directory: Directory, console: rich.console.Console
-) -> Outcome:
-    for warning in warnings:
-        _warn(console, warning)
-    done = directory.records(jobs)  # a damaged one is named now, not after hours
-    num_runs = sum(len(job.runs) for job in jobs)
-    if done:
-        console.print(f"{len(done)} of {num_runs} runs are there already", highlight=False)
-    todo = [job for job in jobs if not all(directory.is_done(job, run) for run in job.runs)]
-    weights = {job.name: job.weight for job in jobs}
-    done_weight = sum((weights[record.run.job] for record in done), start=0.0)
-    failures: dict[str, str] = {}
-    was_interrupted = False
-    logger = WandbLogger(directory.root, config, config.wandb)
-    for record in done:
-        logger.log(record)  # what an earlier command did not come to log
-    try:
-        with Progress(jobs, len(done), done_weight, console) as progress:
+class _Sweep:
+    """One command at work on a sweep."""
 
-            def report(event: str, job_name: str, payload: Any) -> None:
-                progress.observe(event, job_name, payload)
-                if event == "run":
-                    logger.log(payload)
+    def __init__(
+        self, config: SweepConfig, jobs: list[Job], directory: Directory, console: rich.console.Console
+    ) -> None:
+        self._config, self._jobs, self._directory, self._console = config, jobs, directory, console
+        self._failures: dict[str, str] = {}
+        self._stopped_by = 0
+        self._seen: dict[str, set[str]] = collections.defaultdict(set)
+        self._notes: dict[str, str] = {}
 
-            if todo:
-                failures.update(run_jobs(todo, directory, min(num_workers(config), len(todo)), report))
-    except KeyboardInterrupt:
-        was_interrupted = True
-    records = _all_records(config, jobs, failures, directory)
-    directory.write_runs(records)
-    try:
-        with console.status(f"logging {logger.num_waiting} more runs to wandb"):
-            logger.finish()
-    except KeyboardInterrupt:
-        was_interrupted = True
-    for warning in logger.warnings:
-        _warn(console, warning)
-    num_trained = sum(record.run.status != "failed" for record in records) - len(done)
-    return Outcome(tuple(records), tuple(failures.items()), was_interrupted, num_trained)
+    def run(self, warnings: list[str]) -> Outcome:
+        warnings = warnings + self._directory.check(self._jobs)
+        changes = self._directory.changes(self._jobs)
+        for line in [*warnings, *changes]:
+            self._warn(line)
+        if changes and not self._config.accept_changes:
+            raise ConfigError(
+                f"out: {self._directory.root} holds runs made otherwise ({'; '.join(changes)}); expected the same "
+                "versions and settings, another --out, or --accept-changes, and each row says with which it was made"
+            )
+        done = self._directory.records(self._jobs)
+        num_runs = sum(len(job.runs) for job in self._jobs)
+        if done:
+            self._console.print(f"{len(done)} of {num_runs} runs are there already", highlight=False)
+        self._logger = WandbLogger(self._directory.root, self._config, self._config.wandb)
+        self._tell_what_is_there()
+        todo = [job for job in self._jobs if not all(self._directory.is_done(job, run) for run in job.runs)]
+        for job in self._jobs:
+            self._log_new(job)  # what an earlier command did not come to log, too
+        if todo:
+            with (
+                Progress(self._config, self._directory.root, self._console) as self._progress,
+                heard(self._stop, self._end_at_once),
+            ):
+                self._work(todo)
+        records = self._all_records()
+        self._directory.write_runs(records)
+        self._finish_logging()
+        num_trained = sum(record.run.status != "failed" for record in records) - len(done)
+        return Outcome(tuple(records), tuple(self._failures.items()), self._stopped_by, num_trained)
+
+    def _work(self, todo: list[Job]) -> None:
+        """Have all jobs done by an executor; those whose worker dies are tried again."""
+        limit = num_workers(self._config) if self._config.executor in ("serial", "process") else math.inf
+        limit = min(limit, self._config.workers or math.inf, len(todo))
+        root = self._directory.root.absolute()
+        self._executor: Executor = make_executor(dataclasses.replace(self._config, workers=int(limit)), root)
+        waiting = collections.deque(todo)
+        later: list[tuple[float, Job]] = []
+        running: dict[concurrent.futures.Future[Result], Job] = {}
+        attempts: collections.Counter[str] = collections.Counter()
+        unwritable: str | None = None
+        deadline = math.inf
+        while waiting or later or running:
+            now = time.monotonic()
+            if self._stopped_by or unwritable is not None:
+                waiting.clear()
+                later.clear()
+                deadline = min(deadline, now + SECONDS_TO_SAVE)
+                self._executor.stop()  # again and again: a worker that was starting may not have heard
+                if now > deadline:
+                    break
+            waiting += [job for when, job in later if when <= now]
+            later = [(when, job) for when, job in later if when > now]
+            while waiting and len(running) < limit:
+                job = waiting.popleft()
+                running[self._executor.submit(work, job, root)] = job
+            if running:
+                concurrent.futures.wait(running, POLL_SECONDS, concurrent.futures.FIRST_COMPLETED)
+            else:
+                time.sleep(POLL_SECONDS)
+            for future in [future for future in running if future.done()]:
+                job = running.pop(future)
+                result = self._result_of(future, attempts, job)
+                if result.outcome == "failed":
+                    self._fail(job, result.reason)
+                elif result.outcome == "unwritable":
+                    unwritable = result.reason
+                elif result.outcome == "busy":
+                    later.append((time.monotonic() + BUSY_SECONDS, job))
+                elif result.outcome == "stopped":
+                    waiting.append(job)
+                self._log_new(job)
+            self._look(list(running.values()))
+        if running:
+            self._executor.kill()
+            concurrent.futures.wait(running, timeout=1.0)
+        if unwritable is not None:
+            raise UnwritableError(unwritable)
+        if running and not all(future.done() for future in running):  # a call into jax that can't be ended
+            self._directory.write_runs(self._all_records())
+            end_at_once(self._stopped_by)
+        self._executor.shutdown()
+
+    def _result_of(
+        self, future: concurrent.futures.Future[Result], attempts: collections.Counter[str], job: Job
+    ) -> Result:
+        """What became of a job; a worker that died counts as one that was stopped, up to MAX_ATTEMPTS."""
+        error = future.exception()
+        if error is None:
+            return future.result()
+        if self._stopped_by:
+            return Result("stopped")
+        attempts[job.name] += 1
+        text = " ".join(str(error).split())[:200] or type(error).__name__
+        if attempts[job.name] < MAX_ATTEMPTS:
+            self._warn(f"{job.name}: its worker died ({text}); it is tried again")
+            return Result("stopped")
+        return Result("failed", f"its worker process died, {MAX_ATTEMPTS} times (killed, or out of memory?): {text}")
+
+    def _look(self, running: list[Job]) -> None:
+        """Take note of what workers have left in the directory."""
+        for job in running:
+            self._log_new(job)
+            note = read_status(self._directory.status_file(job.name)).note
+            if note and self._notes.get(job.name) != note:
+                self._notes[job.name] = note
+                self._warn(f"{job.name}: {note}")
+        self._progress.show([job.name for job in running])
+
+    def _log_new(self, job: Job) -> None:
+        folder = self._directory.record_file(job, job.runs[0]).parent
+        if not folder.is_dir():
+            return
+        names = {file.name for file in folder.glob("[!.]*.json")} - self._seen[job.name]
+        self._seen[job.name] |= names
+        for run in job.runs:
+            file = self._directory.record_file(job, run)
+            if file.name in names:
+                self._logger.log(read_record(file))
+
+    def _fail(self, job: Job, reason: str) -> None:
+        self._failures[job.name] = reason
+        file = self._directory.status_file(job.name)
+        write_status(file, dataclasses.replace(read_status(file), state="failed", reason=reason))
+        self._console.print(f"failed: {job.name}: {reason}", style="red", highlight=False, markup=False, soft_wrap=True)
+
+    def _tell_what_is_there(self) -> None:
+        """A status is news, not a record: make it anew from the records."""
+        for job in self._jobs:
+            records = self._directory.records([job])
+            ended = dict(collections.Counter[str](record.run.status for record in records))
+            state: State = "done" if len(records) == len(job.runs) else "waiting"
+            write_status(self._directory.status_file(job.name), JobStatus(state, ended))
+
+    def _stop(self, number: int) -> None:
+        self._stopped_by = number
+
+    def _end_at_once(self, number: int) -> None:
+        self._executor.kill()
+        end_at_once(number)
+
+    def _warn(self, text: str) -> None:
+        self._console.print(f"warning: {text}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+
+    def _all_records(self) -> list[Record]:
+        """The records in the order of the grid; a row for each run that a failed job owes, which is tried next time."""
+        records: list[Record] = []
+        for job in in_order(self._config, self._jobs):
+            records += self._directory.records([job])
+            if job.name in self._failures:
+                training = job.training()
+                owed = [run for run in job.runs if not self._directory.is_done(job, run)]
+                records += [
+                    Record(run_row(job, training, run, "failed"), error=self._failures[job.name]) for run in owed
+                ]
+        return records
+
+    def _finish_logging(self) -> None:
+        if not self._stopped_by:
+            with self._console.status(f"logging {self._logger.num_waiting} more runs to wandb"):
+                self._logger.finish(SECONDS_TO_LOG)
+        for warning in self._logger.warnings:
+            self._warn(warning)
 
 
-def _warn(console: rich.console.Console, text: str) -> None:
-    console.print(f"warning: {text}", style="yellow", highlight=False, markup=False, soft_wrap=True)
-
-
-def _all_records(
-    config: SweepConfig, jobs: Sequence[Job], failures: Mapping[str, str], directory: Directory
-) -> list[Record]:
-    """The records in the order of the grid; a row for each run that a failed job owes, which the next command tries."""
-    records: list[Record] = []
-    for job in in_order(config, jobs):
-        records += directory.records([job])
-        if job.name in failures:
-            training = job.training()
-            owed = [run for run in job.runs if not directory.is_done(job, run)]
-            records += [Record(run_row(job, training, run, "failed"), error=failures[job.name]) for run in owed]
-    return records
-
-
-def in_order(config: SweepConfig, jobs: Sequence[Job]) -> list[Job]:
+def in_order(config: SweepConfig, jobs: list[Job]) -> list[Job]:
     """Jobs in the order of the grid, not in that of their cost."""
     return sorted(jobs, key=lambda job: (config.cells.index(job.cell), config.gaps.index(job.gap)))
 
 
-def _keep_jax_off_the_accelerator() -> None:
-    """This process computes shapes only; memory of a GPU belongs to the workers."""
+def _prepare_jax(config: SweepConfig) -> None:
+    """Jobs of the serial executor train in this process; else it computes shapes, and a GPU belongs to the workers."""
+    if config.executor == "serial":
+        prepare_process()
+        return
     import jax
 
     jax.config.update("jax_platforms", "cpu")

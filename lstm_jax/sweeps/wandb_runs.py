@@ -11,6 +11,7 @@ import json
 import math
 import queue
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -56,11 +57,22 @@ class WandbLogger:
         """Records that are not logged yet."""
         return self._queue.qsize()
 
-    def finish(self) -> None:
-        """Wait until everything is logged."""
-        if self._mode != "disabled":
-            self._queue.put(None)
-            self._thread.join()
+    def finish(self, patience_seconds: float = math.inf) -> None:
+        """Wait until everything is logged, or until nothing has been for `patience_seconds`."""
+        if self._mode == "disabled":
+            return
+        self._queue.put(None)
+        before, since = -1, time.monotonic()
+        while self._thread.is_alive():
+            self._thread.join(0.1)
+            if self.num_logged != before:
+                before, since = self.num_logged, time.monotonic()
+            elif time.monotonic() - since > patience_seconds:
+                self.warnings.append(
+                    f"wandb does not answer; {self.num_waiting} runs or more are not logged: run "
+                    "`python -m experiments.to_wandb` later"
+                )
+                return
 
     def _work(self) -> None:
         try:
@@ -93,7 +105,7 @@ class WandbLogger:
             name=f"{run.job}-seed{run.seed}-learning_rate{run.learning_rate!r}",
             group=run.job,
             job_type="train",
-            dir=str(self._root),
+            dir=str(self._root.absolute()),  # wandb's process may live in another directory
             reinit="create_new",
             config={**_settings(self._config), **_facts(record, ("cell", "task", "gap", "seed", "learning_rate"))}
             | _facts(record, ("hidden_dim", "num_params", "forget_bias"))
@@ -131,6 +143,8 @@ class WandbLogger:
             wandb_run.summary.update(_facts(record, facts))
         finally:
             wandb_run.finish()
+        if not is_logged(self._root, run_id(self._config, record), self._mode):
+            raise OSError("its run file was not written")
         self.num_logged += 1
 
 

@@ -1,198 +1,186 @@
-"""What a worker does with a job: compile once, train its runs, record each as it ends. jax is imported in here."""
+"""What a worker does with a job: compile once, train its runs, save them as they end. jax is imported in here."""
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import os
-import threading
+import shutil
+import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
-from lstm_jax.sweeps.directory import Directory
-from lstm_jax.sweeps.jobs import ACCELERATOR_LANES, Job, RunKey, has_accelerator, run_row
-from lstm_jax.sweeps.records import CurvePoint, Record, Status, write_record
+from lstm_jax.sweeps import locks
+from lstm_jax.sweeps.directory import JOB_PATIENCE_SECONDS, Directory
+from lstm_jax.sweeps.jobs import Job, RunKey, memory_bytes
+from lstm_jax.sweeps.machine import versions
+from lstm_jax.sweeps.records import write_record
+from lstm_jax.sweeps.status import JobStatus, State, write_status
+from lstm_jax.sweeps.storage import DamagedError, UnwritableError, check_directory
 
 if TYPE_CHECKING:
-    from lstm_jax.training import Hypers, Training
+    from lstm_jax.sweeps.bank import Bank, Ended, Lane
 
-Report = Callable[[str, str, Any], None]
-"""Called with an event (`started`, `run`, `ended`), the job's name, and for `run` its Record."""
+SECONDS_BETWEEN_NEWS = 0.5
+MAX_LANES = 1024
+"""Runs side by side on an accelerator, where there is room for more."""
 
-
-def set_up_process(index: int, num_workers: int) -> None:
-    """Give this process one core and one thread, and end it with its parent. Must come before jax is imported."""
-    flags = ["--xla_cpu_multi_thread_eigen=false"]
-    if not has_accelerator():
-        flags.append("--xla_backend_optimization_level=1")  # compiles faster, runs as fast: docs/decisions/0009
-    os.environ["XLA_FLAGS"] = " ".join([*flags, os.environ.get("XLA_FLAGS", "")]).strip()  # the last one counts
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    if hasattr(os, "sched_setaffinity"):
-        cores = sorted(os.sched_getaffinity(0))
-        if num_workers == len(cores):  # with fewer workers, two sweeps would pin themselves to the same cores
-            os.sched_setaffinity(0, {cores[index]})
-    parent = os.getppid()
-
-    def watch_parent() -> None:
-        while os.getppid() == parent:
-            time.sleep(1.0)
-        os._exit(1)
-
-    threading.Thread(target=watch_parent, daemon=True).start()
+Outcome = Literal["done", "stopped", "busy"]
+"""What became of a job: all its runs are recorded; it was asked to stop, and saved; another worker has it."""
 
 
-@dataclasses.dataclass
-class _Outcome:
-    """What is known of a run so far, and the rule by which it ends."""
+def run_job(job: Job, directory: Directory, should_stop: Callable[[], bool] = lambda: False) -> Outcome:
+    """Train the runs of `job` that are not recorded yet, going on from its last checkpoint if there is one.
 
-    curve: list[CurvePoint]
-    passed: int = 0
-    status: Status | None = None
-    solved_step: int | None = None
-    steps: int = 0
+    `should_stop` is asked between calls of the compiled program. Progress is on disk every `job.checkpoint_seconds`, at
+    a stop, and at the end, always in this order: last states, records of the runs that ended, states of those in the
+    middle. So a record has its state, and a run that is recorded is not trained again.
 
-    def observe(self, point: CurvePoint, diverged_step: int, max_steps: int) -> None:
-        from lstm_jax.training import DIVERGED_LOSS, SOLVED_ACCURACY, SOLVED_EVALUATIONS
-
-        self.curve.append(point)
-        self.steps = point.step
-        self.passed = self.passed + 1 if point.accuracy >= SOLVED_ACCURACY else 0
-        if diverged_step or not point.loss < DIVERGED_LOSS:  # NaN is not less than anything
-            self.status, self.steps = "diverged", diverged_step or point.step
-        elif self.passed == SOLVED_EVALUATIONS:
-            self.status, self.solved_step = "solved", self.curve[-SOLVED_EVALUATIONS].step
-        elif point.step >= max_steps:
-            self.status = "unsolved"
-
-
-def run_job(job: Job, directory: Directory, report: Report, should_stop: Callable[[], bool] = lambda: False) -> None:
-    """Train the runs of `job` that are not recorded yet; write each one's record as it ends, then a checkpoint.
-
-    `should_stop` is asked between chunks: a run in the middle is then dropped, the ended ones are kept.
+    Raises UnwritableError where the directory can't be written any more, and whatever a user's cell or task raises.
     """
-    from lstm_jax.sweeps import checkpoints
-
-    report("started", job.name, None)
-    todo = [run for run in job.runs if not directory.is_done(job, run)]
-    lanes = _num_lanes(job)  # whatever is left to do: another width would change the last bits
-    programs = _compile(job, lanes)
-    last_states: dict[RunKey, Any] = {}
     try:
-        for start in range(0, len(todo), lanes):
-            for run, record, state in _train(job, programs, todo[start : start + lanes], should_stop):
-                last_states[run] = state
-                write_record(directory.record_file(job, run), record)
-                report("run", job.name, record)
-    finally:
-        if last_states:
-            checkpoints.save(directory.checkpoints(job), job, last_states)
-    report("ended", job.name, None)
+        with locks.hold(directory.job_lock_file(job.name), JOB_PATIENCE_SECONDS):
+            return _Work(job, directory, should_stop).do()
+    except locks.HeldError:
+        return "busy"
 
 
-@dataclasses.dataclass(frozen=True)
-class _Programs:
-    """The three compiled programs of a job, for runs stacked `lanes` wide."""
+class _Work:
+    """One go at a job, under its lock."""
 
-    training: Training
-    lanes: int
-    init: Callable[..., Any]
-    advance: Callable[..., Any]
-    evaluate: Callable[..., Any]
+    def __init__(self, job: Job, directory: Directory, should_stop: Callable[[], bool]) -> None:
+        self._job, self._directory, self._should_stop = job, directory, should_stop
+        self._checkpoints = directory.checkpoints(job)
+        self._unsaved: list[Ended] = []
+        self._num_ended = collections.Counter[str](record.run.status for record in directory.records([job]))
+        self._note = ""
+        self._last_news = float("-inf")
+
+    def do(self) -> Outcome:
+        from lstm_jax.sweeps.bank import Bank
+
+        for leftover in self._checkpoints.glob(".*"):  # of a worker that was killed while it saved
+            shutil.rmtree(leftover, ignore_errors=True)
+        if all(self._directory.is_done(self._job, run) for run in self._job.runs):
+            return self._done()
+        self._tell("running")
+        width = _first_width(self._job)
+        while True:
+            try:
+                return self._train(Bank(self._job, width))
+            except Exception as error:
+                # jax tells this error from others by its text alone.
+                if width == 1 or not ("RESOURCE_EXHAUSTED" in str(error) or isinstance(error, MemoryError)):
+                    raise
+            self._note = f"out of memory with {width} runs side by side: {width // 2} from here on"
+            width //= 2
+            self._save()  # those in the middle go on from their last checkpoint, or start anew
+
+    def _train(self, bank: Bank) -> Outcome:
+        from lstm_jax.sweeps.bank import Lane
+
+        todo = [run for run in self._job.runs if not self._directory.is_done(self._job, run)]
+        waiting = self._restored(todo)
+        todo = [run for run in todo if run not in {lane.run for lane, _ in waiting}]
+        last_saved = time.monotonic()
+        while waiting or todo or bank.lanes:
+            if waiting and (room := bank.num_free):
+                bank.go_on(waiting[:room])
+                waiting = waiting[room:]
+            if todo and (room := bank.num_free):
+                bank.begin([Lane(run) for run in todo[:room]])
+                todo = todo[room:]
+            ended = bank.advance()
+            self._unsaved += ended
+            self._num_ended.update(each.record.run.status for each in ended)
+            in_the_middle = [*bank.lanes.values(), *(lane for lane, _ in waiting)]
+            can_write = self._tell("running", sum(lane.step for lane in in_the_middle))
+            stopping = self._should_stop()
+            if stopping or not can_write or time.monotonic() - last_saved >= self._job.checkpoint_seconds:
+                self._save([*bank.snapshot(), *waiting], bank.width)
+                last_saved = time.monotonic()
+            if stopping:
+                self._tell("waiting", sum(lane.step for lane in in_the_middle))
+                return "stopped"
+        self._save()
+        return self._done()
+
+    def _done(self) -> Outcome:
+        from lstm_jax.sweeps import checkpoints
+
+        for name in checkpoints.names(self._checkpoints, "running"):  # of no use any more
+            shutil.rmtree(self._checkpoints / name, ignore_errors=True)
+        self._directory.error_file(self._job).unlink(missing_ok=True)  # of an earlier try
+        self._tell("done")
+        return "done"
+
+    def _restored(self, todo: Collection[RunKey]) -> list[tuple[Lane, Any]]:
+        """The runs in the middle, each with its state and metrics, from the latest checkpoint that is good."""
+        from lstm_jax.sweeps import checkpoints
+        from lstm_jax.sweeps.bank import Lane
+        from lstm_jax.training import NO_UPDATES
+
+        for name in checkpoints.names(self._checkpoints, "running"):
+            checkpoint = self._checkpoints / name
+            try:
+                facts = check_directory(checkpoint)
+                if (facts["settings"], facts["versions"]) != (self._job.settings, versions()):
+                    raise DamagedError(f"{checkpoint}: made with other settings or versions")
+                lanes = [Lane.from_json(tree) for tree in facts["lanes"]]
+                form = (checkpoints.abstract_state(self._job), NO_UPDATES)
+                states = checkpoints.read(checkpoint, form, len(lanes))
+            except DamagedError as error:
+                self._note = self._directory.set_aside(checkpoint, error, "going on from the one before, or anew")
+                continue
+            return [(lane, state) for lane, state in zip(lanes, states, strict=True) if lane.run in todo]
+        return []
+
+    def _save(self, in_the_middle: Sequence[tuple[Lane, Any]] = (), width: int = 0) -> None:
+        """Have everything on disk, in an order in which nothing is lost wherever it is cut off."""
+        from lstm_jax.sweeps import checkpoints
+
+        facts = {"job": self._job.name, "settings": self._job.settings, "versions": versions()}
+        try:
+            if self._unsaved:
+                runs = {"runs": [list(each.run) for each in self._unsaved]}
+                name = checkpoints.save(
+                    self._checkpoints, "ended", [each.state for each in self._unsaved], facts | runs
+                )
+                for ended in self._unsaved:
+                    record = dataclasses.replace(ended.record, checkpoint=name)
+                    write_record(self._directory.record_file(self._job, ended.run), record)
+                self._unsaved = []
+            if in_the_middle:
+                lanes = {"width": width, "lanes": [lane.to_json() for lane, _ in in_the_middle]}
+                checkpoints.save(self._checkpoints, "running", [state for _, state in in_the_middle], facts | lanes)
+        except OSError as error:
+            raise UnwritableError.of(self._directory.root, error) from error
+
+    def _tell(self, state: State, num_updates: int = 0) -> bool:
+        """Say how far the job is, now and then; returns whether that could be written."""
+        now = time.monotonic()
+        if state == "running" and now - self._last_news < SECONDS_BETWEEN_NEWS:
+            return True
+        self._last_news = now
+        status = JobStatus(state, dict(self._num_ended), num_updates, socket.gethostname(), os.getpid(), self._note)
+        try:
+            write_status(self._directory.status_file(self._job.name), status)
+        except OSError:
+            return False
+        return True
 
 
-def _num_lanes(job: Job) -> int:
+def _first_width(job: Job) -> int:
+    """Lanes on a device: as the sweep says, one on a CPU, and on an accelerator the power of two that fits."""
     import jax
 
-    return job.lanes or (1 if jax.default_backend() == "cpu" else ACCELERATOR_LANES)
-
-
-def _compile(job: Job, lanes: int) -> _Programs:
-    import jax
-    import numpy as np
-
-    from lstm_jax.training import lift
-
-    jax.config.update("jax_default_matmul_precision", "highest")  # on a GPU float32 would mean TF32
-    training = job.training()
-    hypers = _hypers(job, job.runs[:1], lanes)
-    init = jax.jit(lift(training.init, lanes)).lower(hypers).compile()
-    advance = jax.jit(lift(training.advance, lanes, (0, 0, None)), donate_argnums=0)
-    evaluate = jax.jit(lift(training.evaluate, lanes))
-    state = jax.eval_shape(lift(training.init, lanes), hypers)
-    return _Programs(
-        training,
-        lanes,
-        init,
-        advance.lower(state, hypers, np.int32(0)).compile(),
-        evaluate.lower(state).compile(),
-    )
-
-
-def _hypers(job: Job, runs: Sequence[RunKey], lanes: int) -> Hypers:
-    """The traced values of a group; one that is not full repeats its last run, so that the width stays the same."""
-    import numpy as np
-
-    from lstm_jax.training import Hypers
-
-    full = [*runs, *[runs[-1]] * (lanes - len(runs))]
-    columns: list[Any] = [  # NumPy's arrays: making jax's would compile a program for each
-        np.array([run.seed for run in full], np.uint32),
-        np.array([run.learning_rate for run in full], np.float32),
-        np.full(lanes, job.clip_norm, np.float32),
-    ]
-    return Hypers(*columns)
-
-
-def _train(
-    job: Job, programs: _Programs, group: Sequence[RunKey], should_stop: Callable[[], bool]
-) -> Iterator[tuple[RunKey, Record, Any]]:
-    """Train a group of runs side by side; yields each, with its record and last state, as it ends."""
-    import jax
-    import numpy as np
-
-    from lstm_jax.sweeps import checkpoints
-
-    hypers = _hypers(job, group, programs.lanes)
-    state = programs.init(hypers)
-    jax.block_until_ready(state)
-    started = time.perf_counter()
-    outcomes = [_Outcome([]) for _ in group]
-    step = 0
-    while any(outcome.status is None for outcome in outcomes) and not should_stop():
-        num_updates = min(job.chunk_steps, job.max_steps - step)
-        state, metrics = programs.advance(state, hypers, np.int32(num_updates))
-        step += num_updates
-        metrics, evaluation = jax.device_get((metrics, programs.evaluate(state)))
-        going_on = [lane for lane, outcome in enumerate(outcomes) if outcome.status is None]
-        for lane in going_on:
-            point = CurvePoint(
-                step,
-                float(metrics.train_loss[lane]),
-                float(evaluation.loss[lane]),
-                float(evaluation.accuracy[lane]),
-                float(evaluation.sequence_loss[lane]),
-                programs.training.task.memoryless_loss,
-                float(metrics.grad_norm[lane]),
-            )
-            outcomes[lane].observe(point, int(metrics.diverged_step[lane]), job.max_steps)
-        ended = [lane for lane in going_on if outcomes[lane].status is not None]
-        host_state = checkpoints.to_host(state) if ended else None
-        for lane in ended:
-            outcome = outcomes[lane]
-            assert outcome.status is not None
-            row = run_row(
-                job,
-                programs.training,
-                group[lane],
-                outcome.status,
-                solved_step=outcome.solved_step,
-                steps=outcome.steps,
-                accuracy=outcome.curve[-1].accuracy,
-                loss=outcome.curve[-1].loss,
-                duration_seconds=round((time.perf_counter() - started) / len(group), 3),
-            )
-            yield (
-                group[lane],
-                Record(row, tuple(outcome.curve)),
-                jax.tree.map(lambda leaf, lane=lane: leaf[lane], host_state),
-            )
+    if job.lanes is not None:
+        return job.lanes
+    if jax.default_backend() == "cpu":
+        return 1
+    memory = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit", 8 * 2**30)
+    that_fit = max(1, int(0.8 * memory / memory_bytes(job)))
+    that_are_there = -(-len(job.runs) // jax.local_device_count())
+    width: int = 2 ** min(that_fit.bit_length() - 1, (that_are_there - 1).bit_length(), MAX_LANES.bit_length() - 1)
+    return width

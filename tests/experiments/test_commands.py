@@ -19,7 +19,7 @@ from lstm_jax.sweeps.records import columns_of, read_runs
 HELPERS = Path(__file__).parents[1] / "helpers"
 COLUMNS = {
     "runs.csv": "job,cell,task,gap,seed,learning_rate,hidden_dim,num_params,forget_bias,status,solved_step,steps,"
-    "accuracy,loss,chance,duration_seconds",
+    "accuracy,loss,chance,duration_seconds,lanes,device,settings,versions",
     "summary.csv": "cell,gap,learning_rate,num_runs,num_solved,num_diverged,solve_rate,ci_low,ci_high,accuracy,"
     "median_solved_step",
     "horizon.csv": "cell,horizon,ci_low,ci_high,bound",
@@ -264,6 +264,7 @@ def test_a_run_that_overflows_is_diverged_and_the_command_succeeds(tmp_path):
 def test_interrupt_keeps_what_is_done_and_the_command_goes_on(tmp_path, to_the_group):
     """SIGINT to the command alone, and to all of its processes as a terminal's Ctrl-C sends it."""
     line = "--cells rnn --gaps 40 --learning-rates 1e-6 --tuning-seeds --hidden-dim 16 --max-steps 600 --workers 1"
+    line += " --checkpoint-seconds 0.1"
     arguments = shlex.split(f"{line} --wandb disabled --out out --seeds 0 1 2 3 4 5 6 7")
     process = start("gap_length", *arguments, cwd=tmp_path)
     records = tmp_path / "out" / "records"

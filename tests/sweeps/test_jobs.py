@@ -67,7 +67,6 @@ def test_memory_grows_with_what_it_should():
     for field in ("batch_size", "hidden_dim", "gap", "num_layers"):
         larger = dataclasses.replace(job, **{field: 100 * getattr(job, field)})
         assert memory_bytes(larger) > 10 * memory_bytes(job)
-    assert memory_bytes(dataclasses.replace(job, lanes=8)) == 8 * memory_bytes(job)
 
 
 def test_memory_estimate_covers_what_the_compiler_says():

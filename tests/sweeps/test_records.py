@@ -15,10 +15,10 @@ from lstm_jax.sweeps.records import (
     columns_of,
     read_record,
     read_runs,
-    write_atomically,
     write_record,
     write_rows,
 )
+from lstm_jax.sweeps.storage import write_atomically
 
 RUN = Run(
     job="lstm-gap40",
@@ -46,7 +46,7 @@ def test_columns_of_runs_csv():
     expected = (
         "job, cell, task, gap, seed, learning_rate, hidden_dim, num_params, forget_bias, status, solved_step, steps, "
     )
-    expected += "accuracy, loss, chance, duration_seconds"
+    expected += "accuracy, loss, chance, duration_seconds, lanes, device, settings, versions"
     assert ", ".join(columns_of(Run)) == expected
 
 

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from lstm_jax.sweeps import checkpoints
+from lstm_jax.sweeps.bank import Lane
 from lstm_jax.sweeps.config import SweepConfig
 from lstm_jax.sweeps.directory import Directory
 from lstm_jax.sweeps.jobs import RunKey, make_jobs
 from lstm_jax.sweeps.records import read_record
-from lstm_jax.sweeps.worker import _Outcome, run_job
+from lstm_jax.sweeps.worker import run_job
 from lstm_jax.training import Hypers
 
 CONFIG = SweepConfig(
@@ -33,9 +34,7 @@ CONFIG = SweepConfig(
 
 def run(tmp_path, should_stop=lambda: False, **changes):
     (job,) = make_jobs(dataclasses.replace(CONFIG, **changes))[0]
-    events = []
-    run_job(job, Directory(tmp_path), lambda *event: events.append(event), should_stop)
-    return job, events
+    return job, run_job(job, Directory(tmp_path), should_stop)
 
 
 def records_of(tmp_path, job):
@@ -43,24 +42,25 @@ def records_of(tmp_path, job):
 
 
 def but_durations(records):
+    """And but for the checkpoint's number, which counts how often a job was gone at."""
     return [
-        dataclasses.replace(record, run=dataclasses.replace(record.run, duration_seconds=0.0)) for record in records
+        dataclasses.replace(record, run=dataclasses.replace(record.run, duration_seconds=0.0), checkpoint="")
+        for record in records
     ]
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     path = tmp_path_factory.mktemp("trained")
-    job, events = run(path)
-    return path, job, events
+    job, outcome = run(path)
+    return path, job, outcome
 
 
-def test_records_events_and_curves(trained):
-    path, job, events = trained
+def test_records_and_curves(trained):
+    path, job, outcome = trained
     records = records_of(path, job)
     assert [(record.run.seed, record.run.learning_rate) for record in records] == [(0, 0.02), (1, 0.02)]
-    assert [event[0] for event in events] == ["started", "run", "run", "ended"]
-    assert [event[2] for event in events[1:3]] == records
+    assert outcome == "done"
     for record in records:
         assert [point.step for point in record.curve] == list(range(25, record.run.steps + 1, 25))
         assert record.run.forget_bias == 1.0 and record.run.chance == 0.125 and record.run.task == "gap"
@@ -88,19 +88,19 @@ def test_a_solved_run_stops_at_the_third_good_evaluation(trained):
 )
 def test_solved_means_three_evaluations_in_a_row(trained, accuracies, status, solved_step):
     point = records_of(*trained[:2])[0].curve[0]
-    outcome = _Outcome([])
+    lane = Lane(RunKey(0, 0.02))
     for index, accuracy in enumerate(accuracies, 1):
-        assert outcome.status is None
-        outcome.observe(dataclasses.replace(point, step=10 * index, accuracy=accuracy), 0, 80)
-    assert (outcome.status, outcome.solved_step, outcome.steps) == (status, solved_step, 10 * len(accuracies))
+        assert lane.status is None
+        lane.observe(dataclasses.replace(point, step=10 * index, accuracy=accuracy), 0, 80)
+    assert (lane.status, lane.solved_step, lane.ended_step) == (status, solved_step, 10 * len(accuracies))
 
 
 @pytest.mark.parametrize(("loss", "diverged_step"), [(float("nan"), 0), (float("inf"), 0), (2e6, 0), (1.0, 7)])
 def test_what_counts_as_diverged(trained, loss, diverged_step):
     point = records_of(*trained[:2])[0].curve[0]
-    outcome = _Outcome([])
-    outcome.observe(dataclasses.replace(point, step=10, loss=loss, accuracy=1.0), diverged_step, 80)
-    assert (outcome.status, outcome.solved_step, outcome.steps) == ("diverged", None, diverged_step or 10)
+    lane = Lane(RunKey(0, 0.02))
+    lane.observe(dataclasses.replace(point, step=10, loss=loss, accuracy=1.0), diverged_step, 80)
+    assert (lane.status, lane.solved_step, lane.ended_step) == ("diverged", None, diverged_step or 10)
 
 
 def test_the_same_job_gives_the_same_numbers(trained, tmp_path):
@@ -113,8 +113,7 @@ def test_a_run_that_is_recorded_is_not_trained_again(trained, tmp_path):
     path, job, _ = trained
     first, _ = run(tmp_path, seeds=(1,))
     stamp = Directory(tmp_path).record_file(first, RunKey(1, 0.02)).stat().st_mtime_ns
-    _, events = run(tmp_path)
-    assert [event[2].run.seed for event in events if event[0] == "run"] == [0]
+    run(tmp_path)
     assert Directory(tmp_path).record_file(first, RunKey(1, 0.02)).stat().st_mtime_ns == stamp
     assert but_durations(records_of(tmp_path, job)) == but_durations(records_of(path, job))
     for seed in (0, 1):  # both goes have left their checkpoints
@@ -133,20 +132,6 @@ def test_the_budget_is_kept_where_chunks_do_not_divide_it(tmp_path):
     (record,) = records_of(tmp_path, job)
     assert record.run.status == "unsolved" and record.run.steps == 40
     assert [point.step for point in record.curve] == [25, 40]
-
-
-def test_stopping_keeps_what_has_ended(tmp_path, trained):
-    asked = []
-
-    def should_stop():
-        asked.append(None)
-        return len(records_of(tmp_path, trained[1])) == 1
-
-    job, _ = run(tmp_path, should_stop)
-    assert len(records_of(tmp_path, job)) == 1 and len(asked) > 1
-    checkpoints.restore(Directory(tmp_path).checkpoints(job), job, RunKey(0, 0.02))
-    run(tmp_path)
-    assert but_durations(records_of(tmp_path, job)) == but_durations(records_of(trained[0], job))
 
 
 def count_compilations(function):
@@ -203,11 +188,9 @@ def test_a_checkpoint_that_is_not_there_is_named(trained):
 @pytest.mark.parametrize("lanes", [2, 3])
 def test_lanes_end_one_by_one_with_their_own_states(tmp_path, lanes):
     """Runs side by side: each is recorded, and its state kept, as of the chunk in which it ended."""
-    job, events = run(
-        tmp_path, lanes=lanes, seeds=(0, 1, 2), learning_rates=(0.02, 1e-6), tuning_seeds=(5,), max_steps=200
-    )
+    job, _ = run(tmp_path, lanes=lanes, seeds=(0, 1, 2), learning_rates=(0.02, 1e-6), tuning_seeds=(5,), max_steps=200)
     records = records_of(tmp_path, job)
-    assert len(records) == 8 and len([event for event in events if event[0] == "run"]) == 8
+    assert len(records) == 8 and {record.run.lanes for record in records} == {lanes}
     for record in records:
         key = RunKey(record.run.seed, record.run.learning_rate)
         state = checkpoints.restore(Directory(tmp_path).checkpoints(job), job, key)

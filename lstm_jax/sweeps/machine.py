@@ -1,0 +1,59 @@
+"""What this machine has, and which versions the numbers come from. No jax."""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import importlib.util
+import os
+from pathlib import Path
+
+from lstm_jax.sweeps.config import SweepConfig
+
+PACKAGES = ("lstm_jax", "jax", "jaxlib", "flax", "optax", "numpy")
+"""What the numbers of a run depend on."""
+
+
+@functools.cache
+def versions() -> str:
+    """The versions that numbers come from, as text: `lstm_jax 0.1.0, jax 0.10.2, ...`."""
+    return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
+
+
+def available_bytes() -> int:
+    """Memory that this machine, or the container it is in, has in all."""
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    try:
+        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
+        return min(total, int(limit)) if limit.isdigit() else total
+    except OSError:
+        return total
+
+
+def has_accelerator() -> bool:
+    """Whether jax will find a GPU, told without importing it."""
+    if os.environ.get("JAX_PLATFORMS", "").startswith("cpu"):
+        return False
+    plugins = ("jax_cuda13_plugin", "jax_cuda12_plugin")
+    return bool(accelerators()) and any(importlib.util.find_spec(name) is not None for name in plugins)
+
+
+def accelerators() -> list[str]:
+    """The GPUs that this process may use, by what CUDA_VISIBLE_DEVICES calls them."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return [name.strip() for name in visible.split(",") if name.strip()]
+    names = (path.name.removeprefix("nvidia") for path in Path("/dev").glob("nvidia[0-9]*"))
+    return sorted((name for name in names if name.isdecimal()), key=int)
+
+
+def num_cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def num_workers(config: SweepConfig) -> int:
+    """Jobs at once on this machine: as many as the sweep says, or one a core, or one a GPU."""
+    if config.executor == "serial":
+        return 1
+    return config.workers or (len(accelerators()) if has_accelerator() else num_cores())

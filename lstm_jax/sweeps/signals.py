@@ -1,0 +1,63 @@
+"""How a process hears SIGTERM and Ctrl-C: the first time it saves and ends, the second time it ends. No jax."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from types import FrameType
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal asked the process to end; `status` is what it should exit with: 130 for SIGINT, 143 for SIGTERM."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"signal {number}")
+        self.status = 128 + number
+
+
+@contextlib.contextmanager
+def heard(
+    on_first: Callable[[int], None],
+    on_second: Callable[[int], None] | None = None,
+    numbers: Sequence[int] = STOP_SIGNALS,
+) -> Iterator[None]:
+    """Call `on_first` with the first of these signals that comes, `on_second` with each one after it.
+
+    Without `on_second` the process ends at once. Outside the main thread, where Python hears no signals, nothing
+    changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handle = _Handler(on_first, on_second or end_at_once)
+    before = {number: signal.signal(number, handle) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def raise_stopped(number: int) -> None:
+    """As `on_first`: leave by an exception."""
+    raise Stopped(number)
+
+
+def end_at_once(number: int) -> None:
+    """As `on_second`: no more waiting."""
+    os._exit(128 + number)
+
+
+class _Handler:
+    def __init__(self, on_first: Callable[[int], None], on_second: Callable[[int], None]) -> None:
+        self._on_first, self._on_second = on_first, on_second
+        self._num_heard = 0
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        self._num_heard += 1
+        (self._on_first if self._num_heard == 1 else self._on_second)(number)

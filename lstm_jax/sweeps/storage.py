@@ -1,0 +1,121 @@
+"""Files that are there whole or not at all, that know when they are damaged, and what happens to those. No jax."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import os
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+
+class DamagedError(ValueError):
+    """What lies on disk is not what was written: truncated, emptied, changed, or a part of it missing."""
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write `text` to `path` so that a reader, or the next run after a crash, sees all of it or none.
+
+    When this returns, the text survives a loss of power: the file and the entry in its directory are on disk.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:50]}.")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Have a file, or the entries of a directory, on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+_SEAL = re.compile(r',\n "sha256": "([0-9a-f]{64})"\n}\n')
+
+
+def write_sealed(path: Path, tree: dict[str, Any]) -> None:
+    """Write a mapping as JSON whose last entry is the SHA-256 of the text before it."""
+    text = json.dumps(tree, indent=1).removesuffix("\n}")
+    write_atomically(path, f'{text},\n "sha256": "{hashlib.sha256(text.encode()).hexdigest()}"\n}}\n')
+
+
+def read_sealed(path: Path) -> dict[str, Any]:
+    """Read what `write_sealed` wrote; raises DamagedError where a bit of it is not as it was."""
+    try:
+        text = path.read_bytes().decode()
+        seal = list(_SEAL.finditer(text))[-1]
+        body = text[: seal.start()]
+        if seal.end() != len(text) or hashlib.sha256(body.encode()).hexdigest() != seal[1]:
+            raise DamagedError(f"{path}: the checksum does not match")
+        tree: dict[str, Any] = json.loads(f"{body}\n}}")
+    except (IndexError, UnicodeDecodeError):
+        raise DamagedError(f"{path}: truncated, or not what this program writes") from None
+    except FileNotFoundError:
+        raise DamagedError(f"{path}: missing") from None
+    return tree
+
+
+MANIFEST = "manifest.json"
+
+
+def seal_directory(directory: Path, facts: dict[str, Any]) -> None:
+    """Write a manifest of all files below `directory`, with the SHA-256 of each, and `facts`; all of it on disk."""
+    files = {}
+    for path in sorted(directory.rglob("*")):
+        if path.is_file():
+            files[str(path.relative_to(directory))] = hashlib.sha256(path.read_bytes()).hexdigest()
+        sync(path)
+    write_sealed(directory / MANIFEST, {**facts, "files": files})
+
+
+def check_directory(directory: Path) -> dict[str, Any]:
+    """The facts that `seal_directory` wrote; raises DamagedError where a file has changed, is missing or was added."""
+    facts = read_sealed(directory / MANIFEST)
+    expected: dict[str, str] = facts.pop("files")
+    found = {str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file()} - {MANIFEST}
+    different = sorted(found ^ expected.keys())
+    if different:
+        raise DamagedError(f"{directory / different[0]}: {'missing' if different[0] in expected else 'not expected'}")
+    for name, digest in expected.items():
+        if hashlib.sha256((directory / name).read_bytes()).hexdigest() != digest:
+            raise DamagedError(f"{directory / name}: the checksum does not match")
+    return facts
+
+
+def set_aside(path: Path, root: Path) -> Path:
+    """Move a damaged file or directory of the sweep at `root` to its quarantine; returns where it is now."""
+    relative = path.relative_to(root)
+    for number in itertools.count():
+        target = root / "quarantine" / str(number) / relative
+        if not target.exists():
+            break
+    target.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(path, target)
+    return target
+
+
+class UnwritableError(Exception):
+    """The directory of the sweep can't be written any more: the disk is full, read-only or broken."""
+
+    @classmethod
+    def of(cls, root: Path, error: OSError) -> UnwritableError:
+        """What to say about an error of the system."""
+        return cls(
+            f"can't write to {root} ({error.strerror or error}); what was written before is good: make room, or see to "
+            "the disk, and repeat the command to go on"
+        )
