@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # Further options of the command, as in: make gap-length ARGS="--cells lstm --gaps 5 10"
 ARGS ?=
 
-.PHONY: gap-length copy-task test lint peers lock clean help
+.PHONY: gap-length copy-task test test-faults lint peers lock clean help
 
 help:  ## What there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -19,6 +19,9 @@ copy-task: $(VENV)/.run  ## The copying memory task, quick preset: the plot is i
 
 test: $(VENV)/.dev  ## All tests
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(ARGS)
+
+test-faults: $(VENV)/.dev  ## The tests of faults in their long form: kills, flipped bits, races, cut points (an hour)
+	FAULTS=long $(BIN)/python -m pytest tests/faults $(ARGS)
 
 lint: $(VENV)/.dev  ## Style and types
 	$(BIN)/ruff format --check .

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import rich.console
 
-from lstm_jax.sweeps.command_line import parse_command
-from lstm_jax.sweeps.config import ConfigError, SweepConfig
+from lstm_jax.sweeps.config import ConfigError, SweepConfig, num_runs
+from lstm_jax.sweeps.grid import parse_commands
 from lstm_jax.sweeps.records import Record, write_rows
 from lstm_jax.sweeps.signals import Stopped, heard, raise_stopped
 from lstm_jax.sweeps.storage import UnwritableError
@@ -45,12 +45,13 @@ def main(experiment: Experiment, argv: Sequence[str] | None = None) -> int:
     try:
         with heard(raise_stopped):
             argv = sys.argv[1:] if argv is None else argv
-            command = parse_command(
+            commands = parse_commands(
                 experiment.presets, argv, prog=f"python -m {experiment.module}", description=experiment.description
             )
-            if command.show:
-                return show(command.sweep, console)
-            return run(experiment, command.sweep, console)
+            sweeps = [command.sweep for command in commands]
+            if commands[0].show:
+                return max(show(sweep, console) for sweep in sweeps)
+            return run_all(experiment, sweeps, console)
     except (ConfigError, UnwritableError) as error:
         return one_line(error)
     except Stopped as stopped:
@@ -88,22 +89,40 @@ def show(config: SweepConfig, console: rich.console.Console) -> int:
     return 0
 
 
+def run_all(experiment: Experiment, sweeps: Sequence[SweepConfig], console: rich.console.Console) -> int:
+    """Run one sweep after another, until one is interrupted; returns the highest exit status."""
+    if len(sweeps) == 1:
+        return run(experiment, sweeps[0], console)
+    from lstm_jax.sweeps.sweep import check_sweep
+
+    for sweep in sweeps:  # a bad last one is told before hours go into the first
+        check_sweep(sweep)
+    statuses = []
+    for number, sweep in enumerate(sweeps, start=1):
+        console.print(f"sweep {number} of {len(sweeps)}: {sweep.out}", style="bold", highlight=False, soft_wrap=True)
+        statuses.append(run(experiment, sweep, console))
+        if statuses[-1] >= 128:
+            break
+    return max(statuses)
+
+
 def run(experiment: Experiment, config: SweepConfig, console: rich.console.Console) -> int:
     """Sweep, summarise, draw; returns the exit status."""
     from lstm_jax.sweeps.sweep import run_sweep
 
     outcome = run_sweep(config, console)
     if outcome.stopped_by:
-        total = len(config.cells) * len(config.gaps) * len(config.learning_rates)
-        total *= len(config.seeds) + len(config.tuning_seeds)
         console.print(
-            f"interrupted: {len(outcome.records)} of {total} runs are kept in {config.out}; "
+            f"interrupted: {len(outcome.records)} of {num_runs(config)} runs are kept in {config.out}; "
             "repeat the command to go on",
             highlight=False,
             soft_wrap=True,
         )
         return 128 + outcome.stopped_by
-    report(experiment, config, outcome.records, console)
+    try:
+        report(experiment, config, outcome.records, console)
+    except OSError as error:
+        raise UnwritableError.of(Path(config.out), error) from error
     for name, reason in outcome.failures:
         print(f"error: job {name} failed: {reason}", file=sys.stderr)
     return 1 if outcome.failures else 0

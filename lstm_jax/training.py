@@ -8,6 +8,7 @@ compiles once; tasks, models and sizes are static.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
@@ -136,14 +137,19 @@ class Training:
         return _mean(optax.softmax_cross_entropy_with_integer_labels(logits, batch.targets), batch.weights)
 
     def _apply(self, params: Any, batch: Batch, dropout_key: Array | None) -> Float[Array, "S B C"]:
-        graphdef = nnx.graphdef(nnx.eval_shape(lambda: SequenceModel(self.model, rngs=nnx.Rngs(0))))
-        model: SequenceModel = nnx.merge(graphdef, params)
+        model: SequenceModel = nnx.merge(graphdef(self.model), params)
         return model(batch.inputs, dropout_key=dropout_key)
 
     def _optimizer(self, hypers: Hypers) -> optax.GradientTransformation:
         # Clipping is part of a run: applied to stacked runs it would couple them.
         scale = {"adam": optax.scale_by_adam, "rmsprop": optax.scale_by_rms}[self.optimizer]()
         return optax.chain(optax.clip_by_global_norm(hypers.clip_norm), scale, optax.scale(-hypers.learning_rate))
+
+
+@functools.cache
+def graphdef(model: ModelConfig) -> nnx.GraphDef[SequenceModel]:
+    """What a model is beside its parameters. flax can't tell inside of a device mesh, so ask before."""
+    return nnx.graphdef(nnx.eval_shape(lambda: SequenceModel(model, rngs=nnx.Rngs(0))))
 
 
 def lift(function: Callable[..., Any], num_lanes: int, in_axes: Any = 0) -> Callable[..., Any]:

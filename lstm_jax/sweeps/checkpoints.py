@@ -7,9 +7,13 @@ of them are kept. A directory of that name is there whole or not at all.
 
 from __future__ import annotations
 
+import functools
+import logging
 import os
+import re
 import shutil
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,8 +42,7 @@ def save(directory: Path, kind: Kind, states: Sequence[Any], facts: dict[str, An
     shutil.rmtree(temporary, ignore_errors=True)
     try:
         stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *states)
-        with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
-            checkpointer.save(temporary, args=ocp.args.StandardSave(stacked))
+        _save(temporary, stacked)
         seal_directory(temporary, facts)
         os.replace(temporary, directory / name)
         sync(directory)
@@ -50,6 +53,26 @@ def save(directory: Path, kind: Kind, states: Sequence[Any], facts: dict[str, An
         for number in _numbers(directory, kind)[NUM_RUNNING:]:
             shutil.rmtree(directory / f"{kind}-{number}", ignore_errors=True)
     return name
+
+
+def _save(path: Path, tree: Any) -> None:
+    """By orbax, whose errors of the system are ValueErrors of many lines: they become an OSError again."""
+    logging.getLogger("absl").setLevel(logging.CRITICAL)  # it prints the traceback of what it raises
+    try:
+        with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
+            checkpointer.save(path, args=ocp.args.StandardSave(tree))
+    except ValueError as error:
+        code = re.search(r"os_error_code='(\d+)'", str(error))
+        if code is None:
+            raise
+        sys.excepthook = functools.partial(_without_late_news, sys.excepthook)
+        raise OSError(int(code[1]), os.strerror(int(code[1])), str(path)) from error
+
+
+def _without_late_news(hook: Callable[..., None], kind: type, error: BaseException, trace: Any) -> None:
+    """Threads of a save that has failed tell an event loop that has gone: nobody wants to read that."""
+    if "Event loop is closed" not in str(error):
+        hook(kind, error, trace)
 
 
 def names(directory: Path, kind: Kind) -> list[str]:

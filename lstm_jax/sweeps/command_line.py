@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import dataclasses
 import io
@@ -45,6 +46,8 @@ class Command:
     sweep: Annotated[SweepConfig, tyro.conf.arg(name="")]
     config: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """A YAML file with any of these options, such as the sweep.yaml of an earlier sweep; options override it."""
+    grid: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """A YAML file of the form that `wandb sweep` reads, with method: grid; all it spans is trained."""
     show: bool = False
     """Print a few examples of the task and exit."""
 
@@ -53,15 +56,15 @@ def parse_command(presets: Mapping[str, SweepConfig], argv: Sequence[str], prog:
     """The command that `argv` asks for; raises ConfigError, or SystemExit(0) after `--help`.
 
     YAML is read as text (no numbers, booleans or nulls of YAML's own), put in front of the options, and tyro checks
-    the types of both.
+    the types of both. A `--grid` is for `lstm_jax.sweeps.grid.parse_commands` to expand.
     """
-    argv = [re.sub(r"^(--[\w.-]+)", lambda match: match[1].replace("_", "-"), argument) for argument in argv]
-    file = _value_of("--config", argv)
-    from_file = _options_of(read_yaml(Path(file)), file) if file is not None else []
-    preset = _value_of("--preset", [*from_file, *argv]) or "quick"
+    argv = usual_forms(argv)
+    file = value_of("--config", argv)
+    from_file = options_of(read_yaml(Path(file)), file) if file is not None else []
+    preset = value_of("--preset", [*from_file, *argv]) or "quick"
     if preset not in presets:
         raise expected("preset", repr(preset))
-    if _value_of("--out", [*from_file, *argv]) == "":
+    if value_of("--out", [*from_file, *argv]) == "":
         raise expected("out", "''")
     try:
         command = parse_options(Command, [*from_file, *argv], prog, description, Command(presets[preset]))
@@ -69,6 +72,39 @@ def parse_command(presets: Mapping[str, SweepConfig], argv: Sequence[str], prog:
         _explain(str(error), from_file, argv, file)
     validate(command.sweep)
     return command
+
+
+def usual_forms(argv: Sequence[str]) -> list[str]:
+    """Options as tyro has them, from the forms of wandb's agent too.
+
+    It spells `--hidden_dim=16`, and passes lists and booleans as Python prints them: `--cells=['rnn', 'lstm']`,
+    `--accept_changes=True`.
+    """
+    options: list[str] = []
+    for argument in argv:
+        match = re.fullmatch(r"--([\w.-]+)(=.*)?", argument, re.DOTALL)
+        name, value = (match[1].replace("-", "_"), (match[2] or "")[1:]) if match else ("", "")
+        if is_list(name) and value.startswith("["):
+            options += options_of({name: _list(name, value)})
+        elif FIELDS.get(name) is bool and value:
+            options += options_of({name: value})
+        elif match:
+            options.append(f"--{name.replace('_', '-')}{match[2] or ''}")
+        else:
+            options.append(argument)
+    return options
+
+
+def is_list(name: str) -> bool:
+    """Whether an option takes several values."""
+    return typing.get_origin(FIELDS.get(name)) is tuple
+
+
+def _list(name: str, text: str) -> list[str]:
+    try:
+        return [str(value) for value in ast.literal_eval(text)]
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        raise expected(name, repr(text)) from None
 
 
 def parse_options(cls: type[T], argv: Sequence[str], prog: str, description: str, default: T | None = None) -> T:
@@ -89,7 +125,7 @@ def parse_options(cls: type[T], argv: Sequence[str], prog: str, description: str
 
 def _explain(message: str, from_file: Sequence[str], argv: Sequence[str], file: str | None) -> NoReturn:
     """Turn tyro's box of text into one line that names the field, what was given and what is allowed."""
-    options = [f"--{name.replace('_', '-')}" for name in (*FIELDS, "config", "show")]
+    options = [f"--{name.replace('_', '-')}" for name in (*FIELDS, "config", "grid", "show")]
     unknown = re.search(r"Unrecognized options?: (.+)", message)
     if unknown:
         word = re.split(r"[\s,=]", unknown[1])[0]
@@ -117,7 +153,8 @@ def _values_of(option: str, argv: Sequence[str]) -> list[str]:
     return values
 
 
-def _value_of(option: str, argv: Sequence[str]) -> str | None:
+def value_of(option: str, argv: Sequence[str]) -> str | None:
+    """The value that `argv` gives the option last."""
     values = _values_of(option, argv)
     return values[-1] if values else None
 
@@ -126,7 +163,8 @@ class _TextLoader(yaml.BaseLoader):
     """YAML in which every scalar is text: 1e-3 stays a number for tyro to read, `no` is no boolean."""
 
 
-def _mapping(loader: _TextLoader, node: yaml.MappingNode) -> dict[str, Any]:
+def mapping(loader: Any, node: yaml.MappingNode) -> dict[str, Any]:
+    """A YAML mapping; raises ConfigError where a key is given twice."""
     pairs = [(loader.construct_object(key), loader.construct_object(value, deep=True)) for key, value in node.value]
     keys = [str(key) for key, _ in pairs]
     twice = sorted({key for key in keys if keys.count(key) > 1})
@@ -135,11 +173,11 @@ def _mapping(loader: _TextLoader, node: yaml.MappingNode) -> dict[str, Any]:
     return dict(zip(keys, (value for _, value in pairs), strict=True))
 
 
-_TextLoader.add_constructor("tag:yaml.org,2002:map", _mapping)
+_TextLoader.add_constructor("tag:yaml.org,2002:map", mapping)
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
-    """A flat YAML mapping of text and lists of text; raises ConfigError for aliases, tags, duplicate keys, nesting."""
+def read_yaml(path: Path, option: str = "config", loader: Any = _TextLoader) -> dict[str, Any]:
+    """The YAML mapping that `option` names, of text; raises ConfigError for aliases, tags and duplicate keys."""
     try:
         with path.open("rb") as file:
             data = file.read(MAX_FILE_BYTES + 1)
@@ -147,7 +185,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
             raise ConfigError(f"{path}: expected a file of at most {MAX_FILE_BYTES} bytes")
         text = data.decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"config: can't read {path} ({getattr(error, 'strerror', None) or error})") from None
+        raise ConfigError(f"{option}: can't read {path} ({getattr(error, 'strerror', None) or error})") from None
     try:
         for event in _events(text):
             line = event.start_mark.line + 1
@@ -155,13 +193,13 @@ def read_yaml(path: Path) -> dict[str, Any]:
                 raise ConfigError(f"line {line}: expected no anchors or aliases (& or *)")
             if getattr(event, "tag", None):
                 raise ConfigError(f"line {line}: expected no tags, got {event.tag}")
-        tree = yaml.load(text, _TextLoader)
+        tree = yaml.load(text, loader)
     except ConfigError as error:
         raise ConfigError(f"{path}, {error}") from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: {' '.join(str(error).split())}") from None
     except RecursionError:
-        raise ConfigError(f"{path}: nested too deeply; expected a flat mapping") from None
+        raise ConfigError(f"{path}: nested too deeply") from None
     if not isinstance(tree, dict):
         raise ConfigError(f"{path}: expected a mapping of options to values, got {type(tree).__name__}")
     return tree
@@ -171,29 +209,29 @@ def _events(text: str) -> Iterator[Any]:
     return iter(yaml.parse(text, yaml.BaseLoader))
 
 
-def _options_of(tree: Mapping[str, Any], file: str) -> list[str]:
-    """A YAML mapping as command-line options."""
+def options_of(tree: Mapping[str, Any], file: str = "") -> list[str]:
+    """A mapping of names to text and lists of text, such as a YAML file's, as command-line options."""
+    prefix = f"{file}: " if file else ""
     options: list[str] = []
     seen: set[str] = set()
     for key, value in tree.items():
         name = key.replace("-", "_")
         if name in seen:
-            raise ConfigError(f"{file}: {name} is given twice; expected each key once")
+            raise ConfigError(f"{prefix}{name} is given twice; expected each key once")
         seen.add(name)
         if name not in FIELDS:
-            raise ConfigError(f"{file}: unknown key {key!r}; {nearest(key, list(FIELDS))}")
+            raise ConfigError(f"{prefix}unknown key {key!r}; {nearest(key, list(FIELDS))}")
         values = value if isinstance(value, list) else [value]
         if any(not isinstance(each, str) for each in values):
-            raise ConfigError(f"{file}: {expected(name, 'a nested value')}")
-        is_list = typing.get_origin(FIELDS[name]) is tuple
-        if isinstance(value, list) and not is_list:
-            raise ConfigError(f"{file}: {expected(name, f'the list {value}')}")
+            raise ConfigError(f"{prefix}{expected(name, 'a nested value')}")
+        if isinstance(value, list) and not is_list(name):
+            raise ConfigError(f"{prefix}{expected(name, f'the list {value}')}")
         if any(each.startswith("--") for each in values):
-            raise ConfigError(f"{file}: {expected(name, repr(values))}")
+            raise ConfigError(f"{prefix}{expected(name, repr(values))}")
         if FIELDS[name] is bool:
-            if value not in _FLAGS:
-                raise ConfigError(f"{file}: {expected(name, repr(value))}")
-            options.append(_FLAGS[value] + name.replace("_", "-"))
+            if value.lower() not in _FLAGS:
+                raise ConfigError(f"{prefix}{expected(name, repr(value))}")
+            options.append(_FLAGS[value.lower()] + name.replace("_", "-"))
             continue
         options += [f"--{name.replace('_', '-')}", *(_AS_TEXT.get(str(each), str(each)) for each in values)]
     return options
@@ -214,7 +252,7 @@ def to_yaml(config: SweepConfig) -> str:
 def from_yaml(path: Path) -> SweepConfig:
     """Read what `to_yaml` wrote."""
     file = str(path)
-    options = _options_of(read_yaml(path), file)
+    options = options_of(read_yaml(path), file)
     try:
         return parse_options(SweepConfig, options, file, "", SweepConfig())
     except ConfigError as error:

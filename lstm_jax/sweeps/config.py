@@ -157,6 +157,12 @@ ALLOWED: dict[str, str] = {
 """What each field admits, in words, for error messages."""
 
 
+def num_runs(config: SweepConfig) -> int:
+    """Trainings in a sweep."""
+    total = len(config.cells) * len(config.gaps) * len(config.learning_rates)
+    return total * (len(config.seeds) + len(config.tuning_seeds))
+
+
 def validate(config: SweepConfig) -> None:
     """Raise ConfigError for the first field whose value is not allowed. Cells and tasks are checked where made."""
     for name in _COUNTS:

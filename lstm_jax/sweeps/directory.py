@@ -47,6 +47,11 @@ class Directory:
         """The lock of the command that is at work here."""
         return self.root / "jobs" / "command.lock"
 
+    @property
+    def speed_file(self) -> Path:
+        """Where the command that is at work stood when it began, and how long ago."""
+        return self.root / "jobs" / "command.json"
+
     def record_file(self, job: Job, run: RunKey) -> Path:
         """The record of one run."""
         return self.root / "records" / job.name / f"seed{run.seed}-learning_rate{run.learning_rate!r}.json"
@@ -88,8 +93,6 @@ class Directory:
         except locks.HeldError as holder:
             raise ConfigError(f"out: {holder} is at work in {self.root}; wait for it, or give another --out") from None
         except OSError as error:
-            if self.config_file.exists() or error.filename is None or self.root.is_dir():
-                raise
             raise self._cant_write(error) from None
 
     def _check_writable(self) -> None:

@@ -28,7 +28,7 @@ from lstm_jax.sweeps.directory import Directory
 from lstm_jax.sweeps.jobs import Job
 from lstm_jax.sweeps.machine import accelerators, has_accelerator, num_cores, num_workers
 from lstm_jax.sweeps.signals import heard
-from lstm_jax.sweeps.status import read_status, write_status
+from lstm_jax.sweeps.status import read_status, write_news
 from lstm_jax.sweeps.storage import UnwritableError, write_atomically
 
 
@@ -66,7 +66,7 @@ def make_executor(config: SweepConfig, root: Path) -> Executor:
         if config.executor == "ray":
             from lstm_jax.sweeps.ray_executor import RayExecutor
 
-            return RayExecutor(config.ray, config.workers)
+            return RayExecutor(config.ray)
         from lstm_jax.sweeps.slurm_executor import SlurmExecutor
 
         return SlurmExecutor(config.slurm, root)
@@ -96,7 +96,7 @@ def work(job: Job, root: Path) -> Result:
         reason = f"{type(error).__name__}: {text[:300]} (see {directory.error_file(job)})"
         file = directory.status_file(job.name)
         with contextlib.suppress(OSError):
-            write_status(file, dataclasses.replace(read_status(file), state="failed", reason=reason))
+            write_news(file, dataclasses.replace(read_status(file), state="failed", reason=reason))
         return Result("failed", reason)
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import urllib.parse
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from lstm_jax.sweeps.config import ConfigError, SweepConfig
 from lstm_jax.sweeps.machine import available_bytes, has_accelerator, num_workers, versions
 from lstm_jax.sweeps.records import Run, Status
+from lstm_jax.sweeps.storage import file_name
 
 if TYPE_CHECKING:
     from lstm_jax.tasks.base import Task
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 FLOATS_PER_STEP = 16
 """Arrays of [batch, hidden_dim] that backpropagation keeps for a time step of an LSTM (14), with room to spare."""
 FLOAT_BYTES = 4
-MAX_NAME = 150
 
 
 class RunKey(NamedTuple):
@@ -87,10 +86,7 @@ class Job:
 
 def job_name(cell: str, gap: int) -> str:
     """The name of a job, which is a file name too: `lstm@forget_bias=5-gap40`."""
-    name = f"{urllib.parse.quote(cell, safe='@=,+')}-gap{gap}"
-    if len(name) > MAX_NAME:  # file systems end a name at 255 bytes, and ours get suffixes
-        name = f"{name[: MAX_NAME - 20]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
-    return name
+    return file_name(f"{cell}-gap{gap}")
 
 
 def run_weight(gap: int, max_steps: int) -> float:

@@ -50,6 +50,11 @@ def is_held(path: Path) -> bool:
         return False
 
 
+def holder(path: Path) -> str:
+    """Who holds the lock, in words; nothing where nobody does."""
+    return _owner_in_words(path) if is_held(path) else ""
+
+
 def _try_to_lock(file: IO[str]) -> bool:
     try:
         import fcntl

@@ -5,56 +5,124 @@ from __future__ import annotations
 import concurrent.futures
 import logging
 import os
+import signal
+import socket
 import sys
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 from lstm_jax.sweeps.config import ConfigError, RayOptions
 from lstm_jax.sweeps.executors import work_elsewhere
+from lstm_jax.sweeps.machine import num_cores
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 import ray
+
+SECONDS_TO_CONNECT = 30.0
+SECONDS_TO_LISTEN = 3.0
+SECONDS_TO_SAVE = 6.5
+SECONDS_TO_DIE = 0.5
 
 
 class RayExecutor:
     """A Ray task a job; Ray finds it a node with room, another one where it is tried again."""
 
-    def __init__(self, options: RayOptions, num_workers: int | None) -> None:
-        self._is_ours = not ray.is_initialized()
+    def __init__(self, options: RayOptions) -> None:
+        self._is_ours = options.address is None
+        try:
+            if options.address is None:
+                _connect(address="local", num_cpus=num_cores(), include_dashboard=False)
+            else:
+                address = os.environ.get("RAY_ADDRESS", "auto") if options.address == "auto" else options.address
+                _check_that_it_listens(address)
+                _connect(address=address)
+        except (OSError, ValueError, OverflowError, RuntimeError, ray.exceptions.RayError) as error:
+            text = " ".join(str(error).split())[:300]
+            raise ConfigError(
+                f"ray.address: got {options.address}, which can't be reached ({text}); expected the address of a "
+                "Ray cluster that runs (with RAY_AUTH_MODE=token in the environment where it asks for a token), or None"
+            ) from None
         if self._is_ours:
-            own: dict[str, Any] = {"num_cpus": num_workers, "include_dashboard": False}
-            own = {} if options.address else own
-            try:
-                ray.init(address=options.address or "local", log_to_driver=False, logging_level=logging.ERROR, **own)
-            except (ConnectionError, ValueError, RuntimeError) as error:
-                text = " ".join(str(error).split())[:300]
-                raise ConfigError(
-                    f"ray.address: got {options.address}, which can't be reached ({text}); expected the address of a "
-                    "Ray cluster that runs, or None"
-                ) from None
+            self._check_that_there_is(options)
         # Ray's own way to try again knows nothing of how often; ours counts.
         self._task: Any = ray.remote(num_cpus=options.cpus, num_gpus=options.gpus, max_retries=0)(work_elsewhere)
-        self._running: set[Any] = set()
+        self._running: dict[Any, concurrent.futures.Future[Any]] = {}
+        self._asked: set[Any] = set()
+        self._stopped_at = 0.0
+
+    def _check_that_there_is(self, options: RayOptions) -> None:
+        for name, asked in (("cpus", options.cpus), ("gpus", options.gpus)):
+            has = ray.cluster_resources().get(name[:-1].upper(), 0)
+            if asked > has:  # Ray would wait for another node
+                self.shutdown()
+                raise ConfigError(f"ray.{name}: got {asked:g}; expected at most {has:g}, which this machine has")
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any) -> concurrent.futures.Future[Any]:
         """See Executor."""
         reference = self._task.remote(*arguments, sys.path)
-        self._running.add(reference)
         future: concurrent.futures.Future[Any] = reference.future()
-        future.add_done_callback(lambda _: self._running.discard(reference))
+        self._running[reference] = future
+        future.add_done_callback(lambda _: self._running.pop(reference))
         return future
 
     def stop(self) -> None:
-        """See Executor. Ray interrupts the task as Ctrl-C would."""
+        """See Executor. Ray interrupts a task as Ctrl-C would, once, and sees to it that the task hears.
+
+        A Ray of our own needs the last of the time that a sweep has to end.
+        """
+        now = time.monotonic()
+        self._stopped_at = self._stopped_at or now
+        is_late = self._is_ours and now - self._stopped_at > SECONDS_TO_SAVE
         for reference in list(self._running):
-            ray.cancel(reference, force=False)
+            if is_late or reference not in self._asked:
+                self._asked.add(reference)
+                ray.cancel(reference, force=is_late)
 
     def kill(self) -> None:
         """See Executor."""
-        for reference in list(self._running):
+        running = dict(self._running)
+        for reference in running:
             ray.cancel(reference, force=True)
+        concurrent.futures.wait(running.values(), SECONDS_TO_DIE)
+        self.shutdown()
 
     def shutdown(self) -> None:
         """See Executor."""
         if self._is_ours:
             ray.shutdown()
+
+
+def _connect(**options: Any) -> None:
+    """ray.init, in a thread: it takes SIGTERM from the main thread, and is not to be waited for forever.
+
+    The thread lives on, as Ray's processes end with the thread that has started them.
+    """
+    connected: concurrent.futures.Future[None] = concurrent.futures.Future()
+
+    def connect() -> None:
+        try:
+            ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
+        except BaseException as error:
+            connected.set_exception(error)
+            return
+        connected.set_result(None)
+        threading.Event().wait()
+
+    threading.Thread(target=connect, daemon=True).start()
+    handler, deadline = signal.getsignal(signal.SIGTERM), time.monotonic() + SECONDS_TO_CONNECT
+    while not connected.done():
+        concurrent.futures.wait([connected], 0.1)
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)  # Ray's core puts its own in its place
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"no answer within {SECONDS_TO_CONNECT:.0f} s")
+    connected.result()
+
+
+def _check_that_it_listens(address: str) -> None:
+    """Raise OSError where nothing listens at `address`, for which Ray itself would wait for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), SECONDS_TO_LISTEN).close()

@@ -31,14 +31,6 @@ class JobStatus:
     reason: str = ""
 
 
-def write_status(path: Path, status: JobStatus) -> None:
-    """Write it whole, but in no hurry: it is news, not a record."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(dataclasses.asdict(status)) + "\n")
-    os.replace(temporary, path)
-
-
 def read_status(path: Path) -> JobStatus:
     """Read it; what is not there or damaged is a job that nobody has begun."""
     try:
@@ -76,6 +68,61 @@ class SweepStatus:
     def running(self) -> list[str]:
         """Names of the jobs that run."""
         return [name for name, job in self.jobs.items() if job.state == "running"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Speed:
+    """Where a command stood when it began, and how many seconds it has been at work since."""
+
+    seconds: float
+    num_ended: int
+    done_weight: float
+
+    def runs_an_hour(self, now: SweepStatus) -> float:
+        """0 where nothing has ended yet."""
+        return 3600 * (now.num_ended - self.num_ended) / max(self.seconds, 1e-9)
+
+    def seconds_left(self, now: SweepStatus) -> float | None:
+        """By weight, as a run at a large gap takes longer; None where it is not known yet."""
+        done = now.done_weight - self.done_weight
+        if done < 0.005 * now.total_weight:  # most of it was starting and compiling
+            return None
+        return self.seconds * (now.total_weight - now.done_weight) / done
+
+
+def write_news(path: Path, news: JobStatus | Speed) -> None:
+    """Write it whole, but in no hurry: it is news, not a record."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(dataclasses.asdict(news)) + "\n")
+    os.replace(temporary, path)
+
+
+def read_speed(path: Path) -> Speed | None:
+    """What `write_news` wrote of a command; None where none is at work."""
+    try:
+        return Speed(**json.loads(path.read_bytes()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def describe(status: SweepStatus, speed: Speed | None) -> str:
+    """One line: runs and jobs by state, the speed and the time left."""
+    ended = status.ended()
+    runs = ", ".join(
+        f"{ended[name]} {name}" for name in ("solved", "unsolved", "diverged") if ended[name] or name != "diverged"
+    )
+    states: list[State] = ["waiting", "running", "done", "failed"]
+    jobs = ", ".join(f"{status.count(state)} {state}" for state in states if status.count(state) or state != "failed")
+    line = f"{status.num_ended}/{status.num_runs} runs ({runs}) | jobs: {jobs}"
+    if speed is None:
+        return line
+    if speed.runs_an_hour(status):
+        line += f" | {speed.runs_an_hour(status):.0f} runs an hour"
+    left = speed.seconds_left(status)
+    if left is None:
+        return f"{line} | time left: not known yet"
+    return f"{line} | {left / 60:.0f} min left" if left > 90 else f"{line} | {left:.0f} s left"
 
 
 def sweep_status(config: SweepConfig, root: Path, alive: Sequence[str] | None = None) -> SweepStatus:

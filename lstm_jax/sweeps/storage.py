@@ -8,12 +8,24 @@ import json
 import os
 import re
 import tempfile
+import urllib.parse
 from pathlib import Path
 from typing import Any
 
 
 class DamagedError(ValueError):
     """What lies on disk is not what was written: truncated, emptied, changed, or a part of it missing."""
+
+
+MAX_NAME = 150
+
+
+def file_name(text: str) -> str:
+    """A name for a file that says `text`: all but letters, digits and _.-~@=,+ is quoted as in an address."""
+    name = re.sub(r"^\.", "%2E", urllib.parse.quote(text, safe="@=,+"))  # no hidden file
+    if len(name) > MAX_NAME:  # file systems end a name at 255 bytes, and ours get suffixes
+        name = f"{name[: MAX_NAME - 20]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+    return name
 
 
 def write_atomically(path: Path, text: str) -> None:

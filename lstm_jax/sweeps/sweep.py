@@ -19,7 +19,7 @@ from lstm_jax.sweeps.machine import num_workers
 from lstm_jax.sweeps.progress import Progress
 from lstm_jax.sweeps.records import Record, read_record
 from lstm_jax.sweeps.signals import end_at_once, heard
-from lstm_jax.sweeps.status import JobStatus, State, read_status, write_status
+from lstm_jax.sweeps.status import JobStatus, State, read_status, write_news
 from lstm_jax.sweeps.storage import UnwritableError
 from lstm_jax.sweeps.wandb_runs import WandbLogger
 
@@ -63,6 +63,12 @@ def run_sweep(config: SweepConfig, console: rich.console.Console) -> Outcome:
             return _Sweep(config, jobs, directory, console).run(warnings)
         except OSError as error:
             raise UnwritableError.of(directory.root, error) from error
+
+
+def check_sweep(config: SweepConfig) -> None:
+    """Raise ConfigError where `run_sweep` would for cells, tasks or sizes that can't be had."""
+    _prepare_jax(config)
+    make_jobs(config)
 
 
 class _Sweep:
@@ -201,7 +207,7 @@ class _Sweep:
     def _fail(self, job: Job, reason: str) -> None:
         self._failures[job.name] = reason
         file = self._directory.status_file(job.name)
-        write_status(file, dataclasses.replace(read_status(file), state="failed", reason=reason))
+        write_news(file, dataclasses.replace(read_status(file), state="failed", reason=reason))
         self._console.print(f"failed: {job.name}: {reason}", style="red", highlight=False, markup=False, soft_wrap=True)
 
     def _tell_what_is_there(self) -> None:
@@ -210,7 +216,7 @@ class _Sweep:
             records = self._directory.records([job])
             ended = dict(collections.Counter[str](record.run.status for record in records))
             state: State = "done" if len(records) == len(job.runs) else "waiting"
-            write_status(self._directory.status_file(job.name), JobStatus(state, ended))
+            write_news(self._directory.status_file(job.name), JobStatus(state, ended))
 
     def _stop(self, number: int) -> None:
         self._stopped_by = number

@@ -5,22 +5,27 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import glob
 import hashlib
 import importlib.metadata
 import json
 import math
+import os
 import queue
+import shutil
 import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from lstm_jax.sweeps.config import GRID, HOUSEKEEPING, SweepConfig
+from lstm_jax.sweeps.config import GRID, HOUSEKEEPING, SweepConfig, num_runs
 from lstm_jax.sweeps.records import Record
 
 Mode = Literal["online", "offline", "disabled"]
-INIT_TIMEOUT_SECONDS = 10.0
+INIT_TIMEOUT_SECONDS = 5.0
+MAX_FAILURES = 3
+"""After so many a sweep goes on without wandb."""
 
 
 def run_id(config: SweepConfig, record: Record) -> str:
@@ -32,16 +37,21 @@ def run_id(config: SweepConfig, record: Record) -> str:
 def is_logged(root: Path, identity: str, mode: Mode) -> bool:
     """Whether an earlier command has logged the run from this directory: online, or in any way."""
     folder = "run-*" if mode == "online" else "*run-*"  # wandb calls the others offline-run-*
-    return any((root / "wandb").glob(f"{folder}/run-{identity}.wandb"))
+    return any((root / "wandb").glob(f"{folder}/run-{glob.escape(identity)}.wandb"))
 
 
 class WandbLogger:
-    """Logs records to wandb from a thread of its own; a failure warns once, falls back to offline, then gives up."""
+    """Logs records to wandb from a thread of its own; a failure warns once, falls back to offline, then gives up.
+
+    In a call of a wandb agent a run is part of the agent's sweep: as the run that the agent was given where the call
+    trains only one, else with an id of its own.
+    """
 
     def __init__(self, root: Path, config: SweepConfig, mode: Mode) -> None:
         self.warnings: list[str] = []
         self.num_logged = 0
         self._root, self._config, self._mode = root, config, mode
+        self._sweep_id = os.environ.get("WANDB_SWEEP_ID")
         self._queue: queue.SimpleQueue[Record | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, daemon=True)
         if mode != "disabled":
@@ -77,30 +87,52 @@ class WandbLogger:
     def _work(self) -> None:
         try:
             import wandb
+
+            self._set_up(wandb)
         except Exception as error:  # a broken installation must not cost a sweep
             self.warnings.append(f"wandb can't be imported ({error}); nothing is logged")
             return
+        failures_left = MAX_FAILURES
         for record in iter(self._queue.get, None):
-            if is_logged(self._root, run_id(self._config, record), self._mode):
-                continue
-            try:
-                self._log(wandb, record)
-            except Exception as error:
-                if self._mode == "online":
-                    self.warnings.append(f"wandb can't go online ({error}); going on offline: `wandb sync` later")
-                    self._mode = "offline"
+            while not self._is_logged(record):
+                try:
+                    self._log(wandb, record)
+                except Exception as error:
+                    self._forget(record)
+                    text = " ".join(str(error).split())[:200] or type(error).__name__
+                    failures_left -= 1
+                    if failures_left == 0:
+                        self.warnings.append(f"wandb failed ({text}); run `python -m experiments.to_wandb` later")
+                        return
+                    if self._mode == "online":
+                        self.warnings.append(f"wandb can't go online ({text}); going on offline: `wandb sync` later")
+                        self._mode = "offline"
+                    else:
+                        self.warnings.append(f"wandb failed ({text}); it is started again")
+                    with contextlib.suppress(Exception):  # its process may be gone
+                        wandb.teardown()
                     with contextlib.suppress(Exception):
-                        self._log(wandb, record)
-                else:
-                    self.warnings.append(f"wandb failed ({error}); run `python -m experiments.to_wandb` later")
-                    return
+                        self._set_up(wandb)
+
+    def _set_up(self, wandb: Any) -> None:
+        # Silent here too, as a login speaks before a run has settings.
+        wandb.setup(wandb.Settings(silent=True, x_service_wait=INIT_TIMEOUT_SECONDS))
+        if self._sweep_id and num_runs(self._config) > 1:
+            # Else wandb ignores `id`, and all runs would be one. It clears this itself when an agent ends.
+            wandb.setup().settings.sweep_id = None
+
+    def _forget(self, record: Record) -> None:
+        """Remove what a failure has left, which would look like a run that is logged."""
+        for directory in (self._root / "wandb").glob(f"*run-*-{run_id(self._config, record)}"):
+            if not (self._mode == "online" and directory.name.startswith("offline")):
+                shutil.rmtree(directory, ignore_errors=True)
 
     def _log(self, wandb: Any, record: Record) -> None:
         run = record.run
         self._root.mkdir(parents=True, exist_ok=True)
         wandb_run = wandb.init(
             mode=self._mode,
-            project=self._config.wandb_project,
+            project=None if self._sweep_id else self._config.wandb_project,  # the project of the agent's sweep
             id=run_id(self._config, record),
             name=f"{run.job}-seed{run.seed}-learning_rate{run.learning_rate!r}",
             group=run.job,
@@ -118,6 +150,7 @@ class WandbLogger:
                 disable_code=True,
                 save_code=False,
                 silent=True,
+                sweep_id=self._sweep_id,
                 init_timeout=INIT_TIMEOUT_SECONDS,
                 x_disable_machine_info=True,
                 x_disable_meta=True,
@@ -143,9 +176,14 @@ class WandbLogger:
             wandb_run.summary.update(_facts(record, facts))
         finally:
             wandb_run.finish()
-        if not is_logged(self._root, run_id(self._config, record), self._mode):
+        if not self._is_logged(record):
             raise OSError("its run file was not written")
         self.num_logged += 1
+
+    def _is_logged(self, record: Record) -> bool:
+        """As itself, or as the run of a wandb agent, which the directory is named after."""
+        names = (run_id(self._config, record), self._root.absolute().name)
+        return any(is_logged(self._root, name, self._mode) for name in names)
 
 
 @functools.cache

@@ -16,7 +16,7 @@ from lstm_jax.sweeps.directory import JOB_PATIENCE_SECONDS, Directory
 from lstm_jax.sweeps.jobs import Job, RunKey, memory_bytes
 from lstm_jax.sweeps.machine import versions
 from lstm_jax.sweeps.records import write_record
-from lstm_jax.sweeps.status import JobStatus, State, write_status
+from lstm_jax.sweeps.status import JobStatus, State, write_news
 from lstm_jax.sweeps.storage import DamagedError, UnwritableError, check_directory
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ class _Work:
         self._last_news = now
         status = JobStatus(state, dict(self._num_ended), num_updates, socket.gethostname(), os.getpid(), self._note)
         try:
-            write_status(self._directory.status_file(self._job.name), status)
+            write_news(self._directory.status_file(self._job.name), status)
         except OSError:
             return False
         return True

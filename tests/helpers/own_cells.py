@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import signal
+import time
 from typing import Any, ClassVar, NamedTuple
 
 import jax
@@ -13,6 +14,7 @@ from flax import nnx
 
 from lstm_jax.cells.base import Cell, HiddenState, PointwiseCell
 from lstm_jax.cells.initializers import linear_params
+from lstm_jax.cells.rnn import RNN
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,3 +123,32 @@ class KillsItsProcess(Leaky):
 
     def update(self, params, state, x_proj, h_proj):
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+@dataclasses.dataclass(frozen=True)
+class Slow(RNN):
+    """A time step takes seconds, so that one update takes longer than anybody waits for it."""
+
+    def step(self, params, state, x):
+        def wait(values):
+            time.sleep(5)
+            return values
+
+        x = jax.lax.stop_gradient(x)
+        x = jax.pure_callback(wait, jax.ShapeDtypeStruct(x.shape, x.dtype), x, vmap_method="sequential")
+        return super().step(params, state, x)
+
+
+@dataclasses.dataclass(frozen=True)
+class Huge(RNN):
+    """Asks for an array of so many bytes a run, and never touches it: its loop makes no turn."""
+
+    num_bytes: float = 1e9
+
+    def step(self, params, state, x):
+        def turn(value):
+            return jnp.sort(value * jnp.arange(int(self.num_bytes / 4), dtype=jnp.float32))[-1]
+
+        state, output = super().step(params, state, x)
+        nothing = jax.lax.while_loop(lambda value: value > 1e30, turn, jax.lax.stop_gradient(output.ravel()[0]))
+        return state, output + 0.0 * nothing

@@ -41,7 +41,23 @@ def test_lists():
     assert sweep.learning_rates == (0.001, 0.01)
 
 
+def test_the_forms_of_wandbs_agent():
+    lists = ["--seeds=[0, 1, 2]", "--tuning_seeds=[]", "--learning_rates=['1e-2']", "--gaps=7"]
+    cells = """--cells=["it's:Mine", 'lstm@forget_bias=5,init=orthogonal']"""
+    sweep = parse(*lists, cells, "--hidden_dim=None", "--accept_changes=True", "--slurm.memory_gb=4").sweep
+    assert (sweep.seeds, sweep.tuning_seeds, sweep.learning_rates, sweep.gaps) == ((0, 1, 2), (), (0.01,), (7,))
+    assert sweep.cells == ("it's:Mine", "lstm@forget_bias=5,init=orthogonal")
+    assert (sweep.hidden_dim, sweep.accept_changes, sweep.slurm.memory_gb) == (None, True, 4)
+    assert not parse("--accept-changes", "--accept_changes=False").sweep.accept_changes
+
+
 BAD = [
+    ("--seeds=[0,", r"seeds: got '\[0,'; expected one or more whole"),
+    ("--seeds=[0,[1]]", r"seeds: got '0 \[1\]'"),
+    ("--cells=['--show']", "cells: got"),
+    ("--cells=[]", "cells: got none"),
+    ("--cells=[rnn]", r"cells: got '\[rnn\]'"),
+    ("--accept_changes=maybe", "accept_changes: got 'maybe'; expected true or false"),
     ("--gaps 0", "gaps: got 0; expected one or more whole numbers of at least 1"),
     ("--gaps 5.5", "gaps: got '5.5'; expected one or more whole"),
     ("--gaps 1e3", "gaps: got '1e3'"),

@@ -21,7 +21,7 @@ from lstm_jax.sweeps.config import ConfigError, SweepConfig
 from lstm_jax.sweeps.directory import Directory
 from lstm_jax.sweeps.progress import Progress
 from lstm_jax.sweeps.records import read_runs
-from lstm_jax.sweeps.status import JobStatus, write_status
+from lstm_jax.sweeps.status import JobStatus, write_news
 from lstm_jax.sweeps.sweep import run_sweep
 from lstm_jax.sweeps.wandb_runs import WandbLogger, is_logged, run_id
 
@@ -192,12 +192,12 @@ def test_progress_counts_and_tells_the_time_left(tmp_path, monkeypatch):
     output = io.StringIO()
     progress = Progress(config, config.out, rich.console.Console(file=output, width=300))
     clock[0] = 20.0
-    write_status(directory.status_file("rnn-gap3"), JobStatus("running", {"solved": 1}, num_updates=10))
+    write_news(directory.status_file("rnn-gap3"), JobStatus("running", {"solved": 1}, num_updates=10))
     progress.show(["rnn-gap3"])
     assert "1/4 runs (1 solved, 0 unsolved) | jobs: 1 waiting, 1 running, 0 done" in output.getvalue()
     assert output.getvalue().splitlines()[-1].endswith("| rnn-gap3")
     clock[0] = 40.0
-    write_status(directory.status_file("rnn-gap3"), JobStatus("done", {"solved": 1, "unsolved": 1}))
+    write_news(directory.status_file("rnn-gap3"), JobStatus("done", {"solved": 1, "unsolved": 1}))
     progress.show([])
     last = output.getvalue().splitlines()[-1]
     assert "2/4 runs (1 solved, 1 unsolved) | jobs: 1 waiting, 0 running, 1 done | 180 runs an hour" in last
@@ -255,13 +255,17 @@ def test_wandb_online_is_not_satisfied_with_an_offline_run(done, tmp_path, monke
         modes.append(options["mode"])
         raise RuntimeError("no way")
 
-    fake = types.SimpleNamespace(init=init, Settings=lambda **_: None)
+    fake = types.SimpleNamespace(init=init, Settings=lambda **_: None, setup=lambda *_: None, teardown=lambda: None)
     monkeypatch.setitem(sys.modules, "wandb", fake)
     logger = WandbLogger(tmp_path / "new", config, "online")
     logger.log(outcome.records[1])
     logger.finish()
-    assert modes == ["online", "offline"]
-    assert len(logger.warnings) == 1
+    assert modes == ["online", "offline", "offline"]
+    assert [text.split(" (")[0] for text in logger.warnings] == [
+        "wandb can't go online",
+        "wandb failed",
+        "wandb failed",
+    ]
     assert "can't go online (no way); going on offline" in logger.warnings[0]
 
 

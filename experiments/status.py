@@ -1,0 +1,97 @@
+"""How far a sweep is: `python -m experiments.status DIR`, from any terminal, whatever executor it runs on.
+
+`--check` reads every record and checkpoint and names those that are damaged (status 1); the sweep's own command does
+the same and sets them aside.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import rich.console
+import rich.markup
+import rich.table
+import tyro
+
+from experiments.common import one_line
+from lstm_jax.sweeps import locks
+from lstm_jax.sweeps.command_line import from_yaml, parse_options
+from lstm_jax.sweeps.config import ConfigError
+from lstm_jax.sweeps.directory import Directory
+from lstm_jax.sweeps.records import read_record
+from lstm_jax.sweeps.status import describe, read_speed, sweep_status
+from lstm_jax.sweeps.storage import DamagedError, check_directory
+
+
+@dataclasses.dataclass(frozen=True)
+class Status:
+    """How far a sweep is."""
+
+    directory: tyro.conf.Positional[Path]
+    """The directory of a sweep."""
+    check: bool = False
+    """Read every record and checkpoint, and name those that are damaged."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run as a command; returns the exit status."""
+    console = rich.console.Console()
+    try:
+        arguments = parse_options(
+            Status, sys.argv[1:] if argv is None else argv, "python -m experiments.status", str(Status.__doc__)
+        )
+        directory = Directory(arguments.directory)
+        if not directory.config_file.is_file():
+            raise ConfigError(
+                f"directory: got {directory.root}; expected the directory of a sweep, with a sweep.yaml in it"
+            )
+        show(directory, console)
+    except ConfigError as error:
+        return one_line(error)
+    return check(directory, console) if arguments.check else 0
+
+
+def show(directory: Directory, console: rich.console.Console) -> None:
+    """Print counts, speed and time left, and the jobs that run or have failed."""
+    status = sweep_status(from_yaml(directory.config_file), directory.root)
+    holder = locks.holder(directory.lock_file)
+    console.print(
+        f"{directory.root}: {f'{holder} is at work' if holder else 'no command is at work'}",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
+    speed = read_speed(directory.speed_file) if holder else None
+    console.print(describe(status, speed), highlight=False, markup=False, soft_wrap=True)
+    table = rich.table.Table("job", "state", "runs ended", "worker", "", box=None)
+    for name, job in status.jobs.items():
+        if job.state in ("running", "failed"):
+            worker = f"process {job.pid} on {job.host}" if job.state == "running" else ""
+            cells = (name, job.state, str(sum(job.ended.values())), worker, job.reason or job.note)
+            table.add_row(*(rich.markup.escape(cell) for cell in cells))
+    if table.row_count:
+        console.print(table)
+
+
+def check(directory: Directory, console: rich.console.Console) -> int:
+    """Name what is damaged; returns 1 where anything is."""
+    records = sorted((directory.root / "records").glob("*/[!.]*.json"))
+    checkpoints = sorted((directory.root / "checkpoints").glob("*/[!.]*"))
+    num_damaged = 0
+    for path in [*records, *checkpoints]:
+        try:
+            check_directory(path) if path.is_dir() else read_record(path)
+        except DamagedError as error:
+            num_damaged += 1
+            console.print(f"damaged: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
+    console.print(
+        f"checked {len(records)} records and {len(checkpoints)} checkpoints: {num_damaged} damaged", highlight=False
+    )
+    return 1 if num_damaged else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,139 @@
+"""What is damaged on disk is found, named and set aside; the numbers are those of the undisturbed sweep, always."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import re
+import shutil
+import signal
+
+import faults
+import pytest
+from test_signals import wait_for_updates
+
+QUIET = ("--wandb", "disabled")
+
+
+@pytest.fixture(scope="module")
+def interrupted(tmp_path_factory):
+    """A sweep that was stopped in the middle: it has records, last states, and runs in the middle."""
+    out = tmp_path_factory.mktemp("interrupted") / "out"
+    process = faults.start(out, *QUIET)
+    wait_for_updates(process, out)
+    while not list(out.glob("checkpoints/*/ended-*")) or not list(out.glob("checkpoints/*/running-1")):
+        assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    status, output = faults.finish(process)
+    assert status == 143, output
+    return out
+
+
+def files_of(out):
+    """What a sweep can't do without. (jobs/ is news; tables and figures are made anew from the rest.)"""
+    return sorted(
+        path for path in [*out.glob("records/*/*"), *out.glob("checkpoints/**/*"), out / "sweep.yaml"] if path.is_file()
+    )
+
+
+def truncate(path, randomness):
+    path.write_bytes(path.read_bytes()[: randomness.randrange(1, max(2, path.stat().st_size))])
+
+
+def empty(path, randomness):
+    path.write_bytes(b"")
+
+
+def flip(path, randomness):
+    data = bytearray(path.read_bytes())
+    data[randomness.randrange(len(data))] ^= 1 << randomness.randrange(8)
+    path.write_bytes(data)
+
+
+def delete(path, randomness):
+    path.unlink()
+
+
+def goes_on(out, undisturbed, damaged, *, is_named=True):
+    """The command goes on to the undisturbed table, and has named what was damaged and where it is now."""
+    status, output = faults.run(out, *QUIET)
+    assert status == 0, output
+    assert "Traceback" not in output
+    assert faults.table(out) == faults.table(undisturbed), damaged
+    flat = re.sub(r"\s+", "", output)
+    if is_named:
+        assert "damaged:" in output and re.sub(r"\s+", "", str(damaged)) in flat, output
+        assert (out / "quarantine").is_dir()
+    return output
+
+
+PLACES = {
+    "record": "records/*/*.json",
+    "last state": "checkpoints/*/ended-*/**/*",
+    "running": "checkpoints/*/running-*/**/*",
+    "manifest": "checkpoints/*/running-*/manifest.json",
+    "configuration": "sweep.yaml",
+}
+EVERY = list(itertools.product(PLACES, [truncate, empty, delete, flip]))
+SOME = [("record", truncate), ("last state", delete), ("running", flip), ("manifest", empty), ("configuration", flip)]
+
+
+@pytest.mark.parametrize(("what", "how"), faults.times(SOME, EVERY))
+def test_each_kind_of_damage(tmp_path, interrupted, undisturbed, what, how):
+    out = tmp_path / "out"
+    shutil.copytree(interrupted, out)
+    randomness = random.Random(f"{what}{how.__name__}")
+    files = [path for path in sorted(out.glob(PLACES[what])) if path.is_file() and path.stat().st_size]
+    file = randomness.choice(files)
+    how(file, randomness)
+    # A record or a configuration that is deleted is not there: its run is trained again, and there is nothing to name.
+    output = goes_on(out, undisturbed, file, is_named=not (how is delete and what in ("record", "configuration")))
+    status, output = faults.run(out, *QUIET)
+    assert status == 0 and "damaged" not in output
+
+
+def test_both_checkpoints_are_damaged(tmp_path, interrupted, undisturbed):
+    """Then its runs start anew."""
+    out = tmp_path / "out"
+    shutil.copytree(interrupted, out)
+    for manifest in out.glob("checkpoints/*/running-*/manifest.json"):
+        empty(manifest, None)
+    goes_on(out, undisturbed, manifest)
+
+
+def test_random_bits(tmp_path, interrupted, undisturbed, capsys):
+    """One bit of one file, anywhere: in a sweep that is over half of the time, in one that goes on else."""
+    num_flips = faults.times(2, 100)
+    randomness = random.Random()
+    for number in range(num_flips):
+        out = tmp_path / str(number)
+        shutil.copytree((interrupted, undisturbed)[number % 2], out)
+        file = randomness.choice(files_of(out))
+        while file.stat().st_size == 0:
+            file = randomness.choice(files_of(out))
+        flip(file, randomness)
+        goes_on(out, undisturbed, file)
+        shutil.rmtree(out)
+    faults.say(capsys, f"{num_flips} flipped bits: each found and named, each table the undisturbed one")
+
+
+def test_deleting_all_checkpoints_makes_room_and_costs_nothing(tmp_path, undisturbed):
+    out = tmp_path / "out"
+    shutil.copytree(undisturbed, out)
+    shutil.rmtree(out / "checkpoints")
+    output = goes_on(out, undisturbed, "", is_named=False)
+    assert "damaged" not in output and f"{len(faults.table(out))} of {len(faults.table(out))} runs" in output
+
+
+def test_status_checks_without_touching(tmp_path, undisturbed):
+    import subprocess
+    import sys
+
+    out = tmp_path / "out"
+    shutil.copytree(undisturbed, out)
+    file = sorted(out.glob("records/*/*.json"))[0]
+    flip(file, random.Random(1))
+    argv = [sys.executable, "-m", "experiments.status", str(out), "--check"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, cwd=faults.ROOT)
+    assert done.returncode == 1 and f"damaged: {file}" in done.stdout and done.stdout.rstrip().endswith("1 damaged")
+    assert file.exists() and not (out / "quarantine").exists()
