@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from lstm_jax.sweeps import locks
@@ -142,6 +142,10 @@ class Directory:
         """Whether the run is recorded."""
         return self.record_file(job, run).exists()
 
+    def recorded(self, job: Job) -> list[Path]:
+        """The records that there are of a job."""
+        return list(self.record_file(job, job.runs[0]).parent.glob("[!.]*.json"))
+
     def records(self, jobs: Iterable[Job]) -> list[Record]:
         """The records there are of these jobs, in the order of cells, gaps, learning rates and seeds in `jobs`.
 
@@ -150,46 +154,54 @@ class Directory:
         files = [self.record_file(job, run) for job in jobs for run in job.runs]
         return [read_record(file) for file in files if file.exists()]
 
-    def check(self, jobs: Iterable[Job]) -> list[str]:
-        """Read all records and checkpoints, and set aside what is damaged; returns a line for each.
+    def check(self, jobs: Iterable[Job]) -> tuple[dict[Path, Record], list[str]]:
+        """Read all records and checkpoints, and set aside what is damaged; returns the good records by their files,
+        and a line for each that was not.
 
         A run whose record or last state is damaged counts as not done any more. All checkpoints of a job may be
         deleted, to make room: no number comes from them once its runs are recorded.
         """
-        lines = []
+        records: dict[Path, Record] = {}
+        lines: list[str] = []
         for job in jobs:
-            if locks.is_held(self.job_lock_file(job.name)):  # a Slurm or Ray job of a command that was killed
-                continue
-            good = set()
-            for checkpoint in sorted(self.checkpoints(job).glob("[!.]*")):
-                try:
-                    check_directory(checkpoint)
-                    good.add(checkpoint.name)
-                except DamagedError as error:
-                    goes_on = (
-                        "the one before is taken" if "running" in checkpoint.name else "its runs are trained again"
-                    )
-                    lines.append(self.set_aside(checkpoint, error, goes_on))
+            is_held = locks.is_held(self.job_lock_file(job.name))  # by a Slurm or Ray job of a command that was killed
+            good = set() if is_held else self._check_checkpoints(job, lines)
             for run in job.runs:
                 file = self.record_file(job, run)
+                if not file.exists():
+                    continue
                 try:
-                    if not file.exists() or not (name := read_record(file).checkpoint) or name in good:
-                        continue
-                    if self.checkpoints(job).is_dir():
-                        reason = f"{self.checkpoints(job) / name}, the last state of this run, is damaged or deleted"
-                        lines.append(self.set_aside(file, f"{file}: {reason}", "the run is trained again"))
+                    record = read_record(file)
+                    if not is_held and record.checkpoint not in good and self.checkpoints(job).is_dir():
+                        last_state = self.checkpoints(job) / record.checkpoint
+                        raise DamagedError(f"{file}: its last state, {last_state}, is damaged or deleted")
+                    records[file] = record
                 except DamagedError as error:
                     lines.append(self.set_aside(file, error, "the run is trained again"))
-        return lines
+        return records, lines
 
-    def changes(self, jobs: Iterable[Job]) -> list[str]:
+    def _check_checkpoints(self, job: Job, lines: list[str]) -> set[str]:
+        """Set aside the damaged checkpoints of a job, a line for each in `lines`; returns the names of the good."""
+        good = set()
+        for checkpoint in sorted(self.checkpoints(job).glob("[!.]*")):
+            try:
+                check_directory(checkpoint)
+                good.add(checkpoint.name)
+            except DamagedError as error:
+                goes_on = "the one before is taken" if "running" in checkpoint.name else "its runs are trained again"
+                lines.append(self.set_aside(checkpoint, error, goes_on))
+        return good
+
+    def changes(self, jobs: Iterable[Job], records: Mapping[Path, Record]) -> list[str]:
         """What is there was made with other settings or library versions: with which, a line each."""
         other: collections.Counter[str] = collections.Counter()
         for job in jobs:
-            made = [(record.run.settings, record.run.versions) for record in self.records([job])]
+            there = (records.get(self.record_file(job, run)) for run in job.runs)
+            made = [(record.run.settings, record.run.versions) for record in there if record is not None]
             for checkpoint in self.checkpoints(job).glob("running-*"):
-                facts = read_sealed(checkpoint / MANIFEST)
-                made.append((facts["settings"], facts["versions"]))
+                with contextlib.suppress(DamagedError):  # it is of a job that runs, and was just replaced
+                    facts = read_sealed(checkpoint / MANIFEST)
+                    made.append((facts["settings"], facts["versions"]))
             for settings, made_with in made:
                 if settings != job.settings:
                     other[f"{job.name} has settings {settings} there, {job.settings} in this command"] += 1

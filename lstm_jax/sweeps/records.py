@@ -46,7 +46,7 @@ class Run:
     versions: str = ""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)  # a large sweep has millions of them
 class CurvePoint:
     """One evaluation of a run: a row of curves.csv, and a step of its wandb run.
 

@@ -50,6 +50,8 @@ def write_atomically(path: Path, text: str) -> None:
 
 def sync(path: Path) -> None:
     """Have a file, or the entries of a directory, on disk."""
+    if os.name == "nt":  # which opens no directories
+        return
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

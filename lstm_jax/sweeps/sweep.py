@@ -80,38 +80,37 @@ class _Sweep:
         self._config, self._jobs, self._directory, self._console = config, jobs, directory, console
         self._failures: dict[str, str] = {}
         self._stopped_by = 0
-        self._seen: dict[str, set[str]] = collections.defaultdict(set)
+        self._records: dict[Path, Record] = {}
         self._notes: dict[str, str] = {}
 
     def run(self, warnings: list[str]) -> Outcome:
-        warnings = warnings + self._directory.check(self._jobs)
-        changes = self._directory.changes(self._jobs)
-        for line in [*warnings, *changes]:
+        self._records, damaged = self._directory.check(self._jobs)
+        changes = self._directory.changes(self._jobs, self._records)
+        for line in [*warnings, *damaged, *changes]:
             self._warn(line)
         if changes and not self._config.accept_changes:
             raise ConfigError(
                 f"out: {self._directory.root} holds runs made otherwise ({'; '.join(changes)}); expected the same "
                 "versions and settings, another --out, or --accept-changes, and each row says with which it was made"
             )
-        done = self._directory.records(self._jobs)
-        num_runs = sum(len(job.runs) for job in self._jobs)
-        if done:
-            self._console.print(f"{len(done)} of {num_runs} runs are there already", highlight=False)
+        num_done, num_runs = len(self._records), sum(len(job.runs) for job in self._jobs)
+        if num_done:
+            self._console.print(f"{num_done} of {num_runs} runs are there already", highlight=False)
         self._logger = WandbLogger(self._directory.root, self._config, self._config.wandb)
         self._tell_what_is_there()
         todo = [job for job in self._jobs if not all(self._directory.is_done(job, run) for run in job.runs)]
-        for job in self._jobs:
-            self._log_new(job)  # what an earlier command did not come to log, too
+        for record in self._records.values():
+            self._logger.log(record)  # what an earlier command did not come to log
         if todo:
             with (
                 Progress(self._config, self._directory.root, self._console) as self._progress,
                 heard(self._stop, self._end_at_once),
             ):
                 self._work(todo)
-        records = self._all_records()
+        records = self._in_order()
         self._directory.write_runs(records)
         self._finish_logging()
-        num_trained = sum(record.run.status != "failed" for record in records) - len(done)
+        num_trained = len(self._records) - num_done
         return Outcome(tuple(records), tuple(self._failures.items()), self._stopped_by, num_trained)
 
     def _work(self, todo: list[Job]) -> None:
@@ -155,7 +154,7 @@ class _Sweep:
                     later.append((time.monotonic() + BUSY_SECONDS, job))
                 elif result.outcome == "stopped":
                     waiting.append(job)
-                self._log_new(job)
+                self._read_new(job)
             self._look(list(running.values()))
         if running:
             self._executor.kill()
@@ -163,7 +162,7 @@ class _Sweep:
         if unwritable is not None:
             raise UnwritableError(unwritable)
         if running and not all(future.done() for future in running):  # a call into jax that can't be ended
-            self._directory.write_runs(self._all_records())
+            self._directory.write_runs(self._in_order())
             end_at_once(self._stopped_by)
         self._executor.shutdown()
 
@@ -186,23 +185,19 @@ class _Sweep:
     def _look(self, running: list[Job]) -> None:
         """Take note of what workers have left in the directory."""
         for job in running:
-            self._log_new(job)
+            self._read_new(job)
             note = read_status(self._directory.status_file(job.name)).note
             if note and self._notes.get(job.name) != note:
                 self._notes[job.name] = note
                 self._warn(f"{job.name}: {note}")
         self._progress.show([job.name for job in running])
 
-    def _log_new(self, job: Job) -> None:
-        folder = self._directory.record_file(job, job.runs[0]).parent
-        if not folder.is_dir():
-            return
-        names = {file.name for file in folder.glob("[!.]*.json")} - self._seen[job.name]
-        self._seen[job.name] |= names
-        for run in job.runs:
-            file = self._directory.record_file(job, run)
-            if file.name in names:
-                self._logger.log(read_record(file))
+    def _read_new(self, job: Job) -> None:
+        """Take note of what has been recorded since the last look."""
+        files = {self._directory.record_file(job, run) for run in job.runs}
+        for file in sorted((files - self._records.keys()) & set(self._directory.recorded(job))):
+            self._records[file] = read_record(file)
+            self._logger.log(self._records[file])
 
     def _fail(self, job: Job, reason: str) -> None:
         self._failures[job.name] = reason
@@ -213,7 +208,7 @@ class _Sweep:
     def _tell_what_is_there(self) -> None:
         """A status is news, not a record: make it anew from the records."""
         for job in self._jobs:
-            records = self._directory.records([job])
+            records = self._records_of(job)
             ended = dict(collections.Counter[str](record.run.status for record in records))
             state: State = "done" if len(records) == len(job.runs) else "waiting"
             write_news(self._directory.status_file(job.name), JobStatus(state, ended))
@@ -228,17 +223,20 @@ class _Sweep:
     def _warn(self, text: str) -> None:
         self._console.print(f"warning: {text}", style="yellow", highlight=False, markup=False, soft_wrap=True)
 
-    def _all_records(self) -> list[Record]:
+    def _records_of(self, job: Job) -> list[Record]:
+        files = (self._directory.record_file(job, run) for run in job.runs)
+        return [self._records[file] for file in files if file in self._records]
+
+    def _in_order(self) -> list[Record]:
         """The records in the order of the grid; a row for each run that a failed job owes, which is tried next time."""
         records: list[Record] = []
         for job in in_order(self._config, self._jobs):
-            records += self._directory.records([job])
+            records += self._records_of(job)
             if job.name in self._failures:
                 training = job.training()
-                owed = [run for run in job.runs if not self._directory.is_done(job, run)]
-                records += [
-                    Record(run_row(job, training, run, "failed"), error=self._failures[job.name]) for run in owed
-                ]
+                owed = [run for run in job.runs if self._directory.record_file(job, run) not in self._records]
+                reason = self._failures[job.name]
+                records += [Record(run_row(job, training, run, "failed"), error=reason) for run in owed]
         return records
 
     def _finish_logging(self) -> None:

@@ -37,9 +37,10 @@ def test_the_second_command_refuses_and_names_the_first(tmp_path, undisturbed):
     assert faults.table(out) == faults.table(undisturbed)
 
 
+@pytest.mark.long
 def test_races(tmp_path, undisturbed, capsys):
     """Two commands started within a moment of each other, one of them killed now and then."""
-    num_races = faults.times(1, 20)
+    num_races = 20
     refused = 0
     for number in range(num_races):
         out = tmp_path / str(number)

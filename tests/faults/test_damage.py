@@ -19,9 +19,9 @@ QUIET = ("--wandb", "disabled")
 def interrupted(tmp_path_factory):
     """A sweep that was stopped in the middle: it has records, last states, and runs in the middle."""
     out = tmp_path_factory.mktemp("interrupted") / "out"
-    process = faults.start(out, *QUIET)
+    process = faults.start(out, *QUIET, "--checkpoint-seconds", "0.05")
     wait_for_updates(process, out)
-    while not list(out.glob("checkpoints/*/ended-*")) or not list(out.glob("checkpoints/*/running-1")):
+    while not list(out.glob("checkpoints/*/ended-*")) or not list(out.glob("checkpoints/*/running-[1-9]*")):
         assert process.poll() is None
     process.send_signal(signal.SIGTERM)
     status, output = faults.finish(process)
@@ -75,7 +75,7 @@ PLACES = {
     "configuration": "sweep.yaml",
 }
 EVERY = list(itertools.product(PLACES, [truncate, empty, delete, flip]))
-SOME = [("record", truncate), ("last state", delete), ("running", flip), ("manifest", empty), ("configuration", flip)]
+SOME = [("record", truncate), ("last state", delete), ("running", flip), ("configuration", empty)]
 
 
 @pytest.mark.parametrize(("what", "how"), faults.times(SOME, EVERY))
@@ -92,6 +92,7 @@ def test_each_kind_of_damage(tmp_path, interrupted, undisturbed, what, how):
     assert status == 0 and "damaged" not in output
 
 
+@pytest.mark.long
 def test_both_checkpoints_are_damaged(tmp_path, interrupted, undisturbed):
     """Then its runs start anew."""
     out = tmp_path / "out"
@@ -103,7 +104,7 @@ def test_both_checkpoints_are_damaged(tmp_path, interrupted, undisturbed):
 
 def test_random_bits(tmp_path, interrupted, undisturbed, capsys):
     """One bit of one file, anywhere: in a sweep that is over half of the time, in one that goes on else."""
-    num_flips = faults.times(2, 100)
+    num_flips = faults.times(1, 100)
     randomness = random.Random()
     for number in range(num_flips):
         out = tmp_path / str(number)

@@ -50,6 +50,7 @@ def test_a_full_disk(small_disk, undisturbed, capsys):
     faults.say(capsys, f"full disk: named, {len(kept)} records were kept, and the sweep went on with room")
 
 
+@pytest.mark.long
 def test_a_directory_that_turns_read_only(small_disk, undisturbed):
     subprocess.run(["mount", "-o", "remount,size=100m", small_disk], check=True)
     out = small_disk / "out"
@@ -84,7 +85,8 @@ def test_files_may_not_grow(tmp_path, undisturbed):
     assert faults.table(out) == faults.table(undisturbed)
 
 
-@pytest.mark.parametrize("call", faults.times(["fsync"], ["fsync", "write", "rename"]))
+@pytest.mark.long
+@pytest.mark.parametrize("call", ["fsync", "write", "rename"])
 def test_input_output_errors(tmp_path, undisturbed, capsys, call):
     """strace has some of the command's own calls fail: on records, checkpoints, news and tables alike."""
     if shutil.which("strace") is None:

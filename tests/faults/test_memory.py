@@ -6,6 +6,7 @@ import os
 import resource
 
 import faults
+import pytest
 
 RAM = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 ARGUMENTS = ("--wandb", "disabled", "--gaps", "2", "--max-steps", "30")
@@ -28,6 +29,7 @@ def test_fewer_lanes_where_many_do_not_fit(tmp_path):
     assert lanes == {cell: "2", "rnn": "4"}
 
 
+@pytest.mark.long
 def test_a_run_that_does_not_fit_alone_has_failed(tmp_path):
     cell = f"own_cells:Huge@num_bytes={2 * RAM}"
     status, output = run(tmp_path / "out", cell)

@@ -29,8 +29,8 @@ def wait_for_updates(process, out, seconds=60):
     [
         (signal.SIGTERM, False, "process"),
         (signal.SIGINT, True, "process"),  # as a terminal's Ctrl-C
-        (signal.SIGTERM, True, "process"),  # as a cluster ends everything
-        (signal.SIGINT, False, "serial"),
+        pytest.param(signal.SIGTERM, True, "process", marks=pytest.mark.long),  # as a cluster ends everything
+        (signal.SIGTERM, False, "serial"),
     ],
 )
 def test_a_signal_saves_and_the_command_goes_on(tmp_path, undisturbed, capsys, number, to_all, executor):
@@ -69,7 +69,8 @@ def test_a_second_signal_ends_at_once(tmp_path):
     assert faults.all_gone(process.pid)
 
 
-@pytest.mark.parametrize("executor", faults.times(["process"], ["process", "serial"]))
+@pytest.mark.long
+@pytest.mark.parametrize("executor", ["process", "serial"])
 def test_a_call_that_does_not_end_is_not_waited_for(tmp_path, capsys, executor):
     out = tmp_path / "out"
     process = faults.start(out, "--executor", executor, sweep=SLOW)

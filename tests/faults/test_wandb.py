@@ -44,7 +44,10 @@ def logged(out):
     return {file.name for file in (out / "wandb").glob("offline-run-*/run-*.wandb")}
 
 
-@pytest.mark.parametrize("how", ["unreachable", "wrong key", "no key"])
+@pytest.mark.parametrize(
+    "how",
+    ["unreachable", pytest.param("wrong key", marks=pytest.mark.long), pytest.param("no key", marks=pytest.mark.long)],
+)
 def test_online_is_not_to_be_had(tmp_path, undisturbed, refusing_server, capsys, how):
     environment = {
         "unreachable": {**KEY, "WANDB_BASE_URL": "http://127.0.0.1:9"},
@@ -67,7 +70,7 @@ def test_online_is_not_to_be_had(tmp_path, undisturbed, refusing_server, capsys,
     assert lost < 15  # ten of the server's, the rest is wandb's own start and another day on the same machine
 
 
-@pytest.mark.parametrize("num_logged", [0, 1])
+@pytest.mark.parametrize("num_logged", [pytest.param(0, marks=pytest.mark.long), 1])
 def test_its_process_is_killed(tmp_path, undisturbed, num_logged):
     """As it starts, or in the middle."""
     out = tmp_path / "out"
