@@ -119,6 +119,18 @@ def prepare_process() -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+def end_with_parent(parent: int | None = None) -> None:
+    """Have this process end when its parent does, which may have died already: who knows its number should say it."""
+    parent = parent or os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.2)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 class SerialExecutor:
     """One job at a time, in a thread of this process: the plainest thing, and the one to debug in."""
 
@@ -173,7 +185,7 @@ class ProcessExecutor:
         if index in self._pools:
             self._pools[index].shutdown()
         pool = concurrent.futures.ProcessPoolExecutor(
-            1, self._context, initializer=_start_worker, initargs=(index, self._num_workers)
+            1, self._context, initializer=_start_worker, initargs=(index, self._num_workers, os.getpid())
         )
         self._pools[index] = pool
         return pool
@@ -200,7 +212,7 @@ class ProcessExecutor:
         self._threads.shutdown(wait=False)
 
 
-def _start_worker(index: int, num_workers: int) -> None:
+def _start_worker(index: int, num_workers: int, parent: int) -> None:
     """Runs in a fresh worker process, before anything imports jax."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: _stop.set())
@@ -211,11 +223,4 @@ def _start_worker(index: int, num_workers: int) -> None:
     if hasattr(os, "sched_setaffinity") and num_workers == num_cores():
         # With fewer workers than cores, two sweeps would pin themselves to the same ones.
         os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[index]})
-    parent = os.getppid()
-
-    def watch_parent() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.2)
-        os._exit(1)
-
-    threading.Thread(target=watch_parent, daemon=True).start()
+    end_with_parent(parent)

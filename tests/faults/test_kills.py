@@ -41,7 +41,7 @@ def test_random_kills(tmp_path, undisturbed, capsys):
             num_commands += 1
             while process.poll() is None and killed.total() < num_kills:
                 # Half of the kills fall into the first seconds, where processes start and compile.
-                time.sleep(randomness.choice([randomness.uniform(0, 4), randomness.uniform(4, 12)]))
+                time.sleep(randomness.choice([randomness.uniform(0, 3), randomness.uniform(3, 9)]))
                 there = faults.processes_of(process.pid)
                 if process.poll() is None and there:
                     victim = randomness.choice(there)

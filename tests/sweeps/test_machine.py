@@ -44,7 +44,7 @@ def test_a_worker_sees_its_own_gpu(two_gpus, monkeypatch):
     monkeypatch.setattr("threading.Thread", lambda **_: types.SimpleNamespace(start=lambda: None))
     for index in (0, 1):
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,GPU-5a")
-        executors._start_worker(index, 2 + machine.num_cores())
+        executors._start_worker(index, 2 + machine.num_cores(), os.getppid())
     assert seen == ["3", "GPU-5a"]
 
 

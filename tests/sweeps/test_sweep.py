@@ -173,7 +173,7 @@ def test_a_job_that_kills_its_worker_costs_no_other_job(tmp_path):
 
 def test_workers_are_single_threaded_on_a_core_each():
     script = (
-        "import os; from lstm_jax.sweeps.executors import _start_worker; _start_worker(1, 2);"
+        "import os; from lstm_jax.sweeps.executors import _start_worker; _start_worker(1, 2, os.getppid());"
         "import jax, jax.numpy as jnp; jax.jit(lambda x: x @ x)(jnp.ones((500, 500))).block_until_ready();"
         "print(sorted(os.sched_getaffinity(0)), os.environ['XLA_FLAGS'])"
     )
