@@ -143,6 +143,7 @@ class _Sweep:
                 concurrent.futures.wait(running, POLL_SECONDS, concurrent.futures.FIRST_COMPLETED)
             else:
                 time.sleep(POLL_SECONDS)
+            at_work = list(running.values())
             for future in [future for future in running if future.done()]:
                 job = running.pop(future)
                 result = self._result_of(future, attempts, job)
@@ -154,8 +155,8 @@ class _Sweep:
                     later.append((time.monotonic() + BUSY_SECONDS, job))
                 elif result.outcome == "stopped":
                     waiting.append(job)
-                self._read_new(job)
-            self._look(list(running.values()))
+            self._look(at_work)
+            self._progress.show([job.name for job in running.values()])
         if running:
             self._executor.kill()
             concurrent.futures.wait(running, timeout=1.0)
@@ -182,15 +183,14 @@ class _Sweep:
             return Result("stopped")
         return Result("failed", f"its worker process died, {MAX_ATTEMPTS} times (killed, or out of memory?): {text}")
 
-    def _look(self, running: list[Job]) -> None:
-        """Take note of what workers have left in the directory."""
-        for job in running:
+    def _look(self, jobs: list[Job]) -> None:
+        """Take note of what workers of these jobs have left in the directory."""
+        for job in jobs:
             self._read_new(job)
             note = read_status(self._directory.status_file(job.name)).note
             if note and self._notes.get(job.name) != note:
                 self._notes[job.name] = note
                 self._warn(f"{job.name}: {note}")
-        self._progress.show([job.name for job in running])
 
     def _read_new(self, job: Job) -> None:
         """Take note of what has been recorded since the last look."""
