@@ -20,7 +20,7 @@ from experiments.common import one_line
 from lstm_jax.sweeps import locks
 from lstm_jax.sweeps.command_line import from_yaml, parse_options
 from lstm_jax.sweeps.config import ConfigError
-from lstm_jax.sweeps.directory import Directory
+from lstm_jax.sweeps.directory import Directory, checkpoints_in
 from lstm_jax.sweeps.records import read_record
 from lstm_jax.sweeps.status import describe, read_speed, sweep_status
 from lstm_jax.sweeps.storage import DamagedError, check_directory
@@ -49,9 +49,11 @@ def main(argv: Sequence[str] | None = None) -> int:
                 f"directory: got {directory.root}; expected the directory of a sweep, with a sweep.yaml in it"
             )
         show(directory, console)
-    except ConfigError as error:
+        return check(directory, console) if arguments.check else 0
+    except (ConfigError, OSError) as error:
         return one_line(error)
-    return check(directory, console) if arguments.check else 0
+    except KeyboardInterrupt:
+        return 130
 
 
 def show(directory: Directory, console: rich.console.Console) -> None:
@@ -70,7 +72,7 @@ def show(directory: Directory, console: rich.console.Console) -> None:
     for name, job in status.jobs.items():
         if job.state in ("running", "failed"):
             worker = f"process {job.pid} on {job.host}" if job.state == "running" else ""
-            cells = (name, job.state, str(sum(job.ended.values())), worker, job.reason or job.note)
+            cells = (name, job.state, str(sum(job.ended.values())), worker, job.reason or "; ".join(job.notes))
             table.add_row(*(rich.markup.escape(cell) for cell in cells))
     if table.row_count:
         console.print(table)
@@ -79,12 +81,14 @@ def show(directory: Directory, console: rich.console.Console) -> None:
 def check(directory: Directory, console: rich.console.Console) -> int:
     """Name what is damaged; returns 1 where anything is."""
     records = sorted((directory.root / "records").glob("*/[!.]*.json"))
-    checkpoints = sorted((directory.root / "checkpoints").glob("*/[!.]*"))
+    checkpoints = [each for job in sorted((directory.root / "checkpoints").glob("*")) for each in checkpoints_in(job)]
     num_damaged = 0
     for path in [*records, *checkpoints]:
         try:
             check_directory(path) if path.is_dir() else read_record(path)
-        except DamagedError as error:
+        except (DamagedError, OSError) as error:
+            if not path.exists():  # the sweep is at work, and has replaced it
+                continue
             num_damaged += 1
             console.print(f"damaged: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
     console.print(

@@ -7,6 +7,7 @@ of them are kept. A directory of that name is there whole or not at all.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import os
@@ -23,7 +24,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from lstm_jax.sweeps.jobs import Job, RunKey
-from lstm_jax.sweeps.storage import DamagedError, check_directory, seal_directory, sync
+from lstm_jax.sweeps.storage import DamagedError, check_directory, make_directory, seal_directory, sync
 from lstm_jax.training import Hypers, RunState
 
 Kind = Literal["ended", "running"]
@@ -36,7 +37,7 @@ def save(directory: Path, kind: Kind, states: Sequence[Any], facts: dict[str, An
 
     `facts` go to the manifest, which is what says whose states they are.
     """
-    directory.mkdir(parents=True, exist_ok=True)
+    make_directory(directory)
     name = f"{kind}-{1 + max(_numbers(directory, kind), default=-1)}"
     temporary = (directory / f".{name}.{os.getpid()}").absolute()
     shutil.rmtree(temporary, ignore_errors=True)
@@ -51,8 +52,16 @@ def save(directory: Path, kind: Kind, states: Sequence[Any], facts: dict[str, An
         raise
     if kind == "running":
         for number in _numbers(directory, kind)[NUM_RUNNING:]:
-            shutil.rmtree(directory / f"{kind}-{number}", ignore_errors=True)
+            remove(directory / f"{kind}-{number}")
     return name
+
+
+def remove(checkpoint: Path) -> None:
+    """Remove a checkpoint, so that what is left of it after a crash is not taken for one."""
+    hidden = checkpoint.with_name(f".{checkpoint.name}.{os.getpid()}.old")
+    with contextlib.suppress(OSError):
+        os.replace(checkpoint, hidden)
+    shutil.rmtree(hidden, ignore_errors=True)
 
 
 def _save(path: Path, tree: Any) -> None:
@@ -65,7 +74,8 @@ def _save(path: Path, tree: Any) -> None:
         code = re.search(r"os_error_code='(\d+)'", str(error))
         if code is None:
             raise
-        sys.excepthook = functools.partial(_without_late_news, sys.excepthook)
+        if not isinstance(sys.excepthook, functools.partial):
+            sys.excepthook = functools.partial(_without_late_news, sys.excepthook)
         raise OSError(int(code[1]), os.strerror(int(code[1])), str(path)) from error
 
 

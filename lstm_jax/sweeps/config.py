@@ -184,6 +184,7 @@ def validate(config: SweepConfig) -> None:
         _require(config, f"slurm.{name}", [value], _at_least_one)
     _require(config, "slurm.gpus", [config.slurm.gpus], lambda number: 0 <= number <= MAX_COUNT)
     _require(config, "slurm.memory_gb", [config.slurm.memory_gb], lambda size: size is None or _at_least_one(size))
+    _require(config, "out", [str(config.out)], lambda out: "\0" not in out)
     both = sorted(set(config.seeds) & set(config.tuning_seeds))
     if both:
         raise ConfigError(f"tuning_seeds: got {_text(both)}, which seeds has too; expected {ALLOWED['tuning_seeds']}")

@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import hashlib
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -78,14 +79,19 @@ class Directory:
 
         Raises ConfigError where the directory can't be written or is worked on by another command.
         """
-        made = [path for path in (self.root / "jobs", self.root, *self.root.parents) if not path.exists()]
+        made: list[Path] = []
         try:
+            made = [path for path in (self.root / "jobs", self.root, *self.root.parents) if not path.exists()]
             with locks.hold(self.lock_file, COMMAND_PATIENCE_SECONDS):
-                self._check_writable()
-                yield
+                try:
+                    self._check_writable()
+                    yield
+                except ConfigError:
+                    if not self.config_file.exists():
+                        self.lock_file.unlink(missing_ok=True)
+                    raise
         except ConfigError:
             if not self.config_file.exists():
-                self.lock_file.unlink(missing_ok=True)
                 for path in made:
                     with contextlib.suppress(OSError):
                         path.rmdir()
@@ -110,13 +116,9 @@ class Directory:
         reason = error.strerror or type(error).__name__
         return ConfigError(f"out: can't write to {self.root} ({reason}); expected a directory to write to")
 
-    def write_config(self, config: SweepConfig) -> list[str]:
-        """Write the configuration, or go on in a directory of the same sweep; returns warnings a line each.
-
-        Raises ConfigError where the directory holds another sweep, and then leaves it as it was.
-        """
+    def compare_config(self, config: SweepConfig) -> list[str]:
+        """Raise ConfigError where the directory holds another sweep; returns warnings a line each."""
         warnings = []
-        text = to_yaml(config)
         if self.config_file.exists():
             try:
                 _check_digest(self.config_file)
@@ -130,8 +132,12 @@ class Directory:
                         "least its grid, another --out, or --accept-changes"
                     )
                 warnings += [f"out: {line}" for line in found]
-        write_atomically(self.config_file, f"{text}{_DIGEST}{hashlib.sha256(text.encode()).hexdigest()}\n")
         return warnings
+
+    def write_config(self, config: SweepConfig) -> None:
+        """Write the configuration, with a checksum."""
+        text = to_yaml(config)
+        write_atomically(self.config_file, f"{text}{_DIGEST}{hashlib.sha256(text.encode()).hexdigest()}\n")
 
     def set_aside(self, path: Path, reason: object, consequence: str) -> str:
         """Move what is damaged to the quarantine; returns a line that says so."""
@@ -158,39 +164,43 @@ class Directory:
         """Read all records and checkpoints, and set aside what is damaged; returns the good records by their files,
         and a line for each that was not.
 
-        A run whose record or last state is damaged counts as not done any more. All checkpoints of a job may be
-        deleted, to make room: no number comes from them once its runs are recorded.
+        A run whose record or last state is damaged counts as not done any more. Checkpoints may be deleted, to make
+        room: no number comes from them once their runs are recorded.
         """
         records: dict[Path, Record] = {}
         lines: list[str] = []
+        num_without_state = 0
         for job in jobs:
             is_held = locks.is_held(self.job_lock_file(job.name))  # by a Slurm or Ray job of a command that was killed
-            good = set() if is_held else self._check_checkpoints(job, lines)
+            bad = set() if is_held else self._check_checkpoints(job, lines)
             for run in job.runs:
                 file = self.record_file(job, run)
                 if not file.exists():
                     continue
                 try:
                     record = read_record(file)
-                    if not is_held and record.checkpoint not in good and self.checkpoints(job).is_dir():
-                        last_state = self.checkpoints(job) / record.checkpoint
-                        raise DamagedError(f"{file}: its last state, {last_state}, is damaged or deleted")
+                    if record.checkpoint in bad:
+                        raise DamagedError(f"{file}: its last state, in {record.checkpoint}, is damaged")
+                    if record.checkpoint and not (self.checkpoints(job) / record.checkpoint).is_dir():
+                        num_without_state += 1
                     records[file] = record
                 except DamagedError as error:
                     lines.append(self.set_aside(file, error, "the run is trained again"))
+        if num_without_state:
+            lines.append(f"the last states of {num_without_state} runs are not there (deleted?); no number needs them")
         return records, lines
 
     def _check_checkpoints(self, job: Job, lines: list[str]) -> set[str]:
-        """Set aside the damaged checkpoints of a job, a line for each in `lines`; returns the names of the good."""
-        good = set()
-        for checkpoint in sorted(self.checkpoints(job).glob("[!.]*")):
+        """Set aside the damaged checkpoints of a job, a line for each in `lines`; returns their names."""
+        bad = set()
+        for checkpoint in checkpoints_in(self.checkpoints(job)):
             try:
                 check_directory(checkpoint)
-                good.add(checkpoint.name)
             except DamagedError as error:
+                bad.add(checkpoint.name)
                 goes_on = "the one before is taken" if "running" in checkpoint.name else "its runs are trained again"
                 lines.append(self.set_aside(checkpoint, error, goes_on))
-        return good
+        return bad
 
     def changes(self, jobs: Iterable[Job], records: Mapping[Path, Record]) -> list[str]:
         """What is there was made with other settings or library versions: with which, a line each."""
@@ -211,24 +221,32 @@ class Directory:
                         other[f"{name} {was.get(name, 'missing')} there, {now.get(name, 'missing')} here"] += 1
         return [f"{line} ({number} of its files)" for line, number in other.items()]
 
-    def write_runs(self, records: Iterable[Record]) -> None:
-        """Write runs.csv and curves.csv."""
+    def write_runs(self, records: Iterable[Record], *, with_curves: bool = True) -> None:
+        """Write runs.csv, and curves.csv, which takes a while for a large sweep."""
         records = list(records)
         write_rows(self.root / "runs.csv", Run, (record.run for record in records))
+        if not with_curves:
+            return
+        points = columns_of(CurvePoint)
         key = ["job", "cell", "gap", "seed", "learning_rate"]
         write_csv(
             self.root / "curves.csv",
-            [*key, *columns_of(CurvePoint)],
+            [*key, *points],
             (
-                {name: getattr(record.run, name) for name in key} | dataclasses.asdict(point)
+                {name: getattr(record.run, name) for name in key} | {name: getattr(point, name) for name in points}
                 for record in records
                 for point in record.curve
             ),
         )
 
 
+def checkpoints_in(directory: Path) -> list[Path]:
+    """The checkpoints of a job, whatever else may lie there."""
+    return sorted(path for path in directory.glob("*") if re.fullmatch(r"(ended|running)-\d+", path.name))
+
+
 def _check_digest(path: Path) -> None:
-    """Raise DamagedError for a sweep.yaml that is not what this program wrote; one without a digest is taken as is."""
+    """Raise DamagedError for a sweep.yaml that is not what this program wrote."""
     try:
         text, marker, digest = path.read_bytes().decode().rpartition(_DIGEST)
     except UnicodeDecodeError:

@@ -24,13 +24,19 @@ def hold(path: Path, patience_seconds: float = 0.0) -> Iterator[None]:
     is asked. The file's text names the holder and decides nothing, except where the file system knows no locks: there
     a holder counts as alive unless it is a process of this machine that is not there any more.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + patience_seconds
-    with path.open("a+", encoding="utf-8") as file:
-        while not _try_to_lock(file):
-            if time.monotonic() >= deadline:
+    with contextlib.ExitStack() as stack:
+        while True:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = stack.enter_context(path.open("a+", encoding="utf-8"))
+            if _try_to_lock(file):
+                if _is_still(path, file):
+                    break
+            elif time.monotonic() >= deadline:
                 raise HeldError(_owner_in_words(path))
-            time.sleep(0.05)
+            else:
+                time.sleep(0.05)
+            stack.close()
         file.truncate(0)
         file.write(json.dumps(_myself()))
         file.flush()
@@ -41,10 +47,18 @@ def hold(path: Path, patience_seconds: float = 0.0) -> Iterator[None]:
                 file.truncate(0)
 
 
+def _is_still(path: Path, file: IO[str]) -> bool:
+    """Whether the file that is open is the one at `path`, which its holder may have deleted before it let go."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
+
+
 def is_held(path: Path) -> bool:
     """Whether somebody holds the lock right now."""
     try:
-        with path.open("r+", encoding="utf-8") as file:
+        with path.open(encoding="utf-8") as file:
             return not _try_to_lock(file)  # given back where the file is closed
     except OSError:
         return False

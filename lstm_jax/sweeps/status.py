@@ -27,7 +27,7 @@ class JobStatus:
     num_updates: int = 0
     host: str = ""
     pid: int = 0
-    note: str = ""
+    notes: Sequence[str] = ()
     reason: str = ""
 
 

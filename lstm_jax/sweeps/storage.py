@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import json
@@ -9,6 +10,7 @@ import os
 import re
 import tempfile
 import urllib.parse
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,7 @@ def write_atomically(path: Path, text: str) -> None:
 
     When this returns, the text survives a loss of power: the file and the entry in its directory are on disk.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_directory(path.parent)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:50]}.")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
@@ -46,6 +48,14 @@ def write_atomically(path: Path, text: str) -> None:
         Path(temporary).unlink(missing_ok=True)
         raise
     sync(path.parent)
+
+
+def make_directory(path: Path) -> None:
+    """Make a directory and those above it, on disk when this returns."""
+    if not path.is_dir():
+        make_directory(path.parent)
+        path.mkdir(exist_ok=True)
+        sync(path.parent)
 
 
 def sync(path: Path) -> None:
@@ -133,3 +143,12 @@ class UnwritableError(Exception):
             f"can't write to {root} ({error.strerror or error}); what was written before is good: make room, or see to "
             "the disk, and repeat the command to go on"
         )
+
+
+@contextlib.contextmanager
+def writing(root: Path) -> Iterator[None]:
+    """An error of the system inside the block is one of writing to the directory of the sweep."""
+    try:
+        yield
+    except OSError as error:
+        raise UnwritableError.of(root, error) from error

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import rich.console
 
+from lstm_jax.sweeps import locks
 from lstm_jax.sweeps.config import ConfigError, SweepConfig
 from lstm_jax.sweeps.directory import Directory
 from lstm_jax.sweeps.executors import Executor, Result, make_executor, prepare_process, work
@@ -20,7 +21,7 @@ from lstm_jax.sweeps.progress import Progress
 from lstm_jax.sweeps.records import Record, read_record
 from lstm_jax.sweeps.signals import end_at_once, heard
 from lstm_jax.sweeps.status import JobStatus, State, read_status, write_news
-from lstm_jax.sweeps.storage import UnwritableError
+from lstm_jax.sweeps.storage import DamagedError, UnwritableError
 from lstm_jax.sweeps.wandb_runs import WandbLogger
 
 MAX_ATTEMPTS = 3
@@ -58,7 +59,7 @@ def run_sweep(config: SweepConfig, console: rich.console.Console) -> Outcome:
     with directory.claim():
         _prepare_jax(config)
         jobs, warnings = make_jobs(config)
-        warnings += directory.write_config(config)
+        warnings += directory.compare_config(config)
         try:
             return _Sweep(config, jobs, directory, console).run(warnings)
         except OSError as error:
@@ -81,7 +82,7 @@ class _Sweep:
         self._failures: dict[str, str] = {}
         self._stopped_by = 0
         self._records: dict[Path, Record] = {}
-        self._notes: dict[str, str] = {}
+        self._told: set[tuple[str, str]] = set()
 
     def run(self, warnings: list[str]) -> Outcome:
         self._records, damaged = self._directory.check(self._jobs)
@@ -93,12 +94,15 @@ class _Sweep:
                 f"out: {self._directory.root} holds runs made otherwise ({'; '.join(changes)}); expected the same "
                 "versions and settings, another --out, or --accept-changes, and each row says with which it was made"
             )
+        todo = [job for job in self._jobs if not all(self._directory.is_done(job, run) for run in job.runs)]
+        if todo:
+            self._make_executor(len(todo))  # which may be refused, too: the last that may before anything is written
+        self._directory.write_config(self._config)
         num_done, num_runs = len(self._records), sum(len(job.runs) for job in self._jobs)
         if num_done:
             self._console.print(f"{num_done} of {num_runs} runs are there already", highlight=False)
         self._logger = WandbLogger(self._directory.root, self._config, self._config.wandb)
         self._tell_what_is_there()
-        todo = [job for job in self._jobs if not all(self._directory.is_done(job, run) for run in job.runs)]
         for record in self._records.values():
             self._logger.log(record)  # what an earlier command did not come to log
         if todo:
@@ -106,19 +110,28 @@ class _Sweep:
                 Progress(self._config, self._directory.root, self._console) as self._progress,
                 heard(self._stop, self._end_at_once),
             ):
-                self._work(todo)
+                try:
+                    self._work(todo)
+                except BaseException:
+                    self._executor.kill()  # else the end of this process would wait for the ends of the jobs
+                    raise
+                finally:
+                    self._executor.shutdown()
         records = self._in_order()
-        self._directory.write_runs(records)
+        self._directory.write_runs(records, with_curves=not self._stopped_by)
         self._finish_logging()
         num_trained = len(self._records) - num_done
         return Outcome(tuple(records), tuple(self._failures.items()), self._stopped_by, num_trained)
 
-    def _work(self, todo: list[Job]) -> None:
-        """Have all jobs done by an executor; those whose worker dies are tried again."""
+    def _make_executor(self, num_todo: int) -> None:
         limit = num_workers(self._config) if self._config.executor in ("serial", "process") else math.inf
-        limit = min(limit, self._config.workers or math.inf, len(todo))
+        self._limit = int(min(limit, self._config.workers or math.inf, num_todo))
+        config = dataclasses.replace(self._config, workers=self._limit)
+        self._executor: Executor = make_executor(config, self._directory.root.absolute())
+
+    def _work(self, todo: list[Job]) -> None:
+        """Have all jobs done by the executor; those whose worker dies are tried again."""
         root = self._directory.root.absolute()
-        self._executor: Executor = make_executor(dataclasses.replace(self._config, workers=int(limit)), root)
         waiting = collections.deque(todo)
         later: list[tuple[float, Job]] = []
         running: dict[concurrent.futures.Future[Result], Job] = {}
@@ -136,7 +149,7 @@ class _Sweep:
                     break
             waiting += [job for when, job in later if when <= now]
             later = [(when, job) for when, job in later if when > now]
-            while waiting and len(running) < limit:
+            while waiting and len(running) < self._limit:
                 job = waiting.popleft()
                 running[self._executor.submit(work, job, root)] = job
             if running:
@@ -152,9 +165,12 @@ class _Sweep:
                 elif result.outcome == "unwritable":
                     unwritable = result.reason
                 elif result.outcome == "busy":
+                    self._tell_once(job, f"waiting for {self._holder_of(job)}, which has this job already")
                     later.append((time.monotonic() + BUSY_SECONDS, job))
                 elif result.outcome == "stopped":
                     waiting.append(job)
+                elif not all(self._directory.is_done(job, run) for run in job.runs):
+                    waiting.append(job)  # a record that was damaged since has been set aside
             self._look(at_work)
             self._progress.show([job.name for job in running.values()])
         if running:
@@ -163,9 +179,9 @@ class _Sweep:
         if unwritable is not None:
             raise UnwritableError(unwritable)
         if running and not all(future.done() for future in running):  # a call into jax that can't be ended
-            self._directory.write_runs(self._in_order())
+            self._directory.write_runs(self._in_order(), with_curves=False)
+            self._console.show_cursor()
             end_at_once(self._stopped_by)
-        self._executor.shutdown()
 
     def _result_of(
         self, future: concurrent.futures.Future[Result], attempts: collections.Counter[str], job: Job
@@ -187,17 +203,26 @@ class _Sweep:
         """Take note of what workers of these jobs have left in the directory."""
         for job in jobs:
             self._read_new(job)
-            note = read_status(self._directory.status_file(job.name)).note
-            if note and self._notes.get(job.name) != note:
-                self._notes[job.name] = note
-                self._warn(f"{job.name}: {note}")
+            for note in read_status(self._directory.status_file(job.name)).notes:
+                self._tell_once(job, note)
+
+    def _tell_once(self, job: Job, note: str) -> None:
+        if (job.name, note) not in self._told:
+            self._told.add((job.name, note))
+            self._warn(f"{job.name}: {note}")
+
+    def _holder_of(self, job: Job) -> str:
+        return locks.holder(self._directory.job_lock_file(job.name)) or "another worker"
 
     def _read_new(self, job: Job) -> None:
         """Take note of what has been recorded since the last look."""
         files = {self._directory.record_file(job, run) for run in job.runs}
         for file in sorted((files - self._records.keys()) & set(self._directory.recorded(job))):
-            self._records[file] = read_record(file)
-            self._logger.log(self._records[file])
+            try:
+                self._records[file] = read_record(file)
+                self._logger.log(self._records[file])
+            except DamagedError as error:
+                self._warn(self._directory.set_aside(file, error, "the run is trained again"))
 
     def _fail(self, job: Job, reason: str) -> None:
         self._failures[job.name] = reason
@@ -211,13 +236,16 @@ class _Sweep:
             records = self._records_of(job)
             ended = dict(collections.Counter[str](record.run.status for record in records))
             state: State = "done" if len(records) == len(job.runs) else "waiting"
-            write_news(self._directory.status_file(job.name), JobStatus(state, ended))
+            file = self._directory.status_file(job.name)
+            num_updates = 0 if state == "done" else read_status(file).num_updates  # from which it will go on
+            write_news(file, JobStatus(state, ended, num_updates))
 
     def _stop(self, number: int) -> None:
         self._stopped_by = number
 
     def _end_at_once(self, number: int) -> None:
         self._executor.kill()
+        self._console.show_cursor()
         end_at_once(number)
 
     def _warn(self, text: str) -> None:

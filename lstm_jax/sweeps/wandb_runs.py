@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import glob
 import hashlib
 import importlib.metadata
 import json
@@ -26,6 +25,8 @@ Mode = Literal["online", "offline", "disabled"]
 INIT_TIMEOUT_SECONDS = 5.0
 MAX_FAILURES = 3
 """After so many a sweep goes on without wandb."""
+MARKER = "logged"
+"""A file in the folder of a run that wandb has whole; one that was cut off is logged again."""
 
 
 def run_id(config: SweepConfig, record: Record) -> str:
@@ -34,10 +35,15 @@ def run_id(config: SweepConfig, record: Record) -> str:
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def is_logged(root: Path, identity: str, mode: Mode) -> bool:
-    """Whether an earlier command has logged the run from this directory: online, or in any way."""
-    folder = "run-*" if mode == "online" else "*run-*"  # wandb calls the others offline-run-*
-    return any((root / "wandb").glob(f"{folder}/run-{glob.escape(identity)}.wandb"))
+def logged_ids(root: Path, mode: Mode) -> set[str]:
+    """Ids of the runs that earlier commands have logged from this directory: online, or in any way."""
+    return {identity for identity, folder in _folders(root, mode) if (folder / MARKER).exists()}
+
+
+def _folders(root: Path, mode: Mode) -> list[tuple[str, Path]]:
+    """The folders that wandb has made for runs, each with the run's id: run-DATE-ID, offline-run-DATE-ID."""
+    folders = (root / "wandb").glob("run-*" if mode == "online" else "*run-*")
+    return [(folder.name.removeprefix("offline-").split("-", 2)[-1], folder) for folder in folders]
 
 
 class WandbLogger:
@@ -51,6 +57,7 @@ class WandbLogger:
         self.warnings: list[str] = []
         self.num_logged = 0
         self._root, self._config, self._mode = root, config, mode
+        self._logged: set[str] = set()
         self._sweep_id = os.environ.get("WANDB_SWEEP_ID")
         self._queue: queue.SimpleQueue[Record | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, daemon=True)
@@ -75,8 +82,8 @@ class WandbLogger:
         before, since = -1, time.monotonic()
         while self._thread.is_alive():
             self._thread.join(0.1)
-            if self.num_logged != before:
-                before, since = self.num_logged, time.monotonic()
+            if self.num_waiting != before:
+                before, since = self.num_waiting, time.monotonic()
             elif time.monotonic() - since > patience_seconds:
                 self.warnings.append(
                     f"wandb does not answer; {self.num_waiting} runs or more are not logged: run "
@@ -92,8 +99,12 @@ class WandbLogger:
         except Exception as error:  # a broken installation must not cost a sweep
             self.warnings.append(f"wandb can't be imported ({error}); nothing is logged")
             return
+        self._logged = logged_ids(self._root, self._mode)
+        cut_off = {identity for identity, _ in _folders(self._root, self._mode)} - self._logged
         failures_left = MAX_FAILURES
         for record in iter(self._queue.get, None):
+            if run_id(self._config, record) in cut_off:
+                self._forget(record)
             while not self._is_logged(record):
                 try:
                     self._log(wandb, record)
@@ -107,6 +118,7 @@ class WandbLogger:
                     if self._mode == "online":
                         self.warnings.append(f"wandb can't go online ({text}); going on offline: `wandb sync` later")
                         self._mode = "offline"
+                        self._logged = logged_ids(self._root, self._mode)
                     else:
                         self.warnings.append(f"wandb failed ({text}); it is started again")
                     with contextlib.suppress(Exception):  # its process may be gone
@@ -123,9 +135,9 @@ class WandbLogger:
 
     def _forget(self, record: Record) -> None:
         """Remove what a failure has left, which would look like a run that is logged."""
-        for directory in (self._root / "wandb").glob(f"*run-*-{run_id(self._config, record)}"):
-            if not (self._mode == "online" and directory.name.startswith("offline")):
-                shutil.rmtree(directory, ignore_errors=True)
+        for identity, folder in _folders(self._root, self._mode):
+            if identity == run_id(self._config, record) and not (folder / MARKER).exists():
+                shutil.rmtree(folder, ignore_errors=True)
 
     def _log(self, wandb: Any, record: Record) -> None:
         run = record.run
@@ -176,14 +188,16 @@ class WandbLogger:
             wandb_run.summary.update(_facts(record, facts))
         finally:
             wandb_run.finish()
-        if not self._is_logged(record):
+        folder = Path(wandb_run.dir).parent
+        if not (folder / f"run-{wandb_run.id}.wandb").exists():
             raise OSError("its run file was not written")
+        (folder / MARKER).touch()
+        self._logged.add(run_id(self._config, record))
         self.num_logged += 1
 
     def _is_logged(self, record: Record) -> bool:
         """As itself, or as the run of a wandb agent, which the directory is named after."""
-        names = (run_id(self._config, record), self._root.absolute().name)
-        return any(is_logged(self._root, name, self._mode) for name in names)
+        return not self._logged.isdisjoint((run_id(self._config, record), self._root.absolute().name))
 
 
 @functools.cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import os
 import shutil
@@ -17,7 +18,7 @@ from lstm_jax.sweeps.jobs import Job, RunKey, memory_bytes
 from lstm_jax.sweeps.machine import versions
 from lstm_jax.sweeps.records import write_record
 from lstm_jax.sweeps.status import JobStatus, State, write_news
-from lstm_jax.sweeps.storage import DamagedError, UnwritableError, check_directory
+from lstm_jax.sweeps.storage import DamagedError, check_directory, writing
 
 if TYPE_CHECKING:
     from lstm_jax.sweeps.bank import Bank, Ended, Lane
@@ -39,11 +40,13 @@ def run_job(job: Job, directory: Directory, should_stop: Callable[[], bool] = la
 
     Raises UnwritableError where the directory can't be written any more, and whatever a user's cell or task raises.
     """
-    try:
-        with locks.hold(directory.job_lock_file(job.name), JOB_PATIENCE_SECONDS):
-            return _Work(job, directory, should_stop).do()
-    except locks.HeldError:
-        return "busy"
+    with contextlib.ExitStack() as stack:
+        try:
+            with writing(directory.root):
+                stack.enter_context(locks.hold(directory.job_lock_file(job.name), JOB_PATIENCE_SECONDS))
+        except locks.HeldError:
+            return "busy"
+        return _Work(job, directory, should_stop).do()
 
 
 class _Work:
@@ -54,7 +57,7 @@ class _Work:
         self._checkpoints = directory.checkpoints(job)
         self._unsaved: list[Ended] = []
         self._num_ended = collections.Counter[str](record.run.status for record in directory.records([job]))
-        self._note = ""
+        self._notes: list[str] = []
         self._last_news = float("-inf")
 
     def do(self) -> Outcome:
@@ -73,7 +76,7 @@ class _Work:
                 # jax tells this error from others by its text alone.
                 if width == 1 or not ("RESOURCE_EXHAUSTED" in str(error) or isinstance(error, MemoryError)):
                     raise
-            self._note = f"out of memory with {width} runs side by side: {width // 2} from here on"
+            self._notes.append(f"out of memory with {width} runs side by side: {width // 2} from here on")
             width //= 2
             self._save()  # those in the middle go on from their last checkpoint, or start anew
 
@@ -81,7 +84,7 @@ class _Work:
         from lstm_jax.sweeps.bank import Lane
 
         todo = [run for run in self._job.runs if not self._directory.is_done(self._job, run)]
-        waiting = self._restored(todo)
+        waiting = self._restored(todo, bank.width)
         todo = [run for run in todo if run not in {lane.run for lane, _ in waiting}]
         last_saved = time.monotonic()
         while waiting or todo or bank.lanes:
@@ -110,12 +113,13 @@ class _Work:
         from lstm_jax.sweeps import checkpoints
 
         for name in checkpoints.names(self._checkpoints, "running"):  # of no use any more
-            shutil.rmtree(self._checkpoints / name, ignore_errors=True)
-        self._directory.error_file(self._job).unlink(missing_ok=True)  # of an earlier try
+            checkpoints.remove(self._checkpoints / name)
+        with writing(self._directory.root):
+            self._directory.error_file(self._job).unlink(missing_ok=True)  # of an earlier try
         self._tell("done")
         return "done"
 
-    def _restored(self, todo: Collection[RunKey]) -> list[tuple[Lane, Any]]:
+    def _restored(self, todo: Collection[RunKey], width: int) -> list[tuple[Lane, Any]]:
         """The runs in the middle, each with its state and metrics, from the latest checkpoint that is good."""
         from lstm_jax.sweeps import checkpoints
         from lstm_jax.sweeps.bank import Lane
@@ -125,13 +129,16 @@ class _Work:
             checkpoint = self._checkpoints / name
             try:
                 facts = check_directory(checkpoint)
-                if (facts["settings"], facts["versions"]) != (self._job.settings, versions()):
-                    raise DamagedError(f"{checkpoint}: made with other settings or versions")
+                made_with = (facts["settings"], facts["versions"], facts["width"])
+                if made_with != (self._job.settings, versions(), width):  # one row, one way of making it
+                    raise DamagedError(f"{checkpoint}: made with other settings, versions or lanes")
                 lanes = [Lane.from_json(tree) for tree in facts["lanes"]]
                 form = (checkpoints.abstract_state(self._job), NO_UPDATES)
                 states = checkpoints.read(checkpoint, form, len(lanes))
             except DamagedError as error:
-                self._note = self._directory.set_aside(checkpoint, error, "going on from the one before, or anew")
+                goes_on = "going on from the one before, or anew"
+                with writing(self._directory.root):
+                    self._notes.append(self._directory.set_aside(checkpoint, error, goes_on))
                 continue
             return [(lane, state) for lane, state in zip(lanes, states, strict=True) if lane.run in todo]
         return []
@@ -141,7 +148,7 @@ class _Work:
         from lstm_jax.sweeps import checkpoints
 
         facts = {"job": self._job.name, "settings": self._job.settings, "versions": versions()}
-        try:
+        with writing(self._directory.root):
             if self._unsaved:
                 runs = {"runs": [list(each.run) for each in self._unsaved]}
                 name = checkpoints.save(
@@ -154,8 +161,6 @@ class _Work:
             if in_the_middle:
                 lanes = {"width": width, "lanes": [lane.to_json() for lane, _ in in_the_middle]}
                 checkpoints.save(self._checkpoints, "running", [state for _, state in in_the_middle], facts | lanes)
-        except OSError as error:
-            raise UnwritableError.of(self._directory.root, error) from error
 
     def _tell(self, state: State, num_updates: int = 0) -> bool:
         """Say how far the job is, now and then; returns whether that could be written."""
@@ -163,7 +168,7 @@ class _Work:
         if state == "running" and now - self._last_news < SECONDS_BETWEEN_NEWS:
             return True
         self._last_news = now
-        status = JobStatus(state, dict(self._num_ended), num_updates, socket.gethostname(), os.getpid(), self._note)
+        status = JobStatus(state, dict(self._num_ended), num_updates, socket.gethostname(), os.getpid(), self._notes)
         try:
             write_news(self._directory.status_file(self._job.name), status)
         except OSError:

@@ -226,6 +226,7 @@ BAD = [
     ("--config nowhere.yaml", "nowhere.yaml"),
     ("--config twice.yaml", "gaps is given twice"),
     ("--out twice.yaml/below", "out: can't write"),
+    (f"--out {'x' * 300}", "out: can't write"),
 ]
 
 

@@ -33,6 +33,7 @@ def test_other_versions(tmp_path, undisturbed):
     status, output = faults.run(out, *larger)
     assert status == 2 and output.splitlines()[-1].startswith("error: out: "), output
     assert f"jax 0.9.0 there, {jax} here" in output and "--accept-changes" in output
+    assert (out / "sweep.yaml").read_text() == (undisturbed / "sweep.yaml").read_text(), "refused is untouched"
     status, output = faults.run(out, *larger, "--accept-changes")
     assert status == 0 and f"warning: jax 0.9.0 there, {jax} here" in output, output
     by_gap = {row["gap"]: row["versions"] for row in faults.table(out)}

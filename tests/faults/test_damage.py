@@ -118,12 +118,26 @@ def test_random_bits(tmp_path, interrupted, undisturbed, capsys):
     faults.say(capsys, f"{num_flips} flipped bits: each found and named, each table the undisturbed one")
 
 
-def test_deleting_all_checkpoints_makes_room_and_costs_nothing(tmp_path, undisturbed):
+def test_deleting_checkpoints_makes_room_and_costs_nothing(tmp_path, undisturbed):
+    """Then and later, when the grid has grown and there are other checkpoints of the same names."""
     out = tmp_path / "out"
     shutil.copytree(undisturbed, out)
     shutil.rmtree(out / "checkpoints")
+    num_runs = len(faults.table(out))
+    for arguments in ((), ("--seeds", "0", "1", "2"), ("--seeds", "0", "1", "2")):
+        status, output = faults.run(out, *QUIET, *arguments)
+        assert status == 0 and "damaged" not in output and "the last states of" in output, output
+        assert not (out / "quarantine").exists()
+    kept = [row for row in faults.table(out) if row["seed"] != "2"]
+    assert kept == faults.table(undisturbed) and len(kept) == num_runs
+
+
+def test_a_stray_file_is_left_alone(tmp_path, undisturbed):
+    out = tmp_path / "out"
+    shutil.copytree(undisturbed, out)
+    (out / "checkpoints" / "rnn-gap3" / "notes.txt").write_text("mine")
     output = goes_on(out, undisturbed, "", is_named=False)
-    assert "damaged" not in output and f"{len(faults.table(out))} of {len(faults.table(out))} runs" in output
+    assert "damaged" not in output and (out / "checkpoints" / "rnn-gap3" / "notes.txt").exists()
 
 
 def test_status_checks_without_touching(tmp_path, undisturbed):

@@ -23,7 +23,7 @@ from lstm_jax.sweeps.progress import Progress
 from lstm_jax.sweeps.records import read_runs
 from lstm_jax.sweeps.status import JobStatus, write_news
 from lstm_jax.sweeps.sweep import run_sweep
-from lstm_jax.sweeps.wandb_runs import WandbLogger, is_logged, run_id
+from lstm_jax.sweeps.wandb_runs import MARKER, WandbLogger, logged_ids, run_id
 
 HELPERS = Path(__file__).parents[1] / "helpers"
 
@@ -241,13 +241,14 @@ def test_wandb_online_is_not_satisfied_with_an_offline_run(done, tmp_path, monke
     """What was logged offline is still to be logged online; where there is no way online, offline it stays."""
     config, outcome, _ = done
     identity = run_id(config, outcome.records[0])
-    (tmp_path / "wandb" / "offline-run-1").mkdir(parents=True)
-    (tmp_path / "wandb" / "offline-run-1" / f"run-{identity}.wandb").touch()
-    assert is_logged(tmp_path, identity, "offline")
-    assert not is_logged(tmp_path, identity, "online")
-    (tmp_path / "wandb" / "run-2").mkdir()
-    (tmp_path / "wandb" / "run-2" / f"run-{identity}.wandb").touch()
-    assert is_logged(tmp_path, identity, "online")
+    for folder, mode, other in (("offline-run-1_1", "offline", "online"), ("run-1_1", "online", "offline")):
+        folder = tmp_path / mode / "wandb" / f"{folder}-{identity}"
+        folder.mkdir(parents=True)
+        (folder / f"run-{identity}.wandb").touch()
+        assert logged_ids(tmp_path / mode, mode) == set(), "it was cut off"
+        (folder / MARKER).touch()
+        assert logged_ids(tmp_path / mode, mode) == {identity}
+        assert (logged_ids(tmp_path / mode, other) == {identity}) == (mode == "online")
 
     modes = []
 
