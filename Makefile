@@ -23,13 +23,17 @@ test: $(VENV)/.dev  ## All tests
 test-faults: $(VENV)/.dev  ## The tests of faults in their long form: kills, flipped bits, races, cut points (an hour)
 	FAULTS=long $(BIN)/python -m pytest tests/faults $(ARGS)
 
+test-slurm: $(VENV)/.dev  ## The Slurm executor on a real Slurm: installed by apt if missing, started, tested, stopped
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[slurm]'
+	SLURM_TEST=1 tests/slurm/with_slurm.sh $(BIN)/python -m pytest tests/slurm $(ARGS)
+
 lint: $(VENV)/.dev  ## Style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-peers: $(VENV)/.dev  ## PyTorch and the JAX libraries that we compare with: tests use those that are there
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[peers]'
+peers: $(VENV)/.dev  ## PyTorch and the JAX libraries that we compare with, Ray, submitit: tests use those that are there
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[peers,ray,slurm]'
 
 lock: $(VENV)/.dev  ## Make the locks anew, for all Python versions at once
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv

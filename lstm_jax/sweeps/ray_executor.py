@@ -15,12 +15,12 @@ from typing import Any
 
 from lstm_jax.sweeps.config import ConfigError, RayOptions
 from lstm_jax.sweeps.executors import work_elsewhere
-from lstm_jax.sweeps.machine import num_cores
+from lstm_jax.sweeps.machine import accelerators, num_cores
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 import ray
 
-SECONDS_TO_CONNECT = 30.0
+SECONDS_TO_CONNECT = 60.0
 SECONDS_TO_LISTEN = 3.0
 SECONDS_TO_SAVE = 6.5
 SECONDS_TO_DIE = 0.5
@@ -30,34 +30,14 @@ class RayExecutor:
     """A Ray task a job; Ray finds it a node with room, another one where it is tried again."""
 
     def __init__(self, options: RayOptions) -> None:
-        self._is_ours = options.address is None
-        try:
-            if options.address is None:
-                _connect(address="local", num_cpus=num_cores(), include_dashboard=False)
-            else:
-                address = os.environ.get("RAY_ADDRESS", "auto") if options.address == "auto" else options.address
-                _check_that_it_listens(address)
-                _connect(address=address)
-        except (OSError, ValueError, OverflowError, RuntimeError, ray.exceptions.RayError) as error:
-            text = " ".join(str(error).split())[:300]
-            raise ConfigError(
-                f"ray.address: got {options.address}, which can't be reached ({text}); expected the address of a "
-                "Ray cluster that runs (with RAY_AUTH_MODE=token in the environment where it asks for a token), or None"
-            ) from None
-        if self._is_ours:
-            self._check_that_there_is(options)
+        self._is_ours = options.address is None and not ray.is_initialized()
+        if not ray.is_initialized():
+            _connect(options)
         # Ray's own way to try again knows nothing of how often; ours counts.
         self._task: Any = ray.remote(num_cpus=options.cpus, num_gpus=options.gpus, max_retries=0)(work_elsewhere)
         self._running: dict[Any, concurrent.futures.Future[Any]] = {}
         self._asked: set[Any] = set()
         self._stopped_at = 0.0
-
-    def _check_that_there_is(self, options: RayOptions) -> None:
-        for name, asked in (("cpus", options.cpus), ("gpus", options.gpus)):
-            has = ray.cluster_resources().get(name[:-1].upper(), 0)
-            if asked > has:  # Ray would wait for another node
-                self.shutdown()
-                raise ConfigError(f"ray.{name}: got {asked:g}; expected at most {has:g}, which this machine has")
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any) -> concurrent.futures.Future[Any]:
         """See Executor."""
@@ -94,23 +74,43 @@ class RayExecutor:
             ray.shutdown()
 
 
-def _connect(**options: Any) -> None:
+def _connect(options: RayOptions) -> None:
+    """Start Ray on this machine, or find the cluster; raises ConfigError where that can't be had."""
+    arguments: dict[str, Any] = {"address": options.address}
+    if options.address == "auto":
+        arguments["address"] = os.environ.get("RAY_ADDRESS", "auto")
+    elif options.address is None:
+        has = {"num_cpus": num_cores(), "num_gpus": len(accelerators())}
+        _check_that_it_suffices(options, **has)
+        arguments = {"address": "local", "include_dashboard": False, **has}
+    try:
+        _check_that_it_listens(arguments["address"])
+        _init(arguments)
+    except (OSError, ValueError, OverflowError, RuntimeError, ray.exceptions.RayError) as error:
+        text = " ".join(str(error).split())[:300]
+        raise ConfigError(
+            f"ray.address: got {options.address}, which can't be reached ({text}); expected the address of a Ray "
+            "cluster that runs (with RAY_AUTH_MODE=token in the environment where it asks for a token), or None"
+        ) from None
+
+
+def _init(arguments: dict[str, Any]) -> None:
     """ray.init, in a thread: it takes SIGTERM from the main thread, and is not to be waited for forever.
 
     The thread lives on, as Ray's processes end with the thread that has started them.
     """
     connected: concurrent.futures.Future[None] = concurrent.futures.Future()
 
-    def connect() -> None:
+    def init() -> None:
         try:
-            ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
+            ray.init(log_to_driver=False, logging_level=logging.ERROR, **arguments)
         except BaseException as error:
             connected.set_exception(error)
             return
         connected.set_result(None)
         threading.Event().wait()
 
-    threading.Thread(target=connect, daemon=True).start()
+    threading.Thread(target=init, daemon=True).start()
     handler, deadline = signal.getsignal(signal.SIGTERM), time.monotonic() + SECONDS_TO_CONNECT
     while not connected.done():
         concurrent.futures.wait([connected], 0.1)
@@ -119,6 +119,13 @@ def _connect(**options: Any) -> None:
         if time.monotonic() > deadline:
             raise TimeoutError(f"no answer within {SECONDS_TO_CONNECT:.0f} s")
     connected.result()
+
+
+def _check_that_it_suffices(options: RayOptions, num_cpus: int, num_gpus: int) -> None:
+    """Raise ConfigError where no job would ever start: Ray waits for another node."""
+    for name, asked, has in (("cpus", options.cpus, num_cpus), ("gpus", options.gpus, num_gpus)):
+        if asked > has:
+            raise ConfigError(f"ray.{name}: got {asked:g}; expected at most {has}, which this machine has")
 
 
 def _check_that_it_listens(address: str) -> None:
