@@ -21,7 +21,7 @@ test: $(VENV)/.dev  ## All tests
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(ARGS)
 
 test-faults: $(VENV)/.dev  ## The tests of faults in their long form: kills, flipped bits, races, cut points (an hour)
-	FAULTS=long $(BIN)/python -m pytest tests/faults $(ARGS)
+	FAULTS=long $(BIN)/python -m pytest tests/faults tests/sweeps/test_ray.py tests/sweeps/test_slurm_local.py $(ARGS)
 
 test-slurm: $(VENV)/.dev  ## The Slurm executor on a real Slurm: installed by apt if missing, started, tested, stopped
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[slurm]'

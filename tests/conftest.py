@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 
+import faults
 import jaxtyping
 import pytest
 
@@ -39,3 +40,11 @@ def strict_promotion() -> Iterator[None]:
 
     with jax.numpy_dtype_promotion("strict"):
         yield
+
+
+def pytest_collection_modifyitems(config, items):
+    """`make test` has a short form of each test; what is marked long is for `make test-faults`."""
+    if not faults.LONG:
+        long = [item for item in items if item.get_closest_marker("long")]
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if item not in long]

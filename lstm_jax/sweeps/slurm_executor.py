@@ -84,8 +84,7 @@ class SlurmExecutor:
         self._new: list[_Submitted] = []
         self._running: list[_Submitted] = []
         self._stopping, self._end, self._wake = threading.Event(), threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._look_after, daemon=True)
-        self._thread.start()
+        threading.Thread(target=self._look_after, daemon=True).start()
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any) -> concurrent.futures.Future[Any]:
         """See Executor."""
@@ -186,7 +185,6 @@ class SlurmExecutor:
         """See Executor."""
         self._end.set()
         self._wake.set()
-        self._thread.join(SECONDS_BETWEEN_LOOKS)  # no longer, where one of Slurm's commands hangs
 
 
 def _work_as_task(job: Job, root: Path, path: Sequence[str], result_file: Path) -> None:

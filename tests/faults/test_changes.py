@@ -76,6 +76,7 @@ def test_a_checkpoint_of_other_versions_is_refused_too(tmp_path, undisturbed):
     assert all("optax 0.1.0" not in row["versions"] for row in faults.table(out))
 
 
+@pytest.mark.long
 def test_a_superset_is_welcome_and_names_stay_inside(tmp_path, undisturbed):
     """A cell's name may look like a path: what it leaves lies in the directory of the sweep all the same."""
     out = tmp_path / "deep" / "out"

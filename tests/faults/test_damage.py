@@ -102,6 +102,7 @@ def test_both_checkpoints_are_damaged(tmp_path, interrupted, undisturbed):
     goes_on(out, undisturbed, manifest)
 
 
+@pytest.mark.long
 def test_random_bits(tmp_path, interrupted, undisturbed, capsys):
     """One bit of one file, anywhere: in a sweep that is over half of the time, in one that goes on else."""
     num_flips = faults.times(1, 100)

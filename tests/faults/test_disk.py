@@ -71,6 +71,7 @@ def test_a_directory_that_turns_read_only(small_disk, undisturbed):
     assert faults.table(out) == faults.table(undisturbed)
 
 
+@pytest.mark.long
 def test_files_may_not_grow(tmp_path, undisturbed):
     """What needs no root: the system's limit on the size of a file."""
     out = tmp_path / "out"

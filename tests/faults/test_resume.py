@@ -76,6 +76,7 @@ def test_a_job_that_is_cut_anywhere_ends_the_same_bit_for_bit(tmp_path, monkeypa
     faults.say(capsys, f"cut {num_cuts} times, bitwise the same: {cell}, {lanes} lanes (calls between cuts: {places})")
 
 
+@pytest.mark.long
 def test_a_run_that_overflows_leaves_its_neighbours_as_they_would_have_been(tmp_path):
     """Side by side in one program; who is beside whom, and when a neighbour ends, changes no bit."""
     with_it, without = (

@@ -12,8 +12,6 @@ import time
 import faults
 import pytest
 
-pytestmark = pytest.mark.skipif("SLURM_TEST" not in os.environ, reason="make test-slurm")
-
 SMOKE = ("--preset", "smoke", "--wandb", "disabled")
 # Jobs that are still at work when a test looks: their runs use up their budget.
 LONG = shlex.split(

@@ -97,6 +97,7 @@ def test_a_node_dies_and_its_job_is_done_by_the_other(tmp_path, cluster, undistu
     assert faults.table(out) == faults.table(undisturbed)
 
 
+@pytest.mark.long
 def test_signals_save_and_the_command_goes_on(tmp_path, cluster, undisturbed):
     """SIGTERM, with a Ray of the sweep's own; Ctrl-C, which reaches all processes of a terminal, on a cluster."""
     out = tmp_path / "out"

@@ -55,25 +55,28 @@ def test_a_process_that_is_killed_is_tried_again(tmp_path, undisturbed):
     assert faults.all_gone(process.pid)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_saves_and_the_command_goes_on(tmp_path, undisturbed, number):
-    """Ctrl-C reaches all processes of a terminal."""
+@pytest.mark.long
+def test_signals_save_and_the_command_goes_on(tmp_path, undisturbed):
+    """SIGTERM; Ctrl-C, which reaches all processes of a terminal."""
     out = tmp_path / "out"
-    process = start(out, *LOCAL, "--checkpoint-seconds", "inf")
-    started(process, out)
-    then = time.monotonic()
-    os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
-    status, output = faults.finish(process)
-    assert (status, time.monotonic() - then < 10) == (128 + number, True), output
-    assert "Traceback" not in output and "repeat the command to go on" in output
-    assert faults.all_gone(process.pid)
-    assert list((out / "checkpoints").glob("*/running-*")), "nothing was saved"
-    assert len(faults.table(out)) < len(faults.table(undisturbed))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        saved = set((out / "checkpoints").glob("*/running-*"))
+        process = start(out, *LOCAL, "--checkpoint-seconds", "inf")
+        started(process, out)
+        then = time.monotonic()
+        os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
+        status, output = faults.finish(process)
+        assert (status, time.monotonic() - then < 10) == (128 + number, True), output
+        assert "Traceback" not in output and "repeat the command to go on" in output
+        assert faults.all_gone(process.pid)
+        assert set((out / "checkpoints").glob("*/running-*")) - saved, "nothing was saved"
+        assert len(faults.table(out)) < len(faults.table(undisturbed))
     status, output = faults.finish(start(out, *LOCAL))
     assert status == 0, output
     assert faults.table(out) == faults.table(undisturbed)
 
 
+@pytest.mark.long
 def test_what_does_not_end_is_killed(tmp_path):
     """An update that takes minutes; and its process ends with the command."""
     slow = ["--cells", "own_cells:Slow", "--batch-size", "1", "--eval-size", "1"]
