@@ -33,6 +33,7 @@ def assert_named(status, output, seconds):
     assert output.splitlines()[-1].startswith("error: ") and "can't write to" in output.splitlines()[-1]
 
 
+@pytest.mark.long
 def test_a_full_disk(small_disk, undisturbed, capsys):
     out = small_disk / "out"
     started = time.monotonic()
@@ -71,7 +72,6 @@ def test_a_directory_that_turns_read_only(small_disk, undisturbed):
     assert faults.table(out) == faults.table(undisturbed)
 
 
-@pytest.mark.long
 def test_files_may_not_grow(tmp_path, undisturbed):
     """What needs no root: the system's limit on the size of a file."""
     out = tmp_path / "out"

@@ -67,16 +67,17 @@ NodeName=$host CPUs=$(nproc) State=UNKNOWN
 PartitionName=test Nodes=$host Default=YES MaxTime=INFINITE
 END
 
-munged --foreground --force --socket="$directory/munge.socket" --key-file="$directory/munge.key" \
+# In sessions of their own, as Ctrl-C must not end them before their jobs.
+setsid munged --foreground --force --socket="$directory/munge.socket" --key-file="$directory/munge.key" \
   --pid-file="$directory/munged.pid" --seed-file="$directory/munged.seed" > "$directory/munged.log" 2>&1 &
 daemons=($! "${daemons[@]}")
 for _ in $(seq 100); do
   [ -S "$directory/munge.socket" ] && break
   sleep 0.1
 done
-slurmctld -D > "$directory/slurmctld.log" 2>&1 &
+setsid slurmctld -D > "$directory/slurmctld.log" 2>&1 &
 daemons=($! "${daemons[@]}")
-slurmd -D > "$directory/slurmd.log" 2>&1 &
+setsid slurmd -D > "$directory/slurmd.log" 2>&1 &
 daemons=($! "${daemons[@]}")
 for _ in $(seq 60); do
   [ "$(sinfo --noheader --format=%T 2> /dev/null)" = idle ] && break
