@@ -10,11 +10,13 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from lstm_jax.sweeps.config import ConfigError, RayOptions
-from lstm_jax.sweeps.executors import work_elsewhere
+from lstm_jax.sweeps.executors import Result, work_elsewhere
+from lstm_jax.sweeps.jobs import Job
 from lstm_jax.sweeps.machine import accelerators, num_cores
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -34,14 +36,15 @@ class RayExecutor:
         if not ray.is_initialized():
             _connect(options)
         # Ray's own way to try again knows nothing of how often; ours counts.
-        self._task: Any = ray.remote(num_cpus=options.cpus, num_gpus=options.gpus, max_retries=0)(work_elsewhere)
+        self._task: Any = ray.remote(num_cpus=options.cpus, num_gpus=options.gpus, max_retries=0)(_work_as_task)
+        self._has_gpu = options.gpus > 0
         self._running: dict[Any, concurrent.futures.Future[Any]] = {}
         self._asked: set[Any] = set()
         self._stopped_at = 0.0
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any) -> concurrent.futures.Future[Any]:
         """See Executor."""
-        reference = self._task.remote(*arguments, sys.path)
+        reference = self._task.remote(*arguments, sys.path, self._has_gpu)
         future: concurrent.futures.Future[Any] = reference.future()
         self._running[reference] = future
         future.add_done_callback(lambda _: self._running.pop(reference))
@@ -72,6 +75,13 @@ class RayExecutor:
         """See Executor."""
         if self._is_ours:
             ray.shutdown()
+
+
+def _work_as_task(job: Job, root: Path, path: Sequence[str], has_gpu: bool) -> Result:
+    """What a task of Ray runs."""
+    if not has_gpu:  # Ray lets it see them all, and jax would take the first
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    return work_elsewhere(job, root, path)
 
 
 def _connect(options: RayOptions) -> None:
