@@ -12,14 +12,28 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Integer
 
 from lstm_jax.cells.base import Cell, State
-from lstm_jax.scan import scan, scan_last
+from lstm_jax.scan import Backward, scan, scan_last
 
 
 class Recurrent(nnx.Module):
-    """A cell over a sequence: `inputs [T, *B, D] -> (state, outputs [T, *B, O])`."""
+    """A cell over a sequence: `inputs [T, *B, D] -> (state, outputs [T, *B, O])`.
 
-    def __init__(self, cell: Cell, input_dim: int, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> None:
+    `backward` and `truncation` are those of `scan`: what is kept for the backward pass, and how far it goes.
+    """
+
+    def __init__(
+        self,
+        cell: Cell,
+        input_dim: int,
+        *,
+        backward: Backward = "autodiff",
+        truncation: int | None = None,
+        rngs: nnx.Rngs,
+        dtype: DTypeLike = jnp.float32,
+    ) -> None:
         self.cell = cell
+        self.backward: Backward = backward
+        self.truncation = truncation
         self.params = nnx.Param(cell.init(rngs.params(), input_dim, dtype))
 
     def __call__(
@@ -40,6 +54,8 @@ class Recurrent(nnx.Module):
             lengths=lengths,
             reverse=reverse,
             return_outputs=return_outputs,
+            backward=self.backward,
+            truncation=self.truncation,
         )
 
     def last(
@@ -50,7 +66,15 @@ class Recurrent(nnx.Module):
         lengths: Integer[Array, "*B"] | None = None,
     ) -> tuple[State, Float[Array, "*B O"]]:
         """Run the cell over time, with `scan_last`'s arguments: the last output alone."""
-        return scan_last(self.cell, self.params.get_value(), inputs, initial_state, lengths=lengths)
+        return scan_last(
+            self.cell,
+            self.params.get_value(),
+            inputs,
+            initial_state,
+            lengths=lengths,
+            backward=self.backward,
+            truncation=self.truncation,
+        )
 
 
 class Stack(nnx.Module):
@@ -66,6 +90,8 @@ class Stack(nnx.Module):
         input_dim: int,
         *,
         dropout: float = 0.0,
+        backward: Backward = "autodiff",
+        truncation: int | None = None,
         rngs: nnx.Rngs,
         dtype: DTypeLike = jnp.float32,
     ) -> None:
@@ -75,7 +101,10 @@ class Stack(nnx.Module):
             raise ValueError(f"dropout: expected a rate in [0, 1), got {dropout}")
         input_dims = [input_dim, *(cell.output_dim for cell in cells[:-1])]
         self.layers = nnx.List(
-            [Recurrent(cell, dim, rngs=rngs, dtype=dtype) for cell, dim in zip(cells, input_dims, strict=True)]
+            [
+                Recurrent(cell, dim, backward=backward, truncation=truncation, rngs=rngs, dtype=dtype)
+                for cell, dim in zip(cells, input_dims, strict=True)
+            ]
         )
         self.dropout = nnx.Dropout(dropout)
 

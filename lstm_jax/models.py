@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Integer
 
 from lstm_jax.cells.base import Cell
 from lstm_jax.layers import Stack
+from lstm_jax.scan import Backward
 
 Readout = Literal["every", "last"]
 
@@ -22,7 +23,8 @@ class ModelConfig:
     """The static description of a `SequenceModel`: hashable, so it can key a compiled program.
 
     `num_tokens` is the size of the input vocabulary; None for real-valued inputs, whose width is then `input_dim`
-    (for tokens, the width of the embedding). `num_outputs` is the width of the readout.
+    (for tokens, the width of the embedding). `num_outputs` is the width of the readout. `backward` and `truncation` are
+    those of `scan`.
     """
 
     cells: tuple[Cell, ...]
@@ -31,6 +33,8 @@ class ModelConfig:
     num_tokens: int | None = None
     readout: Readout = "every"
     dropout: float = 0.0
+    backward: Backward = "autodiff"
+    truncation: int | None = None
 
 
 class SequenceModel(nnx.Module):
@@ -50,7 +54,15 @@ class SequenceModel(nnx.Module):
                 param_dtype=dtype,
                 rngs=rngs,
             )
-        self.stack = Stack(config.cells, config.input_dim, dropout=config.dropout, rngs=rngs, dtype=dtype)
+        self.stack = Stack(
+            config.cells,
+            config.input_dim,
+            dropout=config.dropout,
+            backward=config.backward,
+            truncation=config.truncation,
+            rngs=rngs,
+            dtype=dtype,
+        )
         output_dim = config.cells[-1].output_dim
         self.readout = nnx.Linear(
             output_dim,

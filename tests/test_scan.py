@@ -353,7 +353,7 @@ def loops_of_libraries(source):
 
 
 def test_there_is_one_scan_over_time():
-    """scan.py alone loops over time; training.py may loop over updates."""
+    """scan.py and its memory-saving path alone loop over time; training.py may loop over updates."""
     package = Path(lstm_jax.__file__).parent
     found = {
         path.relative_to(package).as_posix(): loops
@@ -361,5 +361,6 @@ def test_there_is_one_scan_over_time():
         if (loops := loops_of_libraries(path.read_text()))
     }
     assert set(found.pop("scan.py")) == {"jax.lax.scan"}
+    assert set(found.pop("memory_saving.py")) == {"jax.lax.scan", "jax.lax.fori_loop"}
     assert set(found.pop("training.py", [])) <= {"jax.lax.scan", "jax.lax.fori_loop", "jax.lax.while_loop"}
     assert found == {}

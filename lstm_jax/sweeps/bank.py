@@ -15,6 +15,7 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, PartitionSpec
 
+from lstm_jax.scan import Backward
 from lstm_jax.sweeps.checkpoints import to_host
 from lstm_jax.sweeps.jobs import Job, RunKey, run_row
 from lstm_jax.sweeps.records import CurvePoint, Record, Status
@@ -50,28 +51,31 @@ class Lane:
         """The update after which it is evaluated next."""
         return min((self.step // job.chunk_steps + 1) * job.chunk_steps, job.max_steps)
 
-    def observe(self, point: CurvePoint, diverged_step: int, max_steps: int) -> None:
+    def observe(self, point: CurvePoint, diverged_step: int, job: Job) -> None:
         """Take note of an evaluation; sets `status` where the run has ended with it."""
         self.curve.append(point)
         self.ended_step = point.step
         self.passed = self.passed + 1 if point.accuracy >= SOLVED_ACCURACY else 0
+        if self.solved_step is None and self.passed == SOLVED_EVALUATIONS:
+            self.solved_step = self.curve[-SOLVED_EVALUATIONS].step
+        is_solved = self.solved_step is not None
         if diverged_step or not point.loss < DIVERGED_LOSS:  # NaN is not less than anything
-            self.status, self.ended_step = "diverged", diverged_step or point.step
-        elif self.passed == SOLVED_EVALUATIONS:
-            self.status, self.solved_step = "solved", self.curve[-SOLVED_EVALUATIONS].step
-        elif point.step >= max_steps:
-            self.status = "unsolved"
+            self.status, self.ended_step, self.solved_step = "diverged", diverged_step or point.step, None
+        elif point.step >= job.max_steps or (is_solved and job.stop_when_solved):
+            self.status = "solved" if is_solved else "unsolved"
 
     def to_json(self) -> dict[str, Any]:
         """What a checkpoint's manifest keeps of it."""
         tree = {"run": list(self.run), "step": self.step, "passed": self.passed, "seconds": self.seconds}
-        return tree | {"curve": [dataclasses.asdict(point) for point in self.curve]}
+        curve = [dataclasses.asdict(point) for point in self.curve]
+        return tree | {"solved_step": self.solved_step, "curve": curve}
 
     @classmethod
     def from_json(cls, tree: dict[str, Any]) -> Lane:
         """The inverse of `to_json`."""
         curve = [CurvePoint(**point) for point in tree["curve"]]
-        return cls(RunKey(*tree["run"]), tree["step"], curve, tree["passed"], tree["seconds"])
+        lane = cls(RunKey(*tree["run"]), tree["step"], curve, tree["passed"], tree["seconds"])
+        return dataclasses.replace(lane, solved_step=tree["solved_step"])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,11 +90,11 @@ class Ended:
 class Bank:
     """`width` lanes on each local device, and the three programs that they share: init, advance, evaluate."""
 
-    def __init__(self, job: Job, width: int) -> None:
+    def __init__(self, job: Job, width: int, backward: Backward) -> None:
 
         jax.config.update("jax_default_matmul_precision", "highest")  # on a GPU float32 would mean TF32
         self._job, self.width = job, width
-        self._training: Training = job.training()
+        self._training: Training = job.training(backward)
         self._num_lanes = width * jax.local_device_count()
         self.lanes: dict[int, Lane] = {}
         num_devices = jax.local_device_count()
@@ -211,7 +215,7 @@ class Bank:
                 self._training.task.memoryless_loss,
                 float(metrics.grad_norm),
             )
-            lane.observe(point, int(metrics.diverged_step), self._job.max_steps)
+            lane.observe(point, int(metrics.diverged_step), self._job)
             for values in self._metrics:
                 values[index] = 0
         return [index for index in at_boundary if self.lanes[index].status is not None]
@@ -229,6 +233,7 @@ class Bank:
             accuracy=lane.curve[-1].accuracy,
             loss=lane.curve[-1].loss,
             duration_seconds=round(lane.seconds, 3),
+            backward=self._training.model.backward,
             lanes=self.width,
             device=self._device,
         )

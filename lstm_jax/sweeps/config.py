@@ -78,6 +78,10 @@ class SweepConfig:
     """Optimizer."""
     clip_norm: float = 1.0
     """Global norm that gradients are clipped to; inf for none."""
+    backward: Literal["autodiff", "activations", "states", "checkpoint"] | None = None
+    """What to keep for the backward pass, from the most to the least memory. None: the fastest that fits."""
+    truncation: int | None = None
+    """Time steps that a gradient goes back (truncated backpropagation), counted from the last. None: all."""
     batch_size: int = 32
     """Sequences an update."""
     max_steps: int = 1000
@@ -86,6 +90,8 @@ class SweepConfig:
     """Updates between two evaluations."""
     eval_size: int = 256
     """Sequences in the held-out set."""
+    stop_when_solved: bool = True
+    """End a run that has solved the task; else it trains on to max-steps."""
     lanes: int | None = None
     """Runs trained together in one vmapped program on each device. None: 1 on CPU, what fits on an accelerator."""
     executor: Literal["serial", "process", "ray", "slurm"] = "process"
@@ -126,7 +132,9 @@ _COUNTS = (
 )
 ALLOWED: dict[str, str] = {
     **dict.fromkeys(_COUNTS, f"a whole number in 1 to {MAX_COUNT}"),
-    **dict.fromkeys(("hidden_dim", "lanes", "workers"), f"a whole number in 1 to {MAX_COUNT}, or None"),
+    **dict.fromkeys(("hidden_dim", "lanes", "workers", "truncation"), f"a whole number in 1 to {MAX_COUNT}, or None"),
+    "backward": "autodiff, activations, states, checkpoint or None",
+    "stop_when_solved": "true or false",
     "num_layers": f"a whole number in 1 to {MAX_LAYERS}",
     "task": "gap, copy, name@field=value or package.module:Name",
     "wandb_project": "the name of a project",
@@ -167,7 +175,7 @@ def validate(config: SweepConfig) -> None:
     """Raise ConfigError for the first field whose value is not allowed. Cells and tasks are checked where made."""
     for name in _COUNTS:
         _require(config, name, [getattr(config, name)], _at_least_one)
-    for name in ("hidden_dim", "lanes", "workers"):
+    for name in ("hidden_dim", "lanes", "workers", "truncation"):
         _require(config, name, [value for value in [getattr(config, name)] if value is not None], _at_least_one)
     _require(config, "num_layers", [config.num_layers], lambda number: 1 <= number <= MAX_LAYERS)
     _require(config, "cells", config.cells, bool, at_least=1)

@@ -14,11 +14,14 @@ from lstm_jax.sweeps.records import Run, Status
 from lstm_jax.sweeps.storage import file_name
 
 if TYPE_CHECKING:
+    from lstm_jax.scan import Backward
     from lstm_jax.tasks.base import Task
     from lstm_jax.training import Training
 
-FLOATS_PER_STEP = 16
-"""Arrays of [batch, hidden_dim] that backpropagation keeps for a time step of an LSTM (14), with room to spare."""
+FLOATS_PER_STEP = {"autodiff": 16, "activations": 12, "states": 7, "checkpoint": 4}
+"""Arrays of [batch, hidden_dim] that backpropagation keeps for a time step of an LSTM, with room to spare."""
+FASTEST_FIRST: tuple["Backward", ...] = ("activations", "states", "checkpoint")
+"""In this order they are faster on a CPU, and take more memory: docs/performance.md."""
 FLOAT_BYTES = 4
 
 
@@ -43,10 +46,13 @@ class Job:
     embedding_dim: int
     optimizer: Literal["adam", "rmsprop"]
     clip_norm: float
+    backward: Backward | None
+    truncation: int | None
     batch_size: int
     max_steps: int
     chunk_steps: int
     eval_size: int
+    stop_when_solved: bool
     lanes: int | None
     checkpoint_seconds: float
     runs: tuple[RunKey, ...]
@@ -69,7 +75,7 @@ class Job:
         """What one of its runs may cost."""
         return run_weight(self.gap, self.max_steps)
 
-    def training(self) -> Training:
+    def training(self, backward: Backward = "autodiff") -> Training:
         """The static part of its runs (imports jax); raises ValueError where cell or task can't be made."""
         from lstm_jax.cells import make_cell
         from lstm_jax.models import ModelConfig
@@ -79,7 +85,14 @@ class Job:
         task = make_task(self.task, self.gap)
         cells = (make_cell(self.cell, self.hidden_dim, self.gap),) * self.num_layers
         model = ModelConfig(
-            cells, self.embedding_dim, task.num_classes, task.num_tokens, task.readout, dropout=self.dropout
+            cells,
+            self.embedding_dim,
+            task.num_classes,
+            task.num_tokens,
+            task.readout,
+            dropout=self.dropout,
+            backward=backward,
+            truncation=self.truncation,
         )
         return Training(task, model, self.optimizer, self.batch_size, self.eval_size)
 
@@ -216,13 +229,13 @@ def _check_alike(jobs: list[Job]) -> None:
             raise ConfigError(f"cells: {seen[cell]!r} and {job.cell!r} are the same cell; expected each once")
 
 
-def memory_bytes(job: Job) -> int:
-    """About what a run of the job takes: activations of backpropagation through time, the optimizer's state, data."""
+def memory_bytes(job: Job, backward: Backward) -> int:
+    """About what a run of the job takes: what is kept for the backward pass, the optimizer's state, data."""
     from lstm_jax.tasks import make_task
 
     task = make_task(job.task, job.gap)
     num_classes = task.num_classes if task.readout == "every" else 0
-    a_step = FLOATS_PER_STEP * job.num_layers * job.hidden_dim + 2 * job.embedding_dim + 3 * num_classes
+    a_step = FLOATS_PER_STEP[backward] * job.num_layers * job.hidden_dim + 2 * job.embedding_dim + 3 * num_classes
     training = task.num_steps * job.batch_size * a_step
     evaluation = task.num_steps * job.eval_size * (job.embedding_dim + 2 * job.hidden_dim + 2 * num_classes)
     return FLOAT_BYTES * (max(training, evaluation) + 6 * job.num_params)
@@ -232,7 +245,8 @@ def _check_memory(config: SweepConfig, job: Job) -> None:
     # What an accelerator has, only its worker knows: that one takes fewer lanes where they don't fit.
     if config.executor in ("ray", "slurm") or has_accelerator():
         return
-    needed, available = memory_bytes(job) * (job.lanes or 1), available_bytes() / num_workers(config)
+    least = job.backward or FASTEST_FIRST[-1]
+    needed, available = memory_bytes(job, least) * (job.lanes or 1), available_bytes() / num_workers(config)
     if needed > available:
         raise ConfigError(
             f"hidden_dim, batch_size, gaps: {job.cell} with hidden_dim {job.hidden_dim}, batch_size {job.batch_size} "

@@ -20,8 +20,8 @@ class Run:
 
     `gap` counts time steps, `solved_step` and `steps` count updates, `loss` is the cross-entropy in nats at recall
     positions, `accuracy` and `chance` are fractions. None is an empty cell: no forget bias, not solved, not evaluated.
-    The last four say under what the numbers repeat bit for bit: runs side by side in one program on a device, the kind
-    of device, a hash of the job's settings, versions of the libraries.
+    The last five say under what the numbers repeat bit for bit: what was kept for the backward pass, runs side by side
+    in one program on a device, the kind of device, a hash of the job's settings, versions of the libraries.
     """
 
     job: str
@@ -40,6 +40,7 @@ class Run:
     loss: float | None
     chance: float
     duration_seconds: float
+    backward: str = ""
     lanes: int = 1
     device: str = ""
     settings: str = ""

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from lstm_jax.sweeps import locks
 from lstm_jax.sweeps.directory import JOB_PATIENCE_SECONDS, Directory
-from lstm_jax.sweeps.jobs import Job, RunKey, memory_bytes
-from lstm_jax.sweeps.machine import versions
+from lstm_jax.sweeps.jobs import FASTEST_FIRST, Job, RunKey, memory_bytes
+from lstm_jax.sweeps.machine import available_bytes, num_cores, versions
 from lstm_jax.sweeps.records import write_record
 from lstm_jax.sweeps.status import JobStatus, State, write_news
 from lstm_jax.sweeps.storage import DamagedError, check_directory, writing
 
 if TYPE_CHECKING:
+    from lstm_jax.scan import Backward
     from lstm_jax.sweeps.bank import Bank, Ended, Lane
 
 SECONDS_BETWEEN_NEWS = 0.5
@@ -68,10 +69,11 @@ class _Work:
         if all(self._directory.is_done(self._job, run) for run in self._job.runs):
             return self._done()
         self._tell("running")
-        width = _first_width(self._job)
+        backward = _backward(self._job)
+        width = _first_width(self._job, backward)
         while True:
             try:
-                return self._train(Bank(self._job, width))
+                return self._train(Bank(self._job, width, backward))
             except Exception as error:
                 # jax tells this error from others by its text alone.
                 if width == 1 or not ("RESOURCE_EXHAUSTED" in str(error) or isinstance(error, MemoryError)):
@@ -176,7 +178,19 @@ class _Work:
         return True
 
 
-def _first_width(job: Job) -> int:
+def _backward(job: Job) -> Backward:
+    """What runs keep for the backward pass: as the sweep says, or the fastest that fits."""
+    import jax
+
+    if job.backward is not None:
+        return job.backward
+    if jax.default_backend() != "cpu":
+        return "states"  # what is not kept leaves room for more lanes
+    room = available_bytes() / num_cores() / (job.lanes or 1) / 2
+    return next((backward for backward in FASTEST_FIRST if memory_bytes(job, backward) <= room), FASTEST_FIRST[-1])
+
+
+def _first_width(job: Job, backward: Backward) -> int:
     """Lanes on a device: as the sweep says, one on a CPU, and on an accelerator the power of two that fits."""
     import jax
 
@@ -185,7 +199,7 @@ def _first_width(job: Job) -> int:
     if jax.default_backend() == "cpu":
         return 1
     memory = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit", 8 * 2**30)
-    that_fit = max(1, int(0.8 * memory / memory_bytes(job)))
+    that_fit = max(1, int(0.8 * memory / memory_bytes(job, backward)))
     that_are_there = -(-len(job.runs) // jax.local_device_count())
     width: int = 2 ** min(that_fit.bit_length() - 1, (that_are_there - 1).bit_length(), MAX_LANES.bit_length() - 1)
     return width

@@ -34,7 +34,7 @@ CONFIG = SweepConfig(
 
 def train(job):
     """All runs of a job in a bank, in the order of the grid: their records and last states."""
-    bank = Bank(job, job.lanes)
+    bank = Bank(job, job.lanes, "activations")
     todo, ended = list(job.runs), {}
     while todo or bank.lanes:
         if todo and (room := bank.num_free):

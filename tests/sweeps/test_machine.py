@@ -55,10 +55,10 @@ def test_lanes_by_memory_on_an_accelerator(monkeypatch, runs_that_fit, num_runs,
     """A power of two that fits, and no more than there are runs."""
     job = make_jobs(SweepConfig(cells=("rnn",), gaps=(2,), hidden_dim=4, seeds=tuple(range(num_runs)), tuning_seeds=()))
     job = job[0][0]
-    stats = {"bytes_limit": int(memory_bytes(job) * runs_that_fit / 0.8) + 1}
+    stats = {"bytes_limit": int(memory_bytes(job, "states") * runs_that_fit / 0.8) + 1}
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     monkeypatch.setattr(jax, "local_devices", lambda: [types.SimpleNamespace(memory_stats=lambda: stats)])
-    assert _first_width(job) == width
-    assert _first_width(dataclasses.replace(job, lanes=7)) == 7
+    assert _first_width(job, "states") == width
+    assert _first_width(dataclasses.replace(job, lanes=7), "states") == 7
     monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
-    assert _first_width(job) == 1
+    assert _first_width(job, "states") == 1

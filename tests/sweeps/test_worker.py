@@ -88,18 +88,30 @@ def test_a_solved_run_stops_at_the_third_good_evaluation(trained):
 )
 def test_solved_means_three_evaluations_in_a_row(trained, accuracies, status, solved_step):
     point = records_of(*trained[:2])[0].curve[0]
+    job = dataclasses.replace(trained[1], max_steps=80)
     lane = Lane(RunKey(0, 0.02))
     for index, accuracy in enumerate(accuracies, 1):
         assert lane.status is None
-        lane.observe(dataclasses.replace(point, step=10 * index, accuracy=accuracy), 0, 80)
+        lane.observe(dataclasses.replace(point, step=10 * index, accuracy=accuracy), 0, job)
     assert (lane.status, lane.solved_step, lane.ended_step) == (status, solved_step, 10 * len(accuracies))
+
+
+def test_a_run_that_need_not_stop_goes_on_and_keeps_when_it_solved(trained):
+    point = records_of(*trained[:2])[0].curve[0]
+    job = dataclasses.replace(trained[1], max_steps=80, stop_when_solved=False)
+    lane = Lane(RunKey(0, 0.02))
+    for step, accuracy in zip(range(10, 90, 10), [0.5, 1.0, 1.0, 1.0, 0.5, 1.0, 0.5, 0.5], strict=True):
+        assert lane.status is None
+        lane.observe(dataclasses.replace(point, step=step, accuracy=accuracy), 0, job)
+        lane = Lane.from_json(lane.to_json()) if step < 80 else lane
+    assert (lane.status, lane.solved_step, lane.ended_step) == ("solved", 20, 80)
 
 
 @pytest.mark.parametrize(("loss", "diverged_step"), [(float("nan"), 0), (float("inf"), 0), (2e6, 0), (1.0, 7)])
 def test_what_counts_as_diverged(trained, loss, diverged_step):
     point = records_of(*trained[:2])[0].curve[0]
     lane = Lane(RunKey(0, 0.02))
-    lane.observe(dataclasses.replace(point, step=10, loss=loss, accuracy=1.0), diverged_step, 80)
+    lane.observe(dataclasses.replace(point, step=10, loss=loss, accuracy=1.0), diverged_step, trained[1])
     assert (lane.status, lane.solved_step, lane.ended_step) == ("diverged", None, diverged_step or 10)
 
 
@@ -165,10 +177,11 @@ def test_checkpoint_goes_on_bitwise(trained):
     path, job, _ = trained
     run_key = RunKey(1, 0.02)
     restored = checkpoints.restore(Directory(path).checkpoints(job), job, run_key)
-    training = job.training()
+    record = records_of(path, job)[1]
+    training = job.training(record.run.backward)
     hypers = Hypers(np.uint32(1), np.float32(0.02), np.float32(job.clip_norm))
     advance = jax.jit(training.advance)
-    steps = records_of(path, job)[1].run.steps
+    steps = record.run.steps
     state, _ = advance(jax.jit(training.init)(hypers), hypers, steps)
     assert int(restored.step) == steps
     on, _ = advance(restored, hypers, 20)
