@@ -36,9 +36,11 @@ MIN_CHUNK, MAX_CHUNK, NUM_CHUNKS = 8, 32, 16
 steps: enough for matrix products of good size, few enough to stay in cache."""
 
 KEPT = frozenset(
-    {"tanh", "logistic", "exp", "exp2", "expm1", "log", "log1p", "erf", "sin", "cos", "sqrt", "rsqrt", "dot_general"}
+    {"tanh", "logistic", "exp", "exp2", "expm1", "log", "log1p", "erf", "sin", "cos", "sqrt", "rsqrt"}
+    | {"dot_general", "split"}  # a product costs most; of projections, the gates that are needed are kept, not all
 )
-"""Primitives whose results mode `activations` keeps: they cost more to compute again than to read."""
+"""Primitives whose results mode `activations` keeps where the backward pass needs them: they cost more to compute again
+than to read."""
 
 
 class Marks(NamedTuple):
@@ -170,6 +172,7 @@ class _Way:
         d_state = jax.tree.map(_instantiated, d_state, initial_state, is_leaf=_is_zero)
         d_outputs = None if _is_zero(d_outputs) else d_outputs
         extra = _extra(params)
+        w_hh_t = params.w_hh.T  # out here, for XLA would transpose it at each step
         linear = LinearParams(params.w_ih, params.w_hh, params.bias)
         totals = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, _sum_dtype(leaf)), (extra, linear))
         x_proj = jax.eval_shape(self.project, params, inputs[0], initial_state.hidden)
@@ -206,10 +209,13 @@ class _Way:
                     _, pullback = jax.vjp(update, extra, _at(states, row), _at(projections, row))
                 d_output = jnp.zeros_like(d_state.hidden) if d_outputs is None else _at(d_outputs, begin + row)
                 d_extra_here, d_state, d_here = pullback((d_state, d_output))
-                d_state = d_state._replace(hidden=d_state.hidden + d_here[-1] @ params.w_hh.T)
+                d_projections = self.put(d_projections, d_here, row)
+                # Read back what was written, else XLA computes it a second time for the product.
+                d_h_proj = _at(d_projections[-1], row)
+                d_state = d_state._replace(hidden=d_state.hidden + d_h_proj @ w_hh_t)
                 if cut is not None:
                     d_state = jax.tree.map(functools.partial(where, ~cut, other=None), d_state)
-                return d_state, _add(d_extra, d_extra_here), self.put(d_projections, d_here, row)
+                return d_state, _add(d_extra, d_extra_here), d_projections
 
             carry = d_state, d_extra, d_projections
             d_state, d_extra, d_projections = jax.lax.fori_loop(0, count, step, carry)
@@ -246,12 +252,14 @@ class _Way:
         XLA then writes each gate from the loop that computes it; put side by side first, all four would be computed in
         one loop with a branch for each number, which on a CPU takes several times as long.
         """
-        width = self.cell.hidden_dim
-        for gate in range(self.cell.num_gates):
-            columns = slice(gate * width, (gate + 1) * width)
+        for gate, piece in enumerate(
+            zip(*(jnp.split(value, self.cell.num_gates, -1) for value in values), strict=True)
+        ):
             buffers = tuple(
-                buffer.at[row, ..., columns].set(value[..., columns])
-                for buffer, value in zip(buffers, values, strict=True)
+                jax.lax.dynamic_update_slice(
+                    buffer, value[None], (row, *(0,) * (value.ndim - 1), gate * self.cell.hidden_dim)
+                )
+                for buffer, value in zip(buffers, piece, strict=True)
             )
         return buffers
 

@@ -1,0 +1,104 @@
+"""Time and memory of a training step against the length of the sequence, for each way of keeping what backward needs.
+
+    python -m benchmarks.length                     # LSTM, 64 units, batch 8; about five minutes on two cores
+    python -m benchmarks.length --cell gru --lengths 100 1000
+
+A training step is the loss over all outputs, its gradient and an update by SGD, as one compiled program. Memory is the
+compiler's own analysis (temporary buffers), and the largest resident set of a process that makes this one step. Each
+step runs in a process of its own, since a process never gives its largest resident set back.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from lstm_jax.sweeps.records import write_csv
+
+COLUMNS = ["cell", "backward", "num_steps", "hidden_dim", "batch_size", "compile_seconds", "step_seconds"]
+COLUMNS += ["step_seconds_min", "step_seconds_max", "temp_bytes", "units", "resident_bytes"]
+MAX_UNITS = {"autodiff": 16, "activations": 12, "states": 8, "checkpoint": 5}
+LENGTHS = (100, 300, 1000, 3000, 10_000, 30_000, 100_000)
+
+
+def measure(cell_name: str, backward: str, num_steps: int, hidden_dim: int, batch_size: int) -> dict[str, Any]:
+    """One row; in a fresh process."""
+    import resource
+
+    import jax
+    import jax.numpy as jnp
+
+    from lstm_jax.cells import make_cell
+    from lstm_jax.scan import scan
+
+    cell = make_cell(cell_name, hidden_dim, gap=num_steps)
+    params = cell.init(jax.random.key(0), 8)
+    inputs = jax.random.normal(jax.random.key(1), (num_steps, batch_size, 8))
+
+    def step(params: Any, inputs: jax.Array) -> Any:
+        def loss(params: Any) -> jax.Array:
+            return jnp.mean(scan(cell, params, inputs, backward=backward)[1] ** 2)  # type: ignore[arg-type, operator]
+
+        value, gradient = jax.value_and_grad(loss)(params)
+        return value, jax.tree.map(lambda param, slope: param - 0.1 * slope, params, gradient)
+
+    started = time.perf_counter()
+    compiled = jax.jit(step).lower(params, inputs).compile()
+    compile_seconds = time.perf_counter() - started
+    seconds: list[float] = []
+    while len(seconds) < 2 or (sum(seconds) < 3 and len(seconds) < 20):
+        started = time.perf_counter()
+        value, _ = jax.block_until_ready(compiled(params, inputs))
+        seconds.append(time.perf_counter() - started)
+    assert jnp.isfinite(value)
+    temp_bytes = compiled.memory_analysis().temp_size_in_bytes
+    numbers = (compile_seconds, statistics.median(seconds[1:]), min(seconds[1:]), max(seconds[1:]), temp_bytes)
+    units = temp_bytes / (4 * num_steps * batch_size * hidden_dim)
+    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    row = (cell_name, backward, num_steps, hidden_dim, batch_size, *numbers, round(units, 3), resident)
+    return dict(zip(COLUMNS, row, strict=True))
+
+
+def main() -> None:
+    """Print a line a step, and write all to `--out`."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--cell", default="lstm")
+    parser.add_argument("--lengths", type=int, nargs="+", default=LENGTHS)
+    parser.add_argument("--modes", nargs="+", default=list(MAX_UNITS), choices=MAX_UNITS)
+    parser.add_argument("--hidden-dim", type=int, default=64)
+    parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--max-gigabytes", type=float, default=3.0, help="what would take more is left out")
+    parser.add_argument("--out", type=Path, default=Path("results/benchmarks/length.csv"))
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        print(json.dumps(measure(*json.loads(options.one))))
+        return
+    rows = []
+    for num_steps in options.lengths:
+        for backward in options.modes:
+            size = 4 * num_steps * options.batch_size * options.hidden_dim
+            if MAX_UNITS[backward] * size > options.max_gigabytes * 1e9:
+                print(f"{options.cell} {backward} T={num_steps}: left out, would take more than --max-gigabytes")
+                continue
+            arguments = [options.cell, backward, num_steps, options.hidden_dim, options.batch_size]
+            command = [sys.executable, "-m", "benchmarks.length", "--one", json.dumps(arguments)]
+            row = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+            rows.append(row)
+            print(
+                f"{options.cell} {backward} T={num_steps}: {1e6 * row['step_seconds'] / num_steps:.1f} µs a time step, "
+                f"{row['units']:.2f} units of [T, B, H], {row['temp_bytes'] / 2**20:.0f} MiB temporary, "
+                f"{row['resident_bytes'] / 2**20:.0f} MiB resident, compiled in {row['compile_seconds']:.1f} s",
+                flush=True,
+            )
+            write_csv(options.out, COLUMNS, rows)
+
+
+if __name__ == "__main__":
+    main()
