@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 
 import faults
@@ -13,6 +16,12 @@ import pytest
 os.environ["JAX_PLATFORMS"] = "cpu"  # the numbers that tests assert are a CPU's; before jax is imported
 # Tests spend their time compiling: a lower level is faster. A test process a core leaves no core for threads.
 os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false --xla_backend_optimization_level=1"
+# What one test has compiled, others need not: all processes of a session share what they compile, commands too.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="lstm_jax-xla-")
+    atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+os.environ["JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES"] = "none"
 
 # jaxtyping's annotations cost nothing in use; here beartype checks each of them. Only modules imported from now on
 # are checked, so the hook has to come first.

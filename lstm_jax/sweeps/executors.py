@@ -27,6 +27,7 @@ from lstm_jax.sweeps.config import ConfigError, SweepConfig
 from lstm_jax.sweeps.directory import Directory
 from lstm_jax.sweeps.jobs import Job
 from lstm_jax.sweeps.machine import accelerators, has_accelerator, num_cores, num_workers
+from lstm_jax.sweeps.program_cache import keep_programs
 from lstm_jax.sweeps.signals import heard
 from lstm_jax.sweeps.status import read_status, write_news
 from lstm_jax.sweeps.storage import UnwritableError, write_atomically
@@ -109,7 +110,7 @@ def work_elsewhere(job: Job, root: Path, path: Sequence[str]) -> Result:
 
 
 def prepare_process() -> None:
-    """Have jax take one thread in this process. Must come before jax makes its first array."""
+    """Have jax take one thread in this process, and keep what it compiles. Must come before jax makes an array."""
     flags = ["--xla_cpu_multi_thread_eigen=false"]
     if not has_accelerator():
         flags.append("--xla_backend_optimization_level=1")  # compiles faster, runs as fast: docs/decisions/0009
@@ -117,6 +118,7 @@ def prepare_process() -> None:
     if flags[0] not in given:
         os.environ["XLA_FLAGS"] = " ".join([*flags, given]).strip()  # the last one counts
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    keep_programs()
 
 
 def end_with_parent(parent: int | None = None) -> None:
@@ -219,8 +221,8 @@ def _start_worker(index: int, num_workers: int, parent: int) -> None:
     gpus = accelerators()
     if has_accelerator():
         os.environ["CUDA_VISIBLE_DEVICES"] = gpus[index % len(gpus)]
-    prepare_process()
     if hasattr(os, "sched_setaffinity") and num_workers == num_cores():
         # With fewer workers than cores, two sweeps would pin themselves to the same ones.
         os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[index]})
     end_with_parent(parent)
+    prepare_process()

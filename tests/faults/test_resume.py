@@ -45,7 +45,7 @@ def assert_bitwise_equal(job, left, right):
     assert len(pairs) == len(job.runs)
     for a, b in pairs:  # as text, since NaN is not equal to itself
         for record in (a, b):
-            assert record.run.duration_seconds > 0
+            assert record.run.duration_seconds > 0 or record.run.steps <= job.chunk_steps  # less than a millisecond
         without = [dataclasses.replace(each.run, duration_seconds=0.0) for each in (a, b)]
         assert repr(without[0]) == repr(without[1])
         assert repr(a.curve) == repr(b.curve)
@@ -100,7 +100,7 @@ def test_a_run_that_overflows_leaves_its_neighbours_as_they_would_have_been(tmp_
 
 
 def test_a_chunk_in_many_calls_is_the_chunk_in_one(tmp_path):
-    training = job_of(cells=("gru",)).training()
+    training = job_of(cells=("gru",)).training("activations")
     from lstm_jax.training import Hypers
 
     hypers = Hypers(np.uint32(3), np.float32(0.01), np.float32(1))
