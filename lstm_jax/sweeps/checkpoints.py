@@ -14,7 +14,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -66,7 +66,7 @@ def remove(checkpoint: Path) -> None:
 
 def _save(path: Path, tree: Any) -> None:
     """By orbax, whose errors of the system are ValueErrors of many lines: they become an OSError again."""
-    logging.getLogger("absl").setLevel(logging.CRITICAL)  # it prints the traceback of what it raises
+    _quieten()
     try:
         with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
             checkpointer.save(path, args=ocp.args.StandardSave(tree))
@@ -74,15 +74,22 @@ def _save(path: Path, tree: Any) -> None:
         code = re.search(r"os_error_code='(\d+)'", str(error))
         if code is None:
             raise
-        if not isinstance(sys.excepthook, functools.partial):
-            sys.excepthook = functools.partial(_without_late_news, sys.excepthook)
         raise OSError(int(code[1]), os.strerror(int(code[1])), str(path)) from error
 
 
-def _without_late_news(hook: Callable[..., None], kind: type, error: BaseException, trace: Any) -> None:
-    """Threads of a save that has failed tell an event loop that has gone: nobody wants to read that."""
-    if "Event loop is closed" not in str(error):
-        hook(kind, error, trace)
+@functools.cache
+def _quieten() -> None:
+    """Have a save that fails say so once, by what it raises: its other parts would print tracebacks, some before it."""
+    hook = sys.unraisablehook
+
+    def without_late_news(unraisable: sys.UnraisableHookArgs) -> None:
+        # Threads of tensorstore tell an event loop that orbax has closed with the first error.
+        if "Event loop is closed" not in str(unraisable.exc_value):
+            hook(unraisable)
+
+    sys.unraisablehook = without_late_news
+    logging.getLogger("asyncio").addFilter(lambda record: "orbax" not in record.getMessage())  # tasks nobody awaits
+    logging.getLogger("absl").setLevel(logging.CRITICAL)
 
 
 def names(directory: Path, kind: Kind) -> list[str]:
