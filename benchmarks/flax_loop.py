@@ -26,7 +26,7 @@ import numpy as np
 import optax
 from flax import nnx
 
-from benchmarks.sweeps import (
+from benchmarks.equal_work import (
     NUM_FACTS,
     NUM_FILLERS,
     NUM_TOKENS,

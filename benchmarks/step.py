@@ -1,7 +1,7 @@
 """What one training step of a recurrent layer costs, by us and by other libraries, side by side in one process.
 
     python -m benchmarks.step                                # all cores
-    python -m benchmarks.step --threads 1 --out results/benchmark/step_one_thread.csv
+    python -m benchmarks.step --threads 1 --out results/benchmarks/step_one_thread.csv
 
 All have the same weights, data, loss and optimizer; a peer whose outputs, gradients or update are not ours is refused
 (peer.py). Then they take turns, in another order each round. A ratio above 1 says that we are faster. The roof is what
@@ -199,7 +199,7 @@ def main() -> None:
     parser.add_argument("--shapes", nargs="+", type=shape_of, metavar="BxTxH", default=[shape_of(x) for x in SHAPES])
     parser.add_argument("--repeats", type=int, default=40, help="rounds at most")
     parser.add_argument("--threads", type=int, help="cores to keep to; all where left out")
-    parser.add_argument("--out", type=Path, default=Path("results/benchmark/step.csv"), metavar="FILE")
+    parser.add_argument("--out", type=Path, default=Path("results/benchmarks/step.csv"), metavar="FILE")
     args = parser.parse_args()
     if args.threads:
         pin(args.threads)

@@ -2,10 +2,11 @@
 
     python -m benchmarks.sweeps table [--fraction 0.2] [--out results/benchmarks]
     python -m benchmarks.sweeps scaling [--out results/benchmarks]
+    python -m benchmarks.sweeps lanes [--lanes 1 64 1024] [--out results/benchmarks]
 
 `table`: the quick grid of experiments/gap_length.py, all runs with the same number of updates, without early stopping:
 ours (`run_sweep`, with its records and checkpoints), `benchmarks.flax_loop`, `benchmarks.torch_loop`. Before anything
-is timed each loop has to show that its work is ours (`check_equal_work`). Contestants run one after another, each in a
+is timed each loop has to show that its work is ours (equal_work.py). Contestants run one after another, each in a
 fresh process, timed from outside, start and imports included. `ours_stopping` is ours as it is used, with early
 stopping: fewer updates, so no fair race. `flax_loop_cached` calls its step through `nnx.cached_partial`, and
 `torch_loop_one_thread` (with --only) has one thread. Writes sweeps_table.csv, among whose columns are
@@ -20,6 +21,9 @@ that no worker is idle. And seconds of one run of a few updates, with the evalua
 durations in the records of a sweep with one worker and one lane, which leave out start and compilation; the median over
 a few seeds. Linear would be the same time a step at each gap. Writes sweeps_runs.csv and sweeps_gap.csv.
 
+`lanes`: runs an hour and microseconds a time step against the runs that are trained side by side on a device, from the
+durations of one job with as many runs as lanes. On a GPU ask for 1, 64 and 1024. Writes sweeps_lanes.csv.
+
 Nothing else should run meanwhile: beside busy processes PyTorch with two threads took six times as long as with one.
 """
 
@@ -29,7 +33,6 @@ import argparse
 import dataclasses
 import io
 import json
-import math
 import os
 import resource
 import statistics
@@ -37,19 +40,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from experiments.gap_length import EXPERIMENT
+from benchmarks.equal_work import QUICK, Grid, machine, sweep_config
 from lstm_jax.sweeps.config import SweepConfig
-from lstm_jax.sweeps.machine import num_cores, num_workers, versions
+from lstm_jax.sweeps.machine import num_workers, versions
 from lstm_jax.sweeps.records import write_csv
 
-QUICK = EXPERIMENT.presets["quick"]
-NUM_FACTS, NUM_FILLERS = 8, 8
-NUM_TOKENS = NUM_FACTS + NUM_FILLERS + 1
-TOLERANCE = 1e-4
 CONTESTANTS = {
     "ours": ("benchmarks.sweeps", "sweep"),
     "ours_stopping": ("benchmarks.sweeps", "sweep"),
@@ -60,121 +59,10 @@ CONTESTANTS = {
 }
 GAPS = (50, 160, 500, 1600, 5000)
 SIZES = (2, 8, 32, 128)
+LANES = (1, 2, 4, 8, 16, 64)
 NUM_REPEATS = 5
 """Runs at each gap."""
 _CACHE = "JAX_COMPILATION_CACHE_DIR"
-
-
-@dataclasses.dataclass(frozen=True)
-class Grid:
-    """What a loop trains: all that it is told, in plain values."""
-
-    hidden_dims: dict[str, int]
-    gaps: Sequence[int]
-    learning_rates: Sequence[float]
-    seeds: Sequence[int]
-    max_steps: int
-    chunk_steps: int
-    batch_size: int
-    eval_size: int
-    embedding_dim: int
-    clip_norm: float
-
-
-class Weights(NamedTuple):
-    """All weights, or their gradients, in our form; None for what a contestant has not."""
-
-    embedding: Any
-    cell: Any
-    kernel: Any
-    bias: Any
-
-
-class Observed(NamedTuple):
-    """What a contestant's fresh model gives on one batch."""
-
-    weights: Weights
-    loss: float
-    gradients: Weights
-    num_params: int
-
-
-def is_solved(accuracies: Sequence[float]) -> bool:
-    """At least 0.99 at three evaluations in a row, as in lstm_jax/training.py."""
-    return "111" in "".join(str(int(accuracy >= 0.99)) for accuracy in accuracies)
-
-
-def machine(versions: str, device: str, lanes: int = 1) -> dict[str, Any]:
-    """Columns that say under what the times hold."""
-    return {"lanes": lanes, "device": device, "cores": num_cores(), "versions": versions}
-
-
-def check_equal_work(
-    name: str, grid: Grid, sample: Callable[[int, int], Sequence[Any]], observe: Callable[..., Observed]
-) -> None:
-    """Exit where a loop does other work than we do: other sequences, sizes, or loss or gradient for the same weights.
-
-    Sequences at all gaps, the rest at the largest, for each cell. A gradient's distance is relative, weight by weight.
-    """
-    import jax
-    import numpy as np
-    from flax import nnx
-
-    from lstm_jax.models import SequenceModel
-    from lstm_jax.sweeps.jobs import make_jobs
-
-    jax.config.update("jax_platforms", "cpu")
-    jobs, _ = make_jobs(sweep_config(cells=list(grid.hidden_dims), gaps=grid.gaps))
-    for job in jobs:
-        training = job.training()
-        task, key = training.task, jax.random.key(1)
-        batch = jax.tree.map(np.asarray, task.sample(key, 4096))
-        inputs, targets = (np.asarray(each) for each in sample(job.gap, 4096))
-        _expect(inputs.shape == batch.inputs.shape, f"{name}, gap {job.gap}: the sequences have another length")
-        same = all(np.array_equal(np.unique(inputs[t]), np.unique(batch.inputs[t])) for t in (0, 1, -1))
-        _expect(same and (task.solve(inputs)[0] == targets).all(), f"{name}, gap {job.gap}: the task is another")
-        _expect(job.hidden_dim == grid.hidden_dims[job.cell], f"{name}, {job.cell}: the size is another")
-        if job.gap != max(grid.gaps):
-            continue
-        batch = task.sample(key, job.batch_size)
-        theirs = observe(grid, job.cell, job.gap, np.asarray(batch.inputs), np.asarray(batch.targets[0]))
-        model: Any = SequenceModel(training.model, rngs=nnx.Rngs(0))
-
-        def places(model: Any) -> list[Any]:
-            return [model.embedding.embedding, model.stack.layers[0].params, model.readout.kernel, model.readout.bias]
-
-        for place, value in zip(places(model), theirs.weights, strict=True):
-            shapes = [jax.tree.map(np.shape, tree) for tree in (place.get_value(), value)]
-            _expect(shapes[0] == shapes[1], f"{name}, {job.cell}: weights have other shapes: {shapes}")
-            place.set_value(jax.tree.map(jax.numpy.asarray, value))
-        loss, gradients = jax.value_and_grad(training._train_loss)(nnx.state(model, nnx.Param), batch, key)
-        nnx.update(model, gradients)
-        distances = {"loss": abs(theirs.loss / float(loss) - 1)}
-        for part, place, value in zip(Weights._fields, places(model), theirs.gradients, strict=True):
-            for path, ours in jax.tree.leaves_with_path(place.get_value()):
-                leaf = getattr(value, path[-1].name) if path else value
-                if leaf is not None:
-                    norm = np.linalg.norm(leaf - np.asarray(ours)) / np.linalg.norm(np.asarray(ours))
-                    distances[part + jax.tree_util.keystr(path)] = float(norm)
-        worst = max(distances, key=lambda part: math.inf if math.isnan(distances[part]) else distances[part])
-        print(
-            f"{name}, {job.cell}: {job.hidden_dim} units, {theirs.num_params} parameters (ours: {job.num_params}); "
-            f"loss and gradient agree within {distances[worst]:.0e} ({worst})"
-        )
-        _expect(distances[worst] < TOLERANCE, f"{name}, {job.cell}: {worst} differs by {distances[worst]:.1e}")
-
-
-def _expect(holds: Any, otherwise: str) -> None:
-    if not holds:
-        raise SystemExit(f"not the same work, so nothing is timed: {otherwise}")
-
-
-def sweep_config(**changes: Any) -> SweepConfig:
-    """The quick preset with changes, given as JSON has them; never in wandb."""
-    changes = {name: tuple(value) if isinstance(value, list) else value for name, value in changes.items()}
-    if "stop_when_solved" not in {field.name for field in dataclasses.fields(SweepConfig)}:
-        changes.pop("stop_when_solved", None)
-    return dataclasses.replace(QUICK, wandb="disabled", **changes)
 
 
 def train_sweep(request: Mapping[str, Any]) -> dict[str, Any]:
@@ -292,6 +180,21 @@ def scaling(arguments: argparse.Namespace) -> None:
         _tell_and_write(arguments.out / "sweeps_gap.csv", rows)
 
 
+def lanes(arguments: argparse.Namespace) -> None:
+    """Time, print and write: one job of as many runs as lanes, trained side by side by one worker."""
+    rows: list[dict[str, Any]] = []
+    for number in arguments.lanes:
+        request = {"cells": ["lstm"], "gaps": [40], "learning_rates": [0.003], "tuning_seeds": [], "workers": 1}
+        request |= {"seeds": list(range(number)), "lanes": number, "max_steps": arguments.updates}
+        result = in_process(CONTESTANTS["ours"], {**request, "stop_when_solved": False})
+        each = result["training_seconds"] / number
+        row = {"lanes_per_device": number, "updates": result["num_updates"], **_times(result)}
+        row["microseconds_per_update_and_time_step_of_a_run"] = 1e6 * each / arguments.updates / 42
+        row["runs_per_hour_of_training"] = 3600 / each
+        rows.append(row | result["machine"])
+        _tell_and_write(arguments.out / "sweeps_lanes.csv", rows)
+
+
 def make_grid(config: SweepConfig) -> Grid:
     """What the loops are told: the sweep's numbers, and the sizes of cells that it comes to."""
     import jax
@@ -322,12 +225,15 @@ def main() -> None:
     """The command line; `sweep` is what a process of ours is started with."""
     parser = argparse.ArgumentParser(description="Time to the same table against a loop; how a sweep scales.")
     commands = parser.add_subparsers(dest="command", required=True)
-    of_table, of_scaling = commands.add_parser("table"), commands.add_parser("scaling")
+    of_table, of_scaling, of_lanes = (commands.add_parser(name) for name in ("table", "scaling", "lanes"))
     of_table.add_argument("--fraction", type=float, default=1.0, help="part of the seeds (below 1/6: of the rates too)")
     of_table.add_argument("--cells", nargs="+", default=QUICK.cells)
     of_table.add_argument("--only", nargs="+", choices=CONTESTANTS, default=list(CONTESTANTS)[:-1])
     of_scaling.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="runs in a sweep")
     of_scaling.add_argument("--updates-at-gaps", type=int, default=50, help="updates of a run at each gap")
+    of_lanes.add_argument("--lanes", type=int, nargs="+", default=LANES, help="runs side by side on each device")
+    of_lanes.add_argument("--updates", type=int, default=100, help="updates of a run")
+    of_lanes.add_argument("--out", type=Path, default=Path("results/benchmarks"))
     for command, gaps in ((of_table, QUICK.gaps), (of_scaling, GAPS)):
         command.add_argument("--gaps", type=int, nargs="+", default=gaps)
         command.add_argument("--updates", type=int, default=QUICK.max_steps, help="updates of a run")
@@ -337,7 +243,7 @@ def main() -> None:
     if arguments.command == "sweep":
         print(json.dumps(train_sweep(arguments.json)))
     else:
-        {"table": table, "scaling": scaling}[arguments.command](arguments)
+        {"table": table, "scaling": scaling, "lanes": lanes}[arguments.command](arguments)
 
 
 if __name__ == "__main__":

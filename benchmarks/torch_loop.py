@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.sweeps import (
+from benchmarks.equal_work import (
     NUM_FACTS,
     NUM_FILLERS,
     NUM_TOKENS,
