@@ -28,6 +28,8 @@ SOLVED_ACCURACY = 0.99
 """Recall accuracy on the held-out set that counts as solved ..."""
 SOLVED_EVALUATIONS = 3
 """... at this many evaluations in a row; `solved_step` is the first of them."""
+MAX_EVAL_STEPS = 2**21
+"""Time steps, over all sequences, that an evaluation holds in memory at once."""
 DIVERGED_LOSS = 1e6
 """Nats of held-out loss from which a run counts as diverged, as it does where a number is not finite at all."""
 
@@ -127,10 +129,27 @@ class Training:
         """Score the state on the held-out set: `eval_size` sequences, the same for every run."""
         # No run trains on this stream: runs fold 0 into the key of their seed, the held-out set folds 1 into key 0.
         batch = self.task.sample(jax.random.fold_in(jax.random.key(0), 1), self.eval_size)
-        logits = self._apply(state.params, batch, None)
-        losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch.targets)
-        correct = (jnp.argmax(logits, axis=-1) == batch.targets).astype(jnp.float32)
-        return Evaluation(_mean(losses, batch.recall), _mean(correct, batch.recall), _mean(losses, batch.weights))
+
+        def totals(batch: Batch) -> tuple[Array, ...]:
+            logits = self._apply(state.params, batch, None)
+            losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch.targets)
+            correct = (jnp.argmax(logits, axis=-1) == batch.targets).astype(jnp.float32)
+            sums = (losses * batch.recall, correct * batch.recall, losses * batch.weights, batch.recall, batch.weights)
+            return tuple(map(jnp.sum, sums))
+
+        width = self.eval_width
+        if width == self.eval_size:
+            loss, correct, sequence_loss, recall, weights = totals(batch)
+        else:  # one part after another, so that memory doesn't grow with the gap
+            parts = jax.tree.map(lambda leaf: jnp.stack(jnp.split(leaf, self.eval_size // width, axis=1)), batch)
+            loss, correct, sequence_loss, recall, weights = (part.sum() for part in jax.lax.map(totals, parts))
+        return Evaluation(loss / recall, correct / recall, sequence_loss / weights)
+
+    @property
+    def eval_width(self) -> int:
+        """How many sequences of the held-out set are scored at once: as many as have MAX_EVAL_STEPS time steps."""
+        wanted = max(1, min(self.eval_size, MAX_EVAL_STEPS // self.task.num_steps))
+        return next(width for width in range(wanted, 0, -1) if self.eval_size % width == 0)
 
     def _train_loss(self, params: Any, batch: Batch, dropout_key: Array) -> Float[Array, ""]:
         logits = self._apply(params, batch, dropout_key if self.model.dropout else None)

@@ -64,6 +64,34 @@ def test_untrained_is_at_the_memoryless_loss_within_a_tenth(programs):
     assert evaluation.sequence_loss == evaluation.loss  # the gap task is trained where it is scored
 
 
+@pytest.mark.parametrize("task", ["gap", "copy@num_recalled=2"])
+def test_an_evaluation_in_parts_is_that_of_the_whole(task, monkeypatch):
+    """The held-out set is scored in as many parts as memory asks for."""
+    training = training_of(task=task, gap=7)
+    state = jax.jit(training.init)(hypers_of())
+    whole = jax.jit(training.evaluate)(state)
+    assert training.eval_width == 64
+    monkeypatch.setattr("lstm_jax.training.MAX_EVAL_STEPS", 20 * training.task.num_steps)
+    assert training.eval_width == 16
+    parts = jax.jit(lambda state: training.evaluate(state))(state)
+    for a, b in zip(parts, whole, strict=True):
+        assert float(a) == pytest.approx(float(b), rel=1e-6)
+    monkeypatch.setattr("lstm_jax.training.MAX_EVAL_STEPS", 1)
+    assert training.eval_width == 1
+
+
+def test_a_truncated_gradient_does_not_learn_what_lies_before_it():
+    """A fact 4 steps before the question, gradients over 3 steps or over all 6."""
+    accuracies = {}
+    for truncation in (3, 6):
+        training = training_of("gru", gap=4, hidden_dim=24)
+        training = dataclasses.replace(training, model=dataclasses.replace(training.model, truncation=truncation))
+        state, _ = jax.jit(training.advance)(jax.jit(training.init)(hypers_of()), hypers_of(), 400)
+        accuracies[truncation] = float(jax.jit(training.evaluate)(state).accuracy)
+    assert accuracies[6] >= 0.99
+    assert accuracies[3] < 0.6
+
+
 def test_shuffled_labels_are_not_learned():
     training = training_of(task="own_tasks:Shuffled", gap=2)
     state, _ = jax.jit(training.advance)(jax.jit(training.init)(hypers_of()), hypers_of(), 300)

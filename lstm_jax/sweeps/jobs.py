@@ -237,7 +237,8 @@ def memory_bytes(job: Job, backward: Backward) -> int:
     num_classes = task.num_classes if task.readout == "every" else 0
     a_step = FLOATS_PER_STEP[backward] * job.num_layers * job.hidden_dim + 2 * job.embedding_dim + 3 * num_classes
     training = task.num_steps * job.batch_size * a_step
-    evaluation = task.num_steps * job.eval_size * (job.embedding_dim + 2 * job.hidden_dim + 2 * num_classes)
+    eval_steps = task.num_steps * job.training().eval_width
+    evaluation = eval_steps * (job.embedding_dim + 2 * job.hidden_dim + 2 * num_classes)
     return FLOAT_BYTES * (max(training, evaluation) + 6 * job.num_params)
 
 

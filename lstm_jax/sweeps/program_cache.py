@@ -43,8 +43,8 @@ def keep_programs() -> None:
 def cache_directory() -> Path:
     """Where programs are kept that are compiled for this CPU and as many cores as this process may use.
 
-    jax's own key has neither: a home directory may be shared by machines, and the last bits of numbers may depend on
-    the cores that the compiler saw.
+    A home directory may be shared by machines that can't run each other's programs; and the last bits of numbers may
+    depend on the cores that the compiler saw, which jax's own key leaves out.
     """
     place = platformdirs.user_cache_path("lstm_jax", appauthor=False) / "xla"
     return place / f"{platform.machine()}-{_instruction_set()}-{num_cores()}"
