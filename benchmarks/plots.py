@@ -66,7 +66,9 @@ def main() -> None:
     panels[1, 0].set_title("Cost of a time step\nflat: the cost of a run is linear in the gap", fontsize=9)
     rates = {"runs_per_hour": "from start to end", "runs_per_hour_of_training": "training alone"}
     against(panels[1, 1], runs, "runs", rates, ("runs in the sweep", "runs an hour"))
-    panels[1, 1].set_title(f"Runs an hour, LSTM at gap 40\n{runs[0]['cores']} cores, one lane on each, 600 updates", fontsize=9)
+    panels[1, 1].set_title(
+        f"Runs an hour, LSTM at gap 40\n{runs[0]['cores']} cores, one lane on each, 600 updates", fontsize=9
+    )
     panels[1, 1].legend(fontsize=7.5, frameon=False)
     rate = {"runs_per_hour_of_training": "training alone"}
     against(panels[1, 2], lanes, "lanes_per_device", rate, ("runs side by side in one program", "runs an hour"))

@@ -81,7 +81,7 @@ def test_an_evaluation_in_parts_is_that_of_the_whole(task, monkeypatch):
 
 
 def test_a_truncated_gradient_does_not_learn_what_lies_before_it():
-    """A fact 8 steps before the question, gradients over 3 steps or over all 10; the untrained memory helps a little."""
+    """A fact 8 steps before the question, gradients over 3 steps or all 10; the untrained memory helps a little."""
     accuracies = {}
     hypers = hypers_of(learning_rate=0.03)
     for truncation in (3, 10):
