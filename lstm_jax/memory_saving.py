@@ -44,11 +44,11 @@ than to read."""
 
 
 class Marks(NamedTuple):
-    """What is said of each step, `[T, *B]`; None where there is nothing to say."""
+    """What is said of each step, `[T, *B]` (or ones for *B); None where there is nothing to say."""
 
-    valid: Bool[Array, "T *B"] | None
+    valid: Bool[Array, "T ..."] | None
     """Whether the step is none of padding."""
-    cut: Bool[Array, "T *B"] | None
+    cut: Bool[Array, "T ..."] | None
     """Whether the gradient ends at the state before the step."""
 
 
@@ -80,6 +80,7 @@ def pointwise_scan(
     - `checkpoint`: the state before every chunk; the forward pass of a chunk is made again.
     """
     num_steps = inputs.shape[0]
+    inputs = inputs.astype(jnp.result_type(inputs, params.w_ih))
     adds = _adds_projections(cell, params, initial_state, inputs[0])
     way = _Way(cell, mode, return_outputs, num_steps, chunk_of(num_steps), adds)
 

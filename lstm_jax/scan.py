@@ -8,6 +8,8 @@ of cells with `is_pointwise`, the steps of others are rematerialised.
 from __future__ import annotations
 
 import functools
+import operator
+import typing
 from collections.abc import Callable
 from typing import Any, Literal, cast
 
@@ -54,7 +56,8 @@ def scan(
         step sees k steps and no loss sees more (truncated backpropagation). No limit where None.
 
     Returns:
-      The state after the last step, and outputs `[T, *B, O]` or None. Raises ValueError for a truncation below 1.
+      The state after the last step, and outputs `[T, *B, O]` or None. Raises ValueError for a truncation below 1 or an
+      unknown `backward`.
 
     Flax's `nnx.RNN` does not zero outputs past `seq_lengths`; PyTorch does this with packed sequences.
     """
@@ -120,7 +123,12 @@ def _scan(
     backward: Backward,
 ) -> tuple[State, Array | None]:
     num_steps = inputs.shape[0]
-    if num_steps and backward != "autodiff" and cell.is_pointwise:
+    if backward not in typing.get_args(Backward):
+        raise ValueError(f"backward: expected one of {', '.join(typing.get_args(Backward))}, got {backward!r}")
+    can_be_taken_apart = cell.is_pointwise and all(
+        jnp.issubdtype(leaf.dtype, jnp.inexact) for leaf in jax.tree.leaves(initial_state)
+    )  # a counter, say, has no gradient to carry
+    if num_steps and backward != "autodiff" and can_be_taken_apart:
         state, outputs = pointwise_scan(
             cast(PointwiseCell, cell),
             params,
@@ -154,7 +162,7 @@ def _in_order(tree: Any, reverse: bool) -> Any:
 
 def _marks(num_steps: int, num_axes: int, lengths: Array | None, reverse: bool, truncation: int | None) -> Marks:
     """Which steps are no padding, and before which a gradient ends."""
-    if truncation is not None and truncation < 1:
+    if truncation is not None and operator.index(truncation) < 1:
         raise ValueError(f"truncation: expected at least 1 step, got {truncation}")
     # int32 on both sides: what `lengths` come as, and whether x64 is on, must not matter.
     steps = jnp.arange(num_steps, dtype=jnp.int32).reshape(-1, *(1 for _ in range(num_axes)))

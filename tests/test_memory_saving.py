@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -167,6 +168,68 @@ def test_garbage_in_the_padding_reaches_no_gradient(name, backward):
     options = options_of(backward=backward)
     expected = gradients(cell, options, params, state, inputs, lengths)
     jax.tree.map(np.testing.assert_array_equal, gradients(cell, options, params, state, spoiled, lengths), expected)
+
+
+@pytest.mark.parametrize("batch_shape", [(), (2, 3)])
+@every_mode
+def test_batch_shapes(backward, batch_shape, x64):
+    cell = cell_of("gru")
+    arguments = (
+        params_of(cell, dtype=jnp.float64),
+        state_of(cell, batch_shape, jnp.float64),
+        inputs_of(11, batch_shape, dtype=jnp.float64),
+    )
+    lengths = jnp.arange(np.prod(batch_shape, dtype=int)).reshape(batch_shape) + 3
+    options = {"truncation": 4}
+    expected = gradients(cell, options_of(**options), *arguments, lengths)
+    assert_near(gradients(cell, options_of(backward=backward, **options), *arguments, lengths), expected, 1e-12)
+
+
+class Counted(NamedTuple):
+    """A hidden state, and how many steps it has seen."""
+
+    hidden: Any
+    count: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Counter(type(cell_of("rnn"))):
+    """An RNN that counts its steps."""
+
+    def initial_state(self, batch_shape, dtype=jnp.float32):
+        return Counted(super().initial_state(batch_shape, dtype).hidden, jnp.zeros(batch_shape, jnp.int32))
+
+    def update(self, params, state, x_proj, h_proj):
+        hidden = jnp.tanh(x_proj + h_proj)
+        return Counted(hidden, state.count + 1), hidden
+
+
+@every_mode
+def test_a_state_that_is_no_number_everywhere(backward):
+    cell = Counter(5)
+    params, inputs = params_of(cell_of("rnn")), inputs_of(11)
+
+    def loss(params, backward):
+        final, outputs = scan(cell, params, inputs, backward=backward)
+        return weighted_sum(outputs), final.count
+
+    gradient, count = jax.jit(jax.grad(loss, has_aux=True), static_argnums=1)(params, backward)
+    assert count.tolist() == [11, 11]
+    assert_near(gradient, jax.jit(jax.grad(loss, has_aux=True), static_argnums=1)(params, "autodiff")[0], 1e-6)
+
+
+@every_mode
+def test_inputs_of_another_type(backward):
+    """They are promoted, as `x @ w_ih` would."""
+    cell, params, state, inputs = case("lstm", 11, jnp.float32)
+    inputs = inputs.astype(jnp.bfloat16)
+
+    def loss(params, backward):
+        return weighted_sum(scan(cell, params, inputs, state, backward=backward)[1])
+
+    with jax.numpy_dtype_promotion("standard"):
+        actual, expected = (jax.jit(jax.grad(loss), static_argnums=1)(params, each) for each in (backward, "autodiff"))
+    assert_near(actual, expected, 1e-6)
 
 
 @every_mode

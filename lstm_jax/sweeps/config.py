@@ -79,7 +79,8 @@ class SweepConfig:
     clip_norm: float = 1.0
     """Global norm that gradients are clipped to; inf for none."""
     backward: Literal["autodiff", "activations", "states", "checkpoint"] | None = None
-    """What to keep for the backward pass, from the most to the least memory. None: the fastest that fits."""
+    """What to keep for the backward pass, from the most to the least memory. None: the first after autodiff that fits
+    on a CPU, states on an accelerator."""
     truncation: int | None = None
     """Time steps that a gradient goes back (truncated backpropagation), counted from the last. None: all."""
     batch_size: int = 32

@@ -172,7 +172,7 @@ class Directory:
         num_without_state = 0
         for job in jobs:
             is_held = locks.is_held(self.job_lock_file(job.name))  # by a Slurm or Ray job of a command that was killed
-            bad = set() if is_held else self._check_checkpoints(job, lines)
+            bad, with_state = (set(), set(job.runs)) if is_held else self._check_checkpoints(job, lines)
             for run in job.runs:
                 file = self.record_file(job, run)
                 if not file.exists():
@@ -181,8 +181,7 @@ class Directory:
                     record = read_record(file)
                     if record.checkpoint in bad:
                         raise DamagedError(f"{file}: its last state, in {record.checkpoint}, is damaged")
-                    if record.checkpoint and not (self.checkpoints(job) / record.checkpoint).is_dir():
-                        num_without_state += 1
+                    num_without_state += bool(record.checkpoint) and run not in with_state
                     records[file] = record
                 except DamagedError as error:
                     lines.append(self.set_aside(file, error, "the run is trained again"))
@@ -190,17 +189,20 @@ class Directory:
             lines.append(f"the last states of {num_without_state} runs are not there (deleted?); no number needs them")
         return records, lines
 
-    def _check_checkpoints(self, job: Job, lines: list[str]) -> set[str]:
-        """Set aside the damaged checkpoints of a job, a line for each in `lines`; returns their names."""
-        bad = set()
+    def _check_checkpoints(self, job: Job, lines: list[str]) -> tuple[set[str], set[tuple[int, float]]]:
+        """Set aside the damaged checkpoints of a job, a line for each in `lines`; returns their names.
+
+        And the runs whose last states the others have, by their manifests: names come again where some were deleted.
+        """
+        bad, with_state = set(), set()
         for checkpoint in checkpoints_in(self.checkpoints(job)):
             try:
-                check_directory(checkpoint)
+                with_state |= {(seed, rate) for seed, rate in check_directory(checkpoint).get("runs", ())}
             except DamagedError as error:
                 bad.add(checkpoint.name)
                 goes_on = "the one before is taken" if "running" in checkpoint.name else "its runs are trained again"
                 lines.append(self.set_aside(checkpoint, error, goes_on))
-        return bad
+        return bad, with_state
 
     def changes(self, jobs: Iterable[Job], records: Mapping[Path, Record]) -> list[str]:
         """What is there was made with other settings or library versions: with which, a line each."""

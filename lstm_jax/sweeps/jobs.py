@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 FLOATS_PER_STEP = {"autodiff": 16, "activations": 12, "states": 7, "checkpoint": 4}
 """Arrays of [batch, hidden_dim] that backpropagation keeps for a time step of an LSTM, with room to spare."""
 FASTEST_FIRST: tuple["Backward", ...] = ("activations", "states", "checkpoint")
-"""In this order they are faster on a CPU, and take more memory: docs/performance.md."""
+"""In this order they are mostly faster on a CPU, and take more memory: docs/performance.md."""
 FLOAT_BYTES = 4
 
 

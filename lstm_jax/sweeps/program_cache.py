@@ -37,7 +37,8 @@ def keep_programs() -> None:
     for name, value in _OPTIONS.items():
         if name.upper() not in os.environ:
             config.update(name, value)
-    _keep_quiet(Path(config.jax_compilation_cache_dir))
+    if config.jax_compilation_cache_dir:
+        _keep_quiet(Path(config.jax_compilation_cache_dir))
 
 
 def cache_directory() -> Path:
