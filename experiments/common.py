@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import rich.console
 
@@ -15,6 +16,7 @@ from lstm_jax.sweeps.grid import parse_commands
 from lstm_jax.sweeps.records import Record, write_rows
 from lstm_jax.sweeps.signals import Stopped, heard, raise_stopped
 from lstm_jax.sweeps.storage import UnwritableError
+from lstm_jax.text import TextError
 
 NUM_EXAMPLES = 3
 INTERVALS = (
@@ -34,6 +36,12 @@ class Experiment:
     presets: Mapping[str, SweepConfig]
     has_sequence_loss: bool = False
     """Whether the loss over the whole sequence, beside what a memoryless solver reaches, is part of the picture."""
+    data: Any = None
+    """A dataclass instance whose fields are further options: what data is prepared, and how."""
+    prepare: Callable[[SweepConfig, Any, rich.console.Console], SweepConfig] | None = None
+    """Makes the data that a sweep needs; returns the sweep with its task complete."""
+    report: Callable[[Experiment, SweepConfig, Sequence[Record], rich.console.Console], None] | None = None
+    """What is told and drawn in the end, where that is no gap-length plot."""
 
 
 def main(experiment: Experiment, argv: Sequence[str] | None = None) -> int:
@@ -46,13 +54,19 @@ def main(experiment: Experiment, argv: Sequence[str] | None = None) -> int:
         with heard(raise_stopped):
             argv = sys.argv[1:] if argv is None else argv
             commands = parse_commands(
-                experiment.presets, argv, prog=f"python -m {experiment.module}", description=experiment.description
+                experiment.presets,
+                argv,
+                prog=f"python -m {experiment.module}",
+                description=experiment.description,
+                data=experiment.data,
             )
             sweeps = [command.sweep for command in commands]
+            if experiment.prepare is not None:
+                sweeps = [experiment.prepare(command.sweep, command.data, console) for command in commands]
             if commands[0].show:
                 return max(show(sweep, console) for sweep in sweeps)
             return run_all(experiment, sweeps, console)
-    except (ConfigError, UnwritableError) as error:
+    except (ConfigError, TextError, UnwritableError) as error:
         return one_line(error)
     except Stopped as stopped:
         print("interrupted: repeat the command to go on", file=sys.stderr)
@@ -84,7 +98,8 @@ def show(config: SweepConfig, console: rich.console.Console) -> int:
             soft_wrap=True,
         )
         for index in range(NUM_EXAMPLES):
-            text = task.show(batch.inputs[:, index], batch.targets[:, index])
+            inputs, targets = jax.tree.map(lambda leaf: leaf[:, index], (batch.inputs, batch.targets))  # noqa: B023
+            text = task.show(inputs, targets)
             console.print(text, highlight=False, markup=False, soft_wrap=True)
     return 0
 
@@ -120,7 +135,7 @@ def run(experiment: Experiment, config: SweepConfig, console: rich.console.Conso
         )
         return 128 + outcome.stopped_by
     try:
-        report(experiment, config, outcome.records, console)
+        (experiment.report or report)(experiment, config, outcome.records, console)
     except OSError as error:
         raise UnwritableError.of(Path(config.out), error) from error
     for name, reason in outcome.failures:
@@ -173,8 +188,8 @@ def report(
     console.print(f"plot: {plots[0]}", highlight=False, soft_wrap=True)
 
 
-def describe(config: SweepConfig, records: Sequence[Record]) -> str:
-    """What was measured, for captions: budget, seeds, tuning, sizes, and what solved means."""
+def describe(config: SweepConfig, records: Sequence[Record], text: str | None = None) -> str:
+    """What was measured, for captions: budget, seeds, tuning, sizes, and what solved means; or on which `text`."""
     sizes = dict.fromkeys((record.run.cell, record.run.hidden_dim, record.run.num_params) for record in records)
     if config.hidden_dim is None:
         units = ", ".join(f"{cell} {hidden_dim}" for cell, hidden_dim, _ in sizes)
@@ -190,11 +205,12 @@ def describe(config: SweepConfig, records: Sequence[Record]) -> str:
         else f"learning rate {rates}, not tuned"
     )
     clipping = f"clipped at {config.clip_norm:g}" if math.isfinite(config.clip_norm) else "not clipped"
+    task = f"Task {config.task}" if text is None else text
+    solved = " Solved: recall accuracy of at least 0.99 at three evaluations in a row." if text is None else ""
     return (
-        f"Task {config.task}: trained from scratch with {config.optimizer} on at most "
+        f"{task}: trained from scratch with {config.optimizer} on at most "
         f"{config.max_steps} updates of {config.batch_size} sequences, gradients {clipping}; "
-        f"{_count(len(config.seeds), 'seed')} a point, {tuning}. {terms} Solved: recall accuracy of at least 0.99 at "
-        "three evaluations in a row."
+        f"{_count(len(config.seeds), 'seed')} a point, {tuning}. {terms}{solved}"
     )
 
 

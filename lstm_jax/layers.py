@@ -80,6 +80,9 @@ class Recurrent(nnx.Module):
 class Stack(nnx.Module):
     """Recurrent layers on top of each other, with dropout between them (not after the last, as in PyTorch).
 
+    With `bidirectional` each layer has a second cell that runs the other way, the outputs of both side by side
+    (Schuster & Paliwal 1997); a layer's state is then the pair of both.
+
     Dropout draws one mask an element and step (Zaremba et al. 2014) from the key that the call is given; the module
     itself holds no random state, so that it can be split and merged anywhere.
     """
@@ -90,6 +93,7 @@ class Stack(nnx.Module):
         input_dim: int,
         *,
         dropout: float = 0.0,
+        bidirectional: bool = False,
         backward: Backward = "autodiff",
         truncation: int | None = None,
         rngs: nnx.Rngs,
@@ -99,13 +103,18 @@ class Stack(nnx.Module):
             raise ValueError("cells: expected at least one, got none")
         if not 0.0 <= dropout < 1.0:
             raise ValueError(f"dropout: expected a rate in [0, 1), got {dropout}")
-        input_dims = [input_dim, *(cell.output_dim for cell in cells[:-1])]
-        self.layers = nnx.List(
-            [
-                Recurrent(cell, dim, backward=backward, truncation=truncation, rngs=rngs, dtype=dtype)
-                for cell, dim in zip(cells, input_dims, strict=True)
-            ]
-        )
+        input_dims = [input_dim, *((1 + bidirectional) * cell.output_dim for cell in cells[:-1])]
+
+        def layers() -> Any:
+            return nnx.List(
+                [
+                    Recurrent(cell, dim, backward=backward, truncation=truncation, rngs=rngs, dtype=dtype)
+                    for cell, dim in zip(cells, input_dims, strict=True)
+                ]
+            )
+
+        self.layers = layers()
+        self.other_way = layers() if bidirectional else None
         self.dropout = nnx.Dropout(dropout)
 
     def __call__(
@@ -114,14 +123,18 @@ class Stack(nnx.Module):
         initial_states: Sequence[State] | None = None,
         *,
         lengths: Integer[Array, "*B"] | None = None,
+        reverse: bool = False,
         dropout_key: Array | None = None,
         last_output: bool = False,
     ) -> tuple[list[State], Float[Array, "S *B O"]]:
         """The state of each layer after the last step, and the outputs of the last layer: `[T, *B, O]`.
 
-        With `last_output` the last layer gives its last output alone, `[1, *B, O]`, and stores no others. Without a
-        `dropout_key` nothing is dropped.
+        With `reverse` all layers run from the last step to the first. With `last_output` the last layer gives its last
+        output alone, `[1, *B, O]`, and stores no others: ValueError where one of its cells ends at the first step.
+        Without a `dropout_key` nothing is dropped.
         """
+        if last_output and (reverse or self.other_way is not None):
+            raise ValueError("last_output: expected layers that all end at the last step, got some that run backwards")
         rngs = None if dropout_key is None else nnx.Rngs(dropout=dropout_key)
         states = []
         for index, layer in enumerate(self.layers):
@@ -131,8 +144,16 @@ class Stack(nnx.Module):
             if last_output and index == len(self.layers) - 1:
                 state, output = layer.last(inputs, initial_state, lengths=lengths)
                 inputs = output[None]
+            elif self.other_way is None:
+                state, inputs = layer(inputs, initial_state, lengths=lengths, reverse=reverse)
             else:
-                state, inputs = layer(inputs, initial_state, lengths=lengths)
+                ways = ((layer, reverse), (self.other_way[index], not reverse))
+                initial_state = initial_state or (None, None)
+                both = [
+                    way(inputs, state, lengths=lengths, reverse=back)
+                    for (way, back), state in zip(ways, initial_state, strict=True)
+                ]
+                state, inputs = (both[0][0], both[1][0]), jnp.concatenate([both[0][1], both[1][1]], axis=-1)
             states.append(state)
         return states, inputs
 

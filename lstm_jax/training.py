@@ -19,7 +19,7 @@ import optax
 from flax import nnx
 from jaxtyping import Array, Float, Int32, Key, UInt32
 
-from lstm_jax.models import ModelConfig, SequenceModel
+from lstm_jax.models import Config
 from lstm_jax.tasks.base import Batch, Task
 
 Optimizer = Literal["adam", "rmsprop"]
@@ -49,6 +49,8 @@ class RunState(NamedTuple):
     opt_state: Any
     key: Key[Array, ""]
     step: Int32[Array, ""]
+    carry: Any = ()
+    """Where the task's sequences go on from batch to batch: the states that the model ended the last one in."""
 
 
 class ChunkMetrics(NamedTuple):
@@ -81,7 +83,7 @@ class Training:
     """One cell on one task: everything static about a run. Its methods are pure and jit with `self` static."""
 
     task: Task
-    model: ModelConfig
+    model: Config
     optimizer: Optimizer = "adam"
     batch_size: int = 32
     eval_size: int = 256
@@ -89,9 +91,9 @@ class Training:
     def init(self, hypers: Hypers) -> RunState:
         """The state before the first update."""
         init_key, data_key = jax.random.split(jax.random.fold_in(jax.random.key(hypers.seed), 0))
-        model = SequenceModel(self.model, rngs=nnx.Rngs(init_key))
-        params = nnx.state(model, nnx.Param)
-        return RunState(params, self._optimizer(hypers).init(params), data_key, jnp.int32(0))
+        params = nnx.state(self.model.build(rngs=nnx.Rngs(init_key)), nnx.Param)
+        carry = () if self._segments is None else self.model.initial_carry(self.batch_size)
+        return RunState(params, self._optimizer(hypers).init(params), data_key, jnp.int32(0), carry)
 
     def advance(
         self,
@@ -106,15 +108,14 @@ class Training:
         def update(_: Any, carry: tuple[RunState, ChunkMetrics]) -> tuple[RunState, ChunkMetrics]:
             state, metrics = carry
             key, batch_key, dropout_key = jax.random.split(state.key, 3)
-            batch = self.task.sample(batch_key, self.batch_size)
-            loss, gradient = jax.value_and_grad(self._train_loss)(state.params, batch, dropout_key)
+            (loss, model_carry), gradient = self._gradient(state, batch_key, dropout_key)
             grad_norm = optax.tree.norm(gradient)
             updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
             params = optax.apply_updates(state.params, updates)
             step = state.step + 1
             is_first = ~(jnp.isfinite(loss) & jnp.isfinite(grad_norm)) & (metrics.diverged_step == 0)
             count = metrics.num_updates + 1
-            return RunState(params, opt_state, key, step), ChunkMetrics(
+            return RunState(params, opt_state, key, step, model_carry), ChunkMetrics(
                 metrics.train_loss + (loss - metrics.train_loss) / count,
                 metrics.grad_norm + (grad_norm - metrics.grad_norm) / count,
                 jnp.where(is_first, step, metrics.diverged_step),
@@ -127,11 +128,10 @@ class Training:
 
     def evaluate(self, state: RunState) -> Evaluation:
         """Score the state on the held-out set: `eval_size` sequences, the same for every run."""
-        # No run trains on this stream: runs fold 0 into the key of their seed, the held-out set folds 1 into key 0.
-        batch = self.task.sample(jax.random.fold_in(jax.random.key(0), 1), self.eval_size)
+        batch = self.task.held_out(self.eval_size)
 
         def totals(batch: Batch) -> tuple[Array, ...]:
-            logits = self._apply(state.params, batch, None)
+            logits = self._merge(state.params)(batch.inputs)
             losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch.targets)
             correct = (jnp.argmax(logits, axis=-1) == batch.targets).astype(jnp.float32)
             sums = (losses * batch.recall, correct * batch.recall, losses * batch.weights, batch.recall, batch.weights)
@@ -151,13 +151,50 @@ class Training:
         wanted = max(1, min(self.eval_size, MAX_EVAL_STEPS // self.task.num_steps))
         return next(width for width in range(wanted, 0, -1) if self.eval_size % width == 0)
 
-    def _train_loss(self, params: Any, batch: Batch, dropout_key: Array) -> Float[Array, ""]:
-        logits = self._apply(params, batch, dropout_key if self.model.dropout else None)
-        return _mean(optax.softmax_cross_entropy_with_integer_labels(logits, batch.targets), batch.weights)
+    def answers(self, state: RunState) -> dict[str, list[dict[str, Any]]]:
+        """What the model of this state answers, as tables for the record: the task's choice."""
+        return self.task.answers(self._merge(state.params))
 
-    def _apply(self, params: Any, batch: Batch, dropout_key: Array | None) -> Float[Array, "S B C"]:
-        model: SequenceModel = nnx.merge(graphdef(self.model), params)
-        return model(batch.inputs, dropout_key=dropout_key)
+    @property
+    def _segments(self) -> int | None:
+        return self.task.segments(self.batch_size)
+
+    def _gradient(self, state: RunState, batch_key: Array, dropout_key: Array) -> tuple[tuple[Array, Any], Any]:
+        """((loss, the model's states after it), gradient) of a batch, whose shape is drawn where there are several."""
+
+        def of_shape(shape: int) -> tuple[tuple[Array, Any], Any]:
+            batch = self.task.train_batch(batch_key, state.step, self.batch_size, shape)
+            gradient: Any = jax.value_and_grad(self._train_loss, has_aux=True)
+            key = dropout_key if self.model.draws else None
+            value, of_params = gradient(state.params, batch, self._carry(state), key)
+            return value, of_params
+
+        shares = self.task.shape_shares
+        if len(shares) == 1:
+            return of_shape(0)
+        drawn = jax.random.choice(jax.random.fold_in(batch_key, 0), len(shares), p=jnp.array(shares))
+        branches = [functools.partial(of_shape, shape) for shape in range(len(shares))]
+        value, gradient = jax.lax.switch(drawn, branches)
+        return value, gradient
+
+    def _carry(self, state: RunState) -> Any:
+        """The states that the model goes on from: zeros where the sequences begin anew."""
+        if self._segments is None:
+            return ()
+        begins = state.step % self._segments == 0
+        first = self.model.initial_carry(self.batch_size)
+        return jax.tree.map(lambda start, now: jnp.where(begins, start, now), first, state.carry)
+
+    def _train_loss(self, params: Any, batch: Batch, carry: Any, dropout_key: Array | None) -> tuple[Array, Any]:
+        model = self._merge(params)
+        if carry:
+            logits, carry = model.advance(batch.inputs, carry, dropout_key=dropout_key)
+        else:
+            logits = model(batch.inputs, dropout_key=dropout_key)
+        return _mean(optax.softmax_cross_entropy_with_integer_labels(logits, batch.targets), batch.weights), carry
+
+    def _merge(self, params: Any) -> Any:
+        return nnx.merge(graphdef(self.model), params)
 
     def _optimizer(self, hypers: Hypers) -> optax.GradientTransformation:
         # Clipping is part of a run: applied to stacked runs it would couple them.
@@ -166,9 +203,9 @@ class Training:
 
 
 @functools.cache
-def graphdef(model: ModelConfig) -> nnx.GraphDef[SequenceModel]:
+def graphdef(model: Config) -> nnx.GraphDef[Any]:
     """What a model is beside its parameters. flax can't tell inside of a device mesh, so ask before."""
-    return nnx.graphdef(nnx.eval_shape(lambda: SequenceModel(model, rngs=nnx.Rngs(0))))
+    return nnx.graphdef(nnx.eval_shape(lambda: model.build(rngs=nnx.Rngs(0))))
 
 
 def lift(function: Callable[..., Any], num_lanes: int, in_axes: Any = 0) -> Callable[..., Any]:

@@ -16,7 +16,7 @@ from lstm_jax.tasks import TASKS
 
 PACKAGE = Path(lstm_jax.__file__).parent
 # design.md: a module imports from those above it in this list (and from its own part).
-ORDER = ["registry", "cells", "memory_saving", "scan", "layers", "models", "tasks", "training"]
+ORDER = ["registry", "text", "cells", "memory_saving", "scan", "layers", "models", "tasks", "training"]
 ORDER += ["sweeps", "analysis", "report"]
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 

@@ -10,6 +10,18 @@ def format_gap(gap: float) -> str:
     return f"{gap:.0f}" if gap >= 100 else f"{gap:.1f}".removesuffix(".0")
 
 
+def format_bound(bound: str, gap: float) -> str:
+    """Return a gap or a bound of it with its sign: `28.3`, `> 160`."""
+    return f"{bound} {format_gap(gap)}".strip()
+
+
 def format_horizon(found: Horizon) -> str:
     """Return a horizon as text, a bound with its sign: `28.3`, `> 160`."""
-    return f"{found.bound} {format_gap(found.horizon)}".strip()
+    return format_bound(found.bound, found.horizon)
+
+
+def format_ends(low: float | None, high: float | None) -> str:
+    """Return an interval of gaps, an end that is open as None: `20 to 40`, `from 20`, `up to 40`, `open`."""
+    if low is None:
+        return "open" if high is None else f"up to {format_gap(high)}"
+    return f"from {format_gap(low)}" if high is None else f"{format_gap(low)} to {format_gap(high)}"

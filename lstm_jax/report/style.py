@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
+import math
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +17,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
+from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter
@@ -70,13 +74,35 @@ def in_order(labels: Iterable[str]) -> list[str]:
 
 
 def as_written(text: str) -> str:
-    """Return text that matplotlib shows as it is: a dollar sign is no formula."""
-    return text.replace("$", r"\$")
+    """Return text that matplotlib shows as it is: a dollar sign is no formula, and no glyph is missing."""
+    return readable(text).replace("$", r"\$")
+
+
+def readable(text: str) -> str:
+    """Return text with every word that the font has no glyphs for in Latin letters.
+
+    Devanagari among others: the font has none, fonts of the machine would make a figure depend on it, and matplotlib
+    shapes such scripts from 3.11 on alone.
+    """
+    glyphs = _glyphs()
+    if all(ord(character) in glyphs or character.isspace() for character in text):
+        return text
+    from anyascii import anyascii
+
+    return re.sub(
+        r"\S+", lambda word: word[0] if glyphs.issuperset(map(ord, word[0])) else anyascii(word[0]) or "?", text
+    )
+
+
+@functools.cache
+def _glyphs() -> frozenset[int]:
+    return frozenset(get_font(findfont(FontProperties())).get_charmap())
 
 
 def text_width_inches(text: str, points: float, weight: str = "normal") -> float:
     """Measure a line of text as it will be drawn."""
     font = FontProperties(size=points, weight=weight)
+    text = readable(text)
     renderer: Any = RendererAgg(1, 1, DPI)  # type: ignore[no-untyped-call]
     width, _, _ = renderer.get_text_width_height_descent(text, font, False)
     return float(width) / DPI
@@ -85,7 +111,7 @@ def text_width_inches(text: str, points: float, weight: str = "normal") -> float
 def wrap(text: str, width_inches: float, points: float, weight: str = "normal") -> list[str]:
     """Break text into lines that fit the width as drawn; a word wider than that is cut."""
     lines: list[str] = []
-    for paragraph in text.splitlines():
+    for paragraph in readable(text).splitlines():
         line = ""
         for word in paragraph.split():
             longer = f"{line} {word}" if line else word
@@ -144,6 +170,39 @@ def legend_height_inches(num_labels: int, columns: int) -> float:
     return rows * TICK_POINTS * 1.45 / 72.0
 
 
+def set_gap_axis(axes: Axes, gaps: Sequence[float]) -> None:
+    """Make the x axis logarithmic, with some room beside the first and the last of ascending gaps."""
+    axes.set_xscale("log", base=2)
+    pad = max(0.35, 0.05 * math.log2(gaps[-1] / gaps[0]))
+    axes.set_xlim(gaps[0] * 2.0**-pad, gaps[-1] * 2.0**pad)
+
+
+def beside_gap(gaps: Sequence[float], index: int, num_cells: int) -> float:
+    """Return the factor by which a cell's points stand beside the gap on a log axis."""
+    spacing = min((math.log2(b / a) for a, b in itertools.pairwise(gaps)), default=1.0)
+    return float(2.0 ** side_by_side(index, num_cells, min(spacing, 1.0)))
+
+
+def side_by_side(index: int, number: int, spacing: float = 1.0) -> float:
+    """Return how far from its place the point of one of a number of curves stands: at most a tenth of `spacing`."""
+    return spacing * 0.2 * ((index + 0.5) / number - 0.5)
+
+
+def beside_axis(axes: Axes, y: float, text: str, points: float = 3.0) -> None:
+    """Write at the right of a panel, where no curve can cross the text."""
+    axes.annotate(
+        as_written(text), xy=(1.0, y), xycoords=("axes fraction", "data"), xytext=(points, 0),
+        textcoords="offset points", va="center", ha="left", fontsize=TICK_POINTS, color=GREY,
+    )  # fmt: skip
+
+
+def draw_band(axes: Axes, x: Floats, low: Floats, high: Floats, look: CellStyle) -> None:
+    """Draw the intervals of a cell's curve."""
+    # Where many bands lie on each other, the bars still show which ends belong to which cell.
+    axes.fill_between(x, low, high, color=look.colour, alpha=0.10, linewidth=0.0, zorder=1.5)
+    axes.vlines(x, low, high, color=look.colour, linewidth=0.8, alpha=0.6, zorder=2.0)
+
+
 def draw_curve(axes: Axes, x: Floats, y: Floats, look: CellStyle, order: int) -> None:
     """Draw a cell's curve with a marker at every point; a later `order` lies on top."""
     line = handle("", look)
@@ -177,18 +236,22 @@ def plain_axes(axes: Axes) -> None:
         spine.set_linewidth(0.7)
 
 
-def label_gaps(axes: Axes, gaps: Sequence[int], panel_inches: float) -> None:
-    """Put a tick at every gap of a log axis with set limits, and a label at as many as stand clear of each other."""
+def label_gaps(axes: Axes, gaps: Sequence[float], panel_inches: float, labels: Sequence[str] = ()) -> None:
+    """Put a tick at every gap of a log axis with set limits, and a label at as many as stand clear of each other.
+
+    A label is the gap itself where `labels` says nothing else.
+    """
+    names = labels or [str(gap) for gap in gaps]
     low, high = axes.transData.transform([(gap, 0.5) for gap in (axes.get_xlim())])[:, 0]
     scale = panel_inches / (high - low)
     places = [float(axes.transData.transform((gap, 0.5))[0] - low) * scale for gap in gaps]
-    halves = [text_width_inches(str(gap), TICK_POINTS) / 2.0 for gap in gaps]
+    halves = [text_width_inches(name, TICK_POINTS) / 2.0 for name in names]
     # From the largest, which is the one that must not be missing.
     shown: list[int] = []
     for index in reversed(range(len(gaps))):
         if not shown or places[shown[-1]] - halves[shown[-1]] - places[index] - halves[index] > 0.06:
             shown.append(index)
-    axes.set_xticks([gaps[index] for index in shown], [str(gaps[index]) for index in shown])
+    axes.set_xticks([gaps[index] for index in shown], [names[index] for index in shown])
     axes.set_xticks(list(gaps), minor=True)
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.tick_params(which="minor", length=3, width=0.7)

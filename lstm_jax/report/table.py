@@ -12,7 +12,7 @@ from rich.text import Text
 
 from lstm_jax.analysis.horizon import Horizon
 from lstm_jax.analysis.summary import Summary, at_edge
-from lstm_jax.report.numbers import format_gap, format_horizon
+from lstm_jax.report.numbers import format_ends, format_horizon
 
 # Widths fit the widest entry, so that the tables of all cells line up; 76 columns in all.
 _COLUMNS = (
@@ -56,13 +56,19 @@ def print_summary(
     if flagged:
         console.print("* at the edge of the learning rates tried: a better one may lie outside", style="dim")
     if horizons:
-        reach = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        reach.add_column("cell", overflow="fold", max_width=44)
-        reach.add_column("horizon", justify="right", no_wrap=True)
-        reach.add_column("95% interval", justify="right", no_wrap=True)
-        for found in horizons:
-            reach.add_row(Text(found.cell), format_horizon(found), _interval(found))
-        console.print(reach)
+        rows = [(found.cell, format_horizon(found), format_ends(found.ci_low, found.ci_high)) for found in horizons]
+        print_reaches(console, "horizon", rows)
+
+
+def print_reaches(console: Console, name: str, rows: Sequence[tuple[str, str, str]]) -> None:
+    """Print how far each cell reaches: its label, the value and the interval as text."""
+    reach = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    reach.add_column("cell", overflow="fold", max_width=44)
+    reach.add_column(name, justify="right", no_wrap=True)
+    reach.add_column("95% interval", justify="right", no_wrap=True)
+    for cell, value, ends in rows:
+        reach.add_row(Text(cell), value, ends)
+    console.print(reach)
 
 
 def _table(show_header: bool) -> Table:
@@ -70,10 +76,3 @@ def _table(show_header: bool) -> Table:
     for name, width in _COLUMNS:
         table.add_column(name, justify="right", min_width=width, no_wrap=True)
     return table
-
-
-def _interval(found: Horizon) -> str:
-    if found.ci_low is None:
-        return "open" if found.ci_high is None else f"up to {format_gap(found.ci_high)}"
-    low = format_gap(found.ci_low)
-    return f"from {low}" if found.ci_high is None else f"{low} to {format_gap(found.ci_high)}"

@@ -237,7 +237,8 @@ class Bank:
             lanes=self.width,
             device=self._device,
         )
-        return Ended(lane.run, Record(row, tuple(lane.curve)), state)
+        tables = {} if lane.status == "diverged" else self._training.answers(state)
+        return Ended(lane.run, Record(row, tuple(lane.curve), tables=tables), state)
 
 
 def _lane_of(tree: Any, index: int) -> Any:

@@ -50,12 +50,25 @@ class Command:
     """A YAML file of the form that `wandb sweep` reads, with method: grid; all it spans is trained."""
     show: bool = False
     """Print a few examples of the task and exit."""
+    data: tyro.conf.Suppress[Any] = None
+    """Options of an experiment that prepares data of its own."""
 
 
-def parse_command(presets: Mapping[str, SweepConfig], argv: Sequence[str], prog: str, description: str) -> Command:
+def _with_data(data: Any) -> type[Command]:
+    """The command of an experiment whose own options are the fields of the dataclass instance `data`."""
+    if data is None:
+        return Command
+    field = ("data", Annotated[type(data), tyro.conf.arg(name="")], dataclasses.field(default=data))
+    return dataclasses.make_dataclass("Command", [field], bases=(Command,), frozen=True)
+
+
+def parse_command(
+    presets: Mapping[str, SweepConfig], argv: Sequence[str], prog: str, description: str, data: Any = None
+) -> Command:
     """The command that `argv` asks for; raises ConfigError, or SystemExit(0) after `--help`.
 
-    YAML is read as text (no numbers, booleans or nulls of YAML's own), put in front of the options, and tyro checks
+    The fields of the dataclass instance `data` are options too, on the command line alone. YAML is read as text (no
+    numbers, booleans or nulls of YAML's own), put in front of the options, and tyro checks
     the types of both. A `--grid` is for `lstm_jax.sweeps.grid.parse_commands` to expand.
     """
     argv = usual_forms(argv)
@@ -67,9 +80,11 @@ def parse_command(presets: Mapping[str, SweepConfig], argv: Sequence[str], prog:
     if value_of("--out", [*from_file, *argv]) == "":
         raise expected("out", "''")
     try:
-        command = parse_options(Command, [*from_file, *argv], prog, description, Command(presets[preset]))
+        cls = _with_data(data)
+        command = parse_options(cls, [*from_file, *argv], prog, description, cls(presets[preset]))
     except ConfigError as error:
-        _explain(str(error), from_file, argv, file)
+        own = [] if data is None else [field.name for field in dataclasses.fields(data)]
+        _explain(str(error), from_file, argv, file, own)
     validate(command.sweep)
     return command
 
@@ -123,9 +138,11 @@ def parse_options(cls: type[T], argv: Sequence[str], prog: str, description: str
         raise ConfigError(text) from None
 
 
-def _explain(message: str, from_file: Sequence[str], argv: Sequence[str], file: str | None) -> NoReturn:
+def _explain(
+    message: str, from_file: Sequence[str], argv: Sequence[str], file: str | None, own: Sequence[str]
+) -> NoReturn:
     """Turn tyro's box of text into one line that names the field, what was given and what is allowed."""
-    options = [f"--{name.replace('_', '-')}" for name in (*FIELDS, "config", "grid", "show")]
+    options = [f"--{name.replace('_', '-')}" for name in (*FIELDS, *own, "config", "grid", "show")]
     unknown = re.search(r"Unrecognized options?: (.+)", message)
     if unknown:
         word = re.split(r"[\s,=]", unknown[1])[0]

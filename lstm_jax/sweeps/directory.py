@@ -5,11 +5,13 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from lstm_jax.sweeps import locks
 from lstm_jax.sweeps.command_line import from_yaml, to_yaml
@@ -224,22 +226,26 @@ class Directory:
         return [f"{line} ({number} of its files)" for line, number in other.items()]
 
     def write_runs(self, records: Iterable[Record], *, with_curves: bool = True) -> None:
-        """Write runs.csv, and curves.csv, which takes a while for a large sweep."""
+        """Write runs.csv; and curves.csv and a file a table, which takes a while for a large sweep."""
         records = list(records)
         write_rows(self.root / "runs.csv", Run, (record.run for record in records))
         if not with_curves:
             return
-        points = columns_of(CurvePoint)
         key = ["job", "cell", "gap", "seed", "learning_rate"]
-        write_csv(
-            self.root / "curves.csv",
-            [*key, *points],
-            (
-                {name: getattr(record.run, name) for name in key} | {name: getattr(point, name) for name in points}
-                for record in records
-                for point in record.curve
-            ),
-        )
+
+        def write(name: str, columns: list[str], rows_of: Callable[[Record], Iterable[Mapping[str, Any]]]) -> None:
+            keyed = (({each: getattr(record.run, each) for each in key}, rows_of(record)) for record in records)
+            rows = ({**key_of_run, **row} for key_of_run, rows in keyed for row in rows)
+            write_csv(self.root / f"{name}.csv", [*key, *columns], rows)
+
+        write("curves", columns_of(CurvePoint), lambda record: map(dataclasses.asdict, record.curve))
+        columns = {name: list(rows[0]) for record in records for name, rows in record.tables.items() if rows}
+        for name in columns:
+            write(name, columns[name], functools.partial(_rows_of, name))
+
+
+def _rows_of(name: str, record: Record) -> Iterable[Mapping[str, Any]]:
+    return record.tables.get(name, ())
 
 
 def checkpoints_in(directory: Path) -> list[Path]:

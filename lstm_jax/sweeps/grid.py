@@ -56,7 +56,7 @@ class Grid(NamedTuple):
 
 
 def parse_commands(
-    presets: Mapping[str, SweepConfig], argv: Sequence[str], prog: str, description: str
+    presets: Mapping[str, SweepConfig], argv: Sequence[str], prog: str, description: str, data: Any = None
 ) -> list[Command]:
     """The commands that `argv` asks for: one, or those that its `--grid` expands to, each with its own directory.
 
@@ -66,14 +66,14 @@ def parse_commands(
     argv = usual_forms(argv)
     file = value_of("--grid", argv)
     if file is None:
-        command = parse_command(presets, argv, prog, description)
+        command = parse_command(presets, argv, prog, description, data)
         return [_in_directory(command, agents_directory(command.sweep.out))]
     given = {argument[2:].split("=")[0].replace("-", "_") for argument in argv if argument.startswith("--")}
     given |= {name.removeprefix("no_") for name in given}
     commands = []
     for name, parameters in combinations(read_grid(Path(file)), given):
         try:
-            command = parse_command(presets, [*options_of(parameters), *argv], prog, description)
+            command = parse_command(presets, [*options_of(parameters), *argv], prog, description, data)
         except ConfigError as error:
             is_from_file = str(error).partition(":")[0] in parameters
             raise ConfigError(f"{file}: {error}" if is_from_file else str(error)) from None

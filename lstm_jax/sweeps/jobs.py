@@ -77,22 +77,19 @@ class Job:
 
     def training(self, backward: Backward = "autodiff") -> Training:
         """The static part of its runs (imports jax); raises ValueError where cell or task can't be made."""
-        from lstm_jax.cells import make_cell
-        from lstm_jax.models import ModelConfig
+        from lstm_jax.models import Sizes, form_of, make_model
         from lstm_jax.tasks import make_task
         from lstm_jax.training import Training
 
-        task = make_task(self.task, self.gap)
-        cells = (make_cell(self.cell, self.hidden_dim, self.gap),) * self.num_layers
-        model = ModelConfig(
-            cells,
-            self.embedding_dim,
-            task.num_classes,
-            task.num_tokens,
-            task.readout,
-            dropout=self.dropout,
-            backward=backward,
-            truncation=self.truncation,
+        task = make_task(self.task, self.gap, form_of(self.cell))
+        model = make_model(
+            self.cell,
+            Sizes(self.hidden_dim, self.embedding_dim, self.num_layers, self.dropout, backward, self.truncation),
+            form=task.form,
+            num_tokens=task.num_tokens,
+            num_outputs=task.num_classes,
+            readout=task.readout,
+            gap=self.gap,
         )
         return Training(task, model, self.optimizer, self.batch_size, self.eval_size)
 
@@ -119,7 +116,7 @@ def run_row(job: Job, training: Training, run: RunKey, status: Status, **outcome
         learning_rate=run.learning_rate,
         hidden_dim=job.hidden_dim,
         num_params=job.num_params,
-        forget_bias=training.model.cells[0].initial_forget_bias,
+        forget_bias=training.model.initial_forget_bias,
         status=status,
         chance=training.task.chance,
         settings=job.settings,
@@ -201,15 +198,18 @@ def _size(config: SweepConfig, cell: str) -> tuple[int, int]:
 
     if config.hidden_dim is not None:
         return config.hidden_dim, count(config.hidden_dim)
+    from lstm_jax.models import unit_of
+
+    unit = unit_of(cell)
     low, high = 1, 2
-    while count(high) < config.num_params:
-        if high > config.num_params:  # a unit has at least one parameter
+    while count(high * unit) < config.num_params:
+        if high * unit > config.num_params:  # a unit has at least one parameter
             raise ConfigError(
-                f"cells: {cell!r} has {count(high)} parameters with hidden_dim {high}; expected it to grow to "
-                f"num_params, {config.num_params}: give --hidden-dim"
+                f"cells: {cell!r} has {count(high * unit)} parameters with hidden_dim {high * unit}; expected it to "
+                f"grow to num_params, {config.num_params}: give --hidden-dim"
             )
         low, high = high, 2 * high
-    nearest = _bisect(count, low, high, config.num_params)
+    nearest = unit * _bisect(lambda units: count(units * unit), low, high, config.num_params)
     return nearest, count(nearest)
 
 
@@ -224,7 +224,8 @@ def _check_alike(jobs: list[Job]) -> None:
     """Two labels for one cell would train the same runs twice and look like a finding."""
     seen: dict[object, str] = {}
     for job in jobs:
-        cell = (job.training().model.cells[0], job.gap)
+        training = job.training()
+        cell = (training.task, training.model)
         if seen.setdefault(cell, job.cell) != job.cell:
             raise ConfigError(f"cells: {seen[cell]!r} and {job.cell!r} are the same cell; expected each once")
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from lstm_jax.sweeps.storage import DamagedError, read_sealed, write_atomically, write_sealed
 
 Status = Literal["solved", "unsolved", "diverged", "failed"]
+Tables = Mapping[str, Sequence[Mapping[str, Any]]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,12 +68,17 @@ class CurvePoint:
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """A run with its learning curve, where it failed the reason, and else the checkpoint that has its last state."""
+    """A run with its learning curve, where it failed the reason, and else the checkpoint that has its last state.
+
+    `tables` are what the trained model answered, by the name of the file that has them for all runs: rows of plain
+    values by column.
+    """
 
     run: Run
     curve: tuple[CurvePoint, ...] = ()
     error: str = ""
     checkpoint: str = ""
+    tables: Tables = dataclasses.field(default_factory=dict)
 
 
 def write_record(path: Path, record: Record) -> None:
@@ -84,9 +90,8 @@ def read_record(path: Path) -> Record:
     """Read what `write_record` wrote; raises DamagedError for a file that is not as it was."""
     tree = read_sealed(path)
     try:
-        return Record(
-            Run(**tree["run"]), tuple(CurvePoint(**point) for point in tree["curve"]), tree["error"], tree["checkpoint"]
-        )
+        curve = tuple(CurvePoint(**point) for point in tree["curve"])
+        return Record(Run(**tree["run"]), curve, tree["error"], tree["checkpoint"], tree.get("tables", {}))
     except (TypeError, KeyError) as error:
         raise DamagedError(f"{path}: expected the record of a run ({error})") from None
 

@@ -25,6 +25,8 @@ Mode = Literal["online", "offline", "disabled"]
 INIT_TIMEOUT_SECONDS = 5.0
 MAX_FAILURES = 3
 """After so many a sweep goes on without wandb."""
+MAX_TABLE_ROWS = 200
+"""Of what a trained model answered."""
 MARKER = "logged"
 """A file in the folder of a run that wandb has whole; one that was cut off is logged again."""
 
@@ -184,6 +186,9 @@ class WandbLogger:
                         "held_out/sequence_loss": point.sequence_loss,
                     }
                 )
+            for name, rows in record.tables.items():
+                shown = [list(row.values()) for row in rows[:MAX_TABLE_ROWS]]
+                wandb_run.log({f"tables/{name}": wandb.Table(columns=list(rows[0]), data=shown)} if rows else {})
             facts = ("status", "solved_step", "steps", "accuracy", "loss", "chance", "duration_seconds")
             wandb_run.summary.update(_facts(record, facts))
         finally:

@@ -16,16 +16,24 @@ if TYPE_CHECKING:
 TASKS: Mapping[str, str] = {
     "gap": "lstm_jax.tasks.gap:Gap",
     "copy": "lstm_jax.tasks.copy:Copy",
+    "reverse": "lstm_jax.tasks.reverse:Reverse",
+    "addition": "lstm_jax.tasks.addition:Addition",
+    "translation": "lstm_jax.tasks.translation:Translation",
+    "language": "lstm_jax.tasks.language:Language",
 }
 
 
-def make_task(text: str, gap: int) -> Task:
+def make_task(text: str, gap: int, form: str | None = None) -> Task:
     """The task that `text` names, `gap@filler=blank` say, at a distance of `gap` time steps.
 
-    Raises ValueError that names the field, what was given and what is allowed.
+    `form` is the form that a model asks for, of a task that has several. Raises ValueError that names the field, what
+    was given and what is allowed.
     """
     from lstm_jax.tasks import base  # jax is imported where a task is made, not where it is named
 
     spec = registry.parse(text)
-    task: Task = registry.construct("task", spec, registry.load("task", spec.name, TASKS), base.Task, {"gap": gap})
+    told = {"gap": gap} | ({} if form is None else {"form": form})
+    task: Task = registry.construct("task", spec, registry.load("task", spec.name, TASKS), base.Task, told)
+    if form is not None and task.form != form:
+        raise ValueError(f"task {text!r}: its models are of the form {task.form}, not {form}")
     return task

@@ -1,0 +1,273 @@
+"""How well do recurrent networks translate, and how does it degrade with the length of the sentence?
+
+python -m experiments.translation                                   # English to Marathi, minutes on two cores
+python -m experiments.translation --pairs mar.txt                   # lines of English<TAB>Marathi[<TAB>attribution]
+python -m experiments.translation --cells lstm lstm@attention=additive,bidirectional=true transformer
+python -m experiments.translation translate --checkpoint results/translation "The file could not be opened."
+python -m experiments.translation --task reverse --gaps 5 10        # no data needed: reverse a sequence, add numbers
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import rich.console
+import tyro
+
+from experiments import common, text
+from experiments.common import Experiment, one_line
+from lstm_jax import registry
+from lstm_jax.sweeps.command_line import parse_options
+from lstm_jax.sweeps.config import ConfigError, SweepConfig
+from lstm_jax.sweeps.records import Record, write_rows
+from lstm_jax.sweeps.storage import write_atomically
+from lstm_jax.text import TextError
+from lstm_jax.text.corpus import PairCorpus, prepare_pairs
+from lstm_jax.text.tokens import detokenize, tokenize
+
+_TWIN = "How long a sequence can an encoder hold?"
+_SYMBOLS = "length of the sequence (symbols)"
+_CELLS = ("rnn", "gru", "lstm", "rnn@attention=dot", "gru@attention=dot", "lstm@attention=dot")
+_SHARED = SweepConfig(
+    task="translation",
+    cells=_CELLS,
+    gaps=(30,),
+    learning_rates=(0.003,),
+    seeds=(0,),
+    tuning_seeds=(),
+    num_params=800_000,
+    dropout=0.3,
+    embedding_dim=64,
+    max_steps=5000,
+    chunk_steps=250,
+    eval_size=512,
+    out=Path("results/translation"),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """Where pairs come from."""
+
+    corpus: Literal["libreoffice", "full"] = "libreoffice"
+    """Pairs from Debian's translations of software, fetched by package name: of LibreOffice, or of many programs."""
+    pairs: Path | None = None
+    """A file of pairs instead, English<TAB>Marathi[<TAB>attribution], the form of ManyThings and Anki."""
+    min_count: int = 2
+    """How often a word must occur in training to be in the vocabulary; others are <unk>."""
+    max_tokens: int = 30
+    """Pairs with more words or punctuation marks on a side are left out."""
+
+
+def prepare(config: SweepConfig, data: Data, console: rich.console.Console) -> SweepConfig:
+    """Make the corpus that the sweep is about; a task that needs none is left as it is."""
+    if registry.parse(config.task).name != "translation" or text.named_corpus(config):
+        return config
+    for name, value in (("min_count", data.min_count), ("max_tokens", data.max_tokens)):
+        if value < 1:
+            raise ConfigError(f"{name}: got {value}; expected at least 1")
+    if data.pairs is not None:
+        from lstm_jax.text.pairs import read_pairs
+
+        cleaned = read_pairs(data.pairs)
+    else:
+        from lstm_jax.text.debian import english_marathi
+
+        with console.status(f"pairs of {data.corpus}, from Debian's packages"):
+            cleaned = english_marathi(data.corpus)
+    corpus = prepare_pairs(cleaned, min_count=data.min_count, max_tokens=data.max_tokens)
+    return text.with_corpus(config, corpus, console)
+
+
+def report(
+    experiment: Experiment, config: SweepConfig, records: Sequence[Record], console: rich.console.Console
+) -> None:
+    """Scores, BLEU against source length, learning curves, samples; of a task without data the gap-length plot."""
+    if registry.parse(config.task).name != "translation":
+        common.report(dataclasses.replace(experiment, title=_TWIN, gap_label=_SYMBOLS), config, records, console)
+        return
+    from lstm_jax.analysis.baselines import baselines
+    from lstm_jax.analysis.translation import (
+        LengthScore,
+        TranslationContrast,
+        TranslationScore,
+        bleu_by_length,
+        sentence_scores,
+        translation_contrasts,
+        translation_scores,
+    )
+    from lstm_jax.report.learning_curves import pick_evenly
+    from lstm_jax.report.translation import draw_by_length, print_scores, samples_markdown
+
+    shown = text.reported(config, records)
+    translations = [(record.run, record.tables.get("translations", ())) for record in shown]
+    if not any(rows for _, rows in translations):
+        console.print("no run has ended: there is nothing to score", highlight=False)
+        return
+    corpus = text.keep_corpus(config)
+    assert isinstance(corpus, PairCorpus)
+    others = baselines(corpus.train.sources, corpus.train.targets, corpus.test.sources)
+    scores = translation_scores(translations, others)
+    lengths = bleu_by_length(translations, others)
+    out = config.out
+    write_rows(out / "scores.csv", TranslationScore, scores)
+    write_rows(out / "contrasts.csv", TranslationContrast, translation_contrasts(translations, others))
+    write_rows(out / "lengths.csv", LengthScore, lengths)
+    protocol = common.describe(config, records, corpus.facts["origin"])
+    curves = text.draw_curves(experiment, config, records, protocol)
+    plots = draw_by_length(
+        lengths,
+        caption=protocol,
+        title="How does translation degrade with the length of the sentence?",
+        stem=out / "translation",
+    )
+    print_scores(console, scores)
+    best = max((row for row in scores if row.kind == "model" and row.seed is None), key=lambda row: row.bleu)
+    run, rows = next((run, rows) for run, rows in translations if run.cell == best.system and rows)
+    by_sentence = sentence_scores(rows)
+    heading = f"# Samples of {run.cell}, seed {run.seed}\n\n"
+    write_atomically(out / "samples.md", heading + samples_markdown(rows, by_sentence))
+    for place in pick_evenly(sorted(range(len(rows)), key=lambda index: -by_sentence[index]), 5):
+        words = (detokenize(rows[place][name].split()) for name in ("source", "output"))
+        console.print("  " + "  ->  ".join(words), highlight=False, markup=False, soft_wrap=True)
+    pictures = [plots[0], curves, *_draw_alignments(config, shown)]
+    console.print(f"samples: {out / 'samples.md'}", highlight=False, soft_wrap=True)
+    console.print(f"plots: {', '.join(map(str, pictures))}", highlight=False, soft_wrap=True)
+
+
+def _draw_alignments(config: SweepConfig, records: Sequence[Record]) -> list[Path]:
+    """Where the first model with attention looked; no picture where there is none."""
+    from lstm_jax.report.alignment import Alignment, draw_alignments
+
+    for record in records:
+        sentences: dict[int, list[Mapping[str, Any]]] = {}
+        for row in record.tables.get("alignments", ()):
+            sentences.setdefault(row["sentence"], []).append(row)
+        found = [
+            Alignment(
+                [*record.tables["translations"][index]["source"].split(), "<eos>"],
+                [row["word"] for row in rows],
+                np.array([[float(weight) for weight in row["weights"].split()] for row in rows]),
+            )
+            for index, rows in sentences.items()
+        ]
+        if found:
+            caption = f"{record.run.cell}, seed {record.run.seed}; held-out sentences."
+            stem = config.out / "alignments"
+            return draw_alignments(found, caption=caption, title="Where the decoder looks", stem=stem)[:1]
+    return []
+
+
+EXPERIMENT = Experiment(
+    module="experiments.translation",
+    description=(
+        "Translation by encoder and decoder, English to Marathi, and how it degrades with the length of the sentence. "
+        "`translate --help` tells how to use a trained model."
+    ),
+    title="Translation, English to Marathi",
+    gap_label="longest source (tokens)",
+    presets={
+        "smoke": dataclasses.replace(
+            _SHARED, preset="smoke", cells=("rnn", "lstm@attention=dot"), num_params=30_000, embedding_dim=16,
+            max_steps=60, chunk_steps=30, eval_size=64,
+        ),
+        "quick": dataclasses.replace(_SHARED, preset="quick"),
+        "full": dataclasses.replace(
+            _SHARED, preset="full", learning_rates=(0.001, 0.003), seeds=(0, 1, 2, 3, 4), tuning_seeds=(100, 101),
+            num_params=3_000_000, embedding_dim=128, max_steps=20_000, chunk_steps=500,
+        ),
+    },
+    data=Data(),
+    prepare=prepare,
+    report=report,
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Translate:
+    """Translate sentences with a trained model: those given, or the lines of the standard input."""
+
+    checkpoint: Path
+    """The directory of a sweep, or of one of its jobs under checkpoints/."""
+    sentences: tyro.conf.Positional[tuple[str, ...]] = ()
+    """Sentences to translate. None: a line of the standard input each."""
+    cell: str | None = None
+    """Which of the trained models, by its label. None: the one with the best held-out accuracy."""
+    seed: int | None = None
+    """Which of its runs."""
+    beam_size: int = 4
+    """Hypotheses that beam search keeps; 1 is greedy."""
+    length_penalty: float = 0.6
+    """How far longer translations are favoured: the alpha of Wu et al. 2016."""
+
+
+def translate(argv: Sequence[str]) -> int:
+    """Run `translate` as a command; returns the exit status."""
+    try:
+        options = parse_options(Translate, argv, "python -m experiments.translation translate", str(Translate.__doc__))
+        if options.beam_size < 1 or not options.length_penalty >= 0:
+            raise ConfigError(
+                f"beam_size, length_penalty: got {options.beam_size}, {options.length_penalty}; expected at least 1, 0"
+            )
+        for place, sentence in enumerate(options.sentences, start=1):
+            _check(sentence, f"sentence {place}")
+        trained = text.trained_model(options.checkpoint, "translation", options.cell, options.seed)
+        from lstm_jax.tasks.translation import Translation
+        from lstm_jax.tasks.translation import translate as translate_words
+
+        assert isinstance(trained.task, Translation)
+        corpus = trained.task.pairs
+        is_lower = corpus.facts.get("options", {}).get("lower", False)
+        for sentence in options.sentences or _lines():
+            words = tokenize(sentence.lower() if is_lower else sentence)
+            unknown = [word for word in dict.fromkeys(words) if word not in corpus.source]
+            if unknown:
+                print(f"not in the vocabulary, read as <unk>: {' '.join(unknown)}", file=sys.stderr)
+            found = translate_words(
+                trained.model,
+                corpus,
+                [words],
+                beam_size=options.beam_size,
+                length_penalty=options.length_penalty,
+                batch_size=1,
+            )
+            print(detokenize(found[0].output), flush=True)
+    except (ConfigError, TextError) as error:
+        return one_line(error)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        return 141
+    return 0
+
+
+def _lines() -> Iterator[str]:
+    for number, line in enumerate(sys.stdin.buffer, start=1):
+        try:
+            sentence = line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+        except UnicodeDecodeError:
+            raise TextError(f"standard input, line {number}: expected UTF-8") from None
+        yield _check(sentence, f"standard input, line {number}")
+
+
+def _check(sentence: str, place: str) -> str:
+    if not tokenize(sentence):
+        raise TextError(f"{place}: expected a sentence to translate, got {sentence!r}")
+    return sentence
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run as a command; returns the exit status."""
+    argv = sys.argv[1:] if argv is None else argv
+    if argv and argv[0] == "translate":
+        return translate(argv[1:])
+    return common.main(EXPERIMENT, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,48 @@
+"""Resampling of test units and of seeds, paired between all that is compared; intervals and p-values from it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lstm_jax.analysis.bootstrap import percentile_interval
+from lstm_jax.analysis.outcomes import Floats
+
+
+def unit_weights(num_units: int, num_bootstrap: int, seed: int) -> Floats:
+    """Return how often each test unit (a sentence, a block) is drawn in each replicate, with replacement [R, N].
+
+    The same numbers give the same draws, so that everything scored on these units is resampled alike (paired).
+    """
+    rng = np.random.default_rng([seed, num_units])
+    drawn = rng.multinomial(num_units, np.full(num_units, 1.0 / num_units), size=num_bootstrap)
+    return drawn.astype(np.float64)
+
+
+def seed_shifts(values: Floats, num_bootstrap: int, seed: int) -> Floats:
+    """Return by how much the mean over seeds lies off in each replicate [R, ...], from the values of each [S, ...].
+
+    Seeds are few, and drawn with replacement they would give too narrow an interval (of 3 seeds, one that covers 75%
+    and not 95%). So the shifts are as Student's t with S - 1 degrees of freedom says of the mean: with normal deviates
+    g and c ~ chi2(S - 1), the values' sum weighted by (g - mean(g)) / sqrt(S c). Added to replicates over test units,
+    they count the noise between seed and unit twice, so that intervals are rather too wide. One seed says nothing of
+    others: there is no shift, and an interval is for that run alone.
+    """
+    num_seeds = len(values)
+    if num_seeds < 2:
+        return np.zeros((num_bootstrap, *values.shape[1:]))
+    rng = np.random.default_rng([seed, num_seeds, 1])
+    deviates = rng.normal(size=(num_bootstrap, num_seeds))
+    scale = np.sqrt(num_seeds * rng.chisquare(num_seeds - 1, size=(num_bootstrap, 1)))
+    return np.asarray(np.tensordot((deviates - deviates.mean(axis=1, keepdims=True)) / scale, values, axes=1))
+
+
+def interval(value: float, replicates: Floats, confidence: float) -> tuple[float, float]:
+    """Return the percentile interval of replicates [R], widened where it leaves out the value itself."""
+    low, high = percentile_interval(replicates, replicates, confidence)
+    return min(low, value), max(high, value)
+
+
+def p_value(differences: Floats) -> float:
+    """Return the two-sided p-value for no difference: where the percentile interval of [R] would just touch 0."""
+    tail = min(int((differences <= 0.0).sum()), int((differences >= 0.0).sum()))
+    return min(1.0, 2.0 * (tail + 1) / (len(differences) + 1))

@@ -1,0 +1,54 @@
+"""What models are made of beside layers: embeddings, readouts, dropout by a key."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+
+def embedding(num_tokens: int, dim: int, *, tied: bool = False, rngs: nnx.Rngs, dtype: DTypeLike) -> nnx.Embed:
+    """A table that starts at N(0, 1), as PyTorch's; at N(0, 1/dim) where it is the readout's too."""
+    init = nnx.initializers.normal(dim**-0.5 if tied else 1.0)
+    return nnx.Embed(num_tokens, dim, embedding_init=init, dtype=dtype, param_dtype=dtype, rngs=rngs)
+
+
+def linear(input_dim: int, output_dim: int, *, use_bias: bool = True, rngs: nnx.Rngs, dtype: DTypeLike) -> nnx.Linear:
+    """A linear map by the uniform rule of `cells/initializers.py`, its bias zero."""
+    init = _uniform(input_dim**-0.5)
+    return nnx.Linear(
+        input_dim, output_dim, use_bias=use_bias, kernel_init=init, dtype=dtype, param_dtype=dtype, rngs=rngs
+    )
+
+
+class TiedReadout(nnx.Module):
+    """Logits by the table that embeds the same tokens: `(x W) Eᵀ + b` (Press & Wolf 2017; Inan et al. 2017).
+
+    W takes outputs to the width of the table.
+    """
+
+    def __init__(self, output_dim: int, table: nnx.Embed, *, rngs: nnx.Rngs, dtype: DTypeLike) -> None:
+        self.table = table
+        self.projection = linear(output_dim, table.features, use_bias=False, rngs=rngs, dtype=dtype)
+        self.bias = nnx.Param(jnp.zeros(table.num_embeddings, dtype))
+
+    def __call__(self, outputs: Float[Array, "*B O"]) -> Float[Array, "*B C"]:
+        """Logits of all tokens."""
+        return self.table.attend(self.projection(outputs)) + self.bias.get_value()
+
+
+def drop(values: Float[Array, "*S"], rate: float, key: Array | None) -> Float[Array, "*S"]:
+    """Dropout where there is a key: an element is 0 with probability `rate`, else divided by 1 - rate."""
+    if key is None or rate == 0.0:
+        return values
+    kept = jax.random.bernoulli(key, 1.0 - rate, values.shape)
+    return jnp.where(kept, values / (1.0 - rate), jnp.zeros((), values.dtype))
+
+
+def _uniform(bound: float) -> nnx.Initializer:
+    def init(key: Array, shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> Array:
+        return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+    return init

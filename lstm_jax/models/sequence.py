@@ -1,0 +1,157 @@
+"""Sequence models: inputs -> recurrent layers -> readout, in flax.nnx. As a language model, the decoder-only shape."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Integer
+
+from lstm_jax.cells.base import Cell, State
+from lstm_jax.layers import Stack
+from lstm_jax.models.base import Step
+from lstm_jax.models.parts import TiedReadout, drop, embedding, linear
+from lstm_jax.scan import Backward
+
+Readout = Literal["every", "last"]
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """The static description of a `SequenceModel`: hashable, so it can key a compiled program.
+
+    `num_tokens` is the size of the input vocabulary; None for real-valued inputs, whose width is then `input_dim`
+    (for tokens, the width of the embedding). `num_outputs` is the width of the readout. `dropout` is the rate between
+    layers, `outer_dropout` that of the embeddings and of the last layer's outputs. `tied` readouts share the embedding.
+    `backward` and `truncation` are those of `scan`.
+    """
+
+    cells: tuple[Cell, ...]
+    input_dim: int
+    num_outputs: int
+    num_tokens: int | None = None
+    readout: Readout = "every"
+    dropout: float = 0.0
+    backward: Backward = "autodiff"
+    truncation: int | None = None
+    outer_dropout: float = 0.0
+    bidirectional: bool = False
+    tied: bool = False
+
+    @property
+    def initial_forget_bias(self) -> float | None:
+        """That of the cell."""
+        return self.cells[0].initial_forget_bias
+
+    @property
+    def draws(self) -> bool:
+        """With dropout."""
+        return bool(self.dropout or self.outer_dropout)
+
+    def initial_carry(self, batch_size: int) -> Any:
+        """The states of all layers before the first of several segments; () where a model looks both ways."""
+        return () if self.bidirectional else tuple(cell.initial_state((batch_size,)) for cell in self.cells)
+
+    def build(self, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> SequenceModel:
+        """The model with fresh parameters."""
+        return SequenceModel(self, rngs=rngs, dtype=dtype)
+
+
+class SequenceModel(nnx.Module):
+    """Embedding (or real-valued inputs), recurrent layers, and a linear readout at every step or at the last.
+
+    The embedding starts at N(0, 1), as PyTorch's; the readout by the uniform rule of `initializers.py`, its bias zero.
+    """
+
+    def __init__(self, config: ModelConfig, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> None:
+        self.config = config
+        if config.tied and config.num_tokens != config.num_outputs:
+            raise ValueError(f"tied: expected as many outputs as tokens, got {config.num_outputs}, {config.num_tokens}")
+        if config.num_tokens is not None:
+            self.embedding = embedding(config.num_tokens, config.input_dim, tied=config.tied, rngs=rngs, dtype=dtype)
+        self.stack = Stack(
+            config.cells,
+            config.input_dim,
+            dropout=config.dropout,
+            bidirectional=config.bidirectional,
+            backward=config.backward,
+            truncation=config.truncation,
+            rngs=rngs,
+            dtype=dtype,
+        )
+        output_dim = (1 + config.bidirectional) * config.cells[-1].output_dim
+        self.readout: nnx.Linear | TiedReadout
+        if config.tied:
+            self.readout = TiedReadout(output_dim, self.embedding, rngs=rngs, dtype=dtype)
+        else:
+            self.readout = linear(output_dim, config.num_outputs, rngs=rngs, dtype=dtype)
+
+    def __call__(
+        self,
+        inputs: Integer[Array, "T *B"] | Float[Array, "T *B D"],
+        *,
+        lengths: Integer[Array, "*B"] | None = None,
+        dropout_key: Array | None = None,
+    ) -> Float[Array, "S *B C"]:
+        """Logits `[T, *B, C]`, or `[1, *B, C]` for a readout at the last step (of each sequence, with `lengths`).
+
+        A sequence of length 0 has no output: its last readout is that of a zero output, the readout's bias. Raises
+        ValueError for a readout at the last of T = 0 steps.
+        """
+        return self.advance(inputs, None, lengths=lengths, dropout_key=dropout_key)[0]
+
+    def advance(
+        self,
+        inputs: Integer[Array, "T *B"] | Float[Array, "T *B D"],
+        states: tuple[State, ...] | None,
+        *,
+        lengths: Integer[Array, "*B"] | None = None,
+        dropout_key: Array | None = None,
+    ) -> tuple[Float[Array, "S *B C"], tuple[State, ...]]:
+        """Logits, and the states of all layers after the last step, from where another segment goes on."""
+        outputs, new_states = self._outputs(inputs, states, self.config.readout == "last", lengths, dropout_key)
+        return self.readout(outputs), new_states
+
+    def at(self, inputs: Integer[Array, "T B"], index: int) -> Float[Array, "B C"]:
+        """The logits of one step alone, which may be -1 for the last."""
+        last_output = index == -1 and not self.config.bidirectional
+        return self.readout(self._outputs(inputs, None, last_output, None, None)[0][index])
+
+    def begin(self, source: None, batch_size: int, max_steps: int) -> tuple[tuple[()], tuple[State, ...]]:
+        """Nothing to remember, and the states of all layers: see `models.base.Writer`."""
+        del source, max_steps
+        return (), self.config.initial_carry(batch_size)
+
+    def step(self, memory: tuple[()], state: tuple[State, ...], tokens: Integer[Array, " B"]) -> Step:
+        """One token more."""
+        del memory
+        logits, states = self.advance(tokens[None], state)
+        return Step(states, logits[0], None)
+
+    def _outputs(
+        self,
+        inputs: Array,
+        states: tuple[State, ...] | None,
+        last_output: bool,
+        lengths: Array | None,
+        dropout_key: Array | None,
+    ) -> tuple[Array, tuple[State, ...]]:
+        vectors = inputs if self.config.num_tokens is None else self.embedding(inputs)
+        keys: list[Array | None] = [None] * 3
+        if dropout_key is not None and self.config.outer_dropout:
+            keys = list(jax.random.split(dropout_key, 3))
+        elif dropout_key is not None:
+            keys[1] = dropout_key
+        vectors = drop(vectors, self.config.outer_dropout, keys[0])
+        new_states, outputs = self.stack(vectors, states, lengths=lengths, dropout_key=keys[1], last_output=last_output)
+        return drop(outputs, self.config.outer_dropout, keys[2]), tuple(new_states)
+
+
+def count_params(config: Any) -> int:
+    """How many numbers a model of this description learns, readout and embedding included; computes shapes only."""
+    model = nnx.eval_shape(lambda: config.build(rngs=nnx.Rngs(0)))
+    return sum(leaf.size for leaf in jax.tree.leaves(nnx.state(model, nnx.Param)))

@@ -1,0 +1,280 @@
+"""Translation of sentences, as pairs of real text: a corpus that an experiment has prepared, by its digest.
+
+    source  the file could not be opened . <eos>        prefix  <bos> फाइल उघडता आली नाही .
+                                                        target  फाइल उघडता आली नाही . <eos>
+
+`gap` is the longest source, in tokens, that a model is trained on: longer pairs are left out of training, and stay in
+the test set. Padding counts nowhere. Batches are of one of a few shapes, pairs of like length together, drawn with
+replacement. Chance is the accuracy of the one word that is most frequent in the held-out targets; the memoryless loss
+is that of their frequencies as words.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float, Int32, Integer, Key
+
+from lstm_jax.models.base import Pair
+from lstm_jax.models.decoding import Decoded, beam_search, greedy
+from lstm_jax.tasks.base import Batch, Task
+from lstm_jax.text import store
+from lstm_jax.text.corpus import PairCorpus, PairSplit
+from lstm_jax.text.vocabulary import BOS, EOS, PAD, Vocabulary
+
+NUM_BUCKETS = 4
+ANSWER_BATCH = 64
+"""Sentences that are translated at once."""
+BEAM_SIZE = 4
+LENGTH_PENALTY = 0.6
+NUM_SHOWN, SHOWN_TOKENS = 4, (5, 12)
+"""How many sentences, of which lengths, have their alignments recorded."""
+
+
+class Arrays(NamedTuple):
+    """Pairs as ids, padded: what a batch is taken from."""
+
+    sources: Integer[np.ndarray, "T N"]
+    prefixes: Integer[np.ndarray, "S N"]
+    targets: Integer[np.ndarray, "S N"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Translation(Task):
+    """Translate the sentences of a corpus; see the top of the file."""
+
+    corpus: str = dataclasses.field(default="", kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.corpus:
+            raise ValueError("corpus: expected the digest of a prepared corpus: python -m experiments.translation")
+        if not isinstance(store.load(self.corpus), PairCorpus):
+            raise ValueError(f"corpus: {self.corpus} is running text; expected one of pairs")
+        if not self._buckets:
+            raise ValueError(f"gap: no training pair of corpus {self.corpus} has a source of at most {self.gap} tokens")
+
+    @property
+    def pairs(self) -> PairCorpus:
+        """The corpus itself."""
+        corpus = store.load(self.corpus)
+        assert isinstance(corpus, PairCorpus)
+        return corpus
+
+    @property
+    def form(self) -> Literal["encoder_decoder"]:
+        """One network reads the source, another writes the target."""
+        return "encoder_decoder"
+
+    @property
+    def num_tokens(self) -> int:
+        """Words of the source language, and the special tokens."""
+        return len(self.pairs.source)
+
+    @property
+    def num_classes(self) -> int:
+        """Words of the target language, and the special tokens."""
+        return len(self.pairs.target)
+
+    @property
+    def num_steps(self) -> int:
+        """Of the longest pair: source and target, each with EOS."""
+        return max(len(bucket.sources) + len(bucket.targets) for bucket in (*self._buckets, self._dev))
+
+    @property
+    def readout(self) -> Literal["every"]:
+        """There is a word at every step of the target."""
+        return "every"
+
+    @property
+    def chance(self) -> float:
+        """The share of the most frequent word of the held-out targets."""
+        return float(self._frequencies.max())
+
+    @property
+    def memoryless_loss(self) -> float:
+        """The entropy of the held-out targets' words."""
+        shares = self._frequencies[self._frequencies > 0]
+        return float(-(shares * np.log(shares)).sum())
+
+    @property
+    def shape_shares(self) -> tuple[float, ...]:
+        """The buckets' shares of the training pairs."""
+        counts = [bucket.sources.shape[1] for bucket in self._buckets]
+        return tuple(count / sum(counts) for count in counts)
+
+    def sample(self, key: Key[Array, ""], batch_size: int) -> Batch:
+        """Pairs of all lengths, of the shape of the longest."""
+        return _take(key, _arrays(self.pairs, self.pairs.train, self._trained), batch_size)
+
+    def train_batch(self, key: Key[Array, ""], step: Int32[Array, ""], batch_size: int, shape: int) -> Batch:
+        """Pairs of one bucket."""
+        del step
+        return _take(key, self._buckets[shape], batch_size)
+
+    def held_out(self, size: int) -> Batch:
+        """The first `size` pairs of the corpus's `dev` split; of a smaller one all, and pairs that do not count."""
+        arrays = self._dev
+        number = arrays.sources.shape[1]
+        batch = _batch(arrays, np.arange(size) % number)
+        counts = (jnp.arange(size) < number).astype(batch.weights.dtype)
+        return batch._replace(weights=batch.weights * counts, recall=batch.recall * counts)
+
+    def answers(self, model: Any) -> dict[str, list[dict[str, Any]]]:
+        """Translations of the test split, by beam search and greedily: tokens, joined by spaces; with attention, where
+        the model looked for each word of a few of them: a weight for each word of the source and its end."""
+        split = self.pairs.test
+        found = translate(model, self.pairs, split.sources)
+        rows = [
+            {"source": source, "reference": reference, "output": each.output, "greedy": each.greedy}
+            for source, reference, each in zip(split.sources, split.targets, found, strict=True)
+        ]
+        tables = {"translations": [{name: " ".join(words) for name, words in row.items()} for row in rows]}
+        fit = [index for index, words in enumerate(split.sources) if SHOWN_TOKENS[0] <= len(words) <= SHOWN_TOKENS[1]]
+        shown = [fit[place] for place in np.unique(np.linspace(0, len(fit) - 1, NUM_SHOWN).astype(int))] if fit else []
+        alignments = [
+            {"sentence": index, "word": word, "weights": " ".join(f"{weight:.3f}" for weight in weights)}
+            for index in shown
+            if found[index].alignment is not None
+            for word, weights in zip([*found[index].output, "<eos>"], found[index].alignment, strict=False)
+        ]
+        return tables | ({"alignments": alignments} if alignments else {})
+
+    def show(self, inputs: Pair, targets: Integer[np.ndarray, " S"]) -> str:
+        """Source above target, in words."""
+        rows = (("source", self.pairs.source, np.asarray(inputs.source)), ("target", self.pairs.target, targets))
+        return "\n".join(f"{name} {' '.join(_words(vocabulary, ids))}" for name, vocabulary, ids in rows)
+
+    @property
+    def _trained(self) -> tuple[int, ...]:
+        """The training pairs whose source is no longer than the gap."""
+        return tuple(index for index, words in enumerate(self.pairs.train.sources) if len(words) <= self.gap)
+
+    @property
+    def _buckets(self) -> tuple[Arrays, ...]:
+        return _buckets(self.corpus, self._trained)
+
+    @property
+    def _dev(self) -> Arrays:
+        return _dev(self.corpus)
+
+    @property
+    def _frequencies(self) -> np.ndarray:
+        ids = self._dev.targets
+        counts = np.bincount(ids[ids != PAD], minlength=self.num_classes)
+        return np.asarray(counts / counts.sum())
+
+
+class Translated(NamedTuple):
+    """What a model made of a sentence: words by beam search and greedily, and for the former where it looked."""
+
+    output: list[str]
+    greedy: list[str]
+    alignment: Float[np.ndarray, "S T"] | None
+
+
+def translate(
+    model: Any,
+    corpus: PairCorpus,
+    sentences: Sequence[Sequence[str]],
+    *,
+    beam_size: int = BEAM_SIZE,
+    length_penalty: float = LENGTH_PENALTY,
+    batch_size: int = ANSWER_BATCH,
+) -> list[Translated]:
+    """Translate sentences, given in words of which some may not be in the vocabulary; <unk> is never written."""
+    order = sorted(range(len(sentences)), key=lambda index: len(sentences[index]))  # like lengths end alike
+    found: dict[int, Translated] = {}
+    graphdef, params = nnx.split(model)
+    for start in range(0, len(order), batch_size):
+        part = order[start : start + batch_size]
+        longest = max(len(sentences[index]) for index in part) + 1
+        num_steps = 8 * -(-longest // 8)  # few shapes, since each is a program
+        sources = pad([[*corpus.source.encode(sentences[index]), EOS] for index in part], num_steps, batch_size)
+        beam, by_greed = jax.device_get(_decode(graphdef, params, sources, beam_size, length_penalty))
+        for column, index in enumerate(part):
+            num_words, num_read = int(beam.lengths[column]), len(sentences[index]) + 1
+            found[index] = Translated(
+                _words(corpus.target, beam.tokens[:, column]),
+                _words(corpus.target, by_greed.tokens[:, column]),
+                None if beam.alignments is None else beam.alignments[:num_words, column, :num_read],
+            )
+    return [found[index] for index in range(len(sentences))]
+
+
+@functools.partial(jax.jit, static_argnums=(0, 3, 4))
+def _decode(
+    graphdef: Any, params: Any, sources: Integer[Array, "T B"], beam_size: int, length_penalty: float
+) -> tuple[Decoded, Decoded]:
+    model = nnx.merge(graphdef, params)
+    options: dict[str, Any] = {"max_steps": 2 * len(sources) + 8, "allow_unk": False}
+    beam = beam_search(model, sources, beam_size=beam_size, length_penalty=length_penalty, **options)
+    return beam, greedy(model, sources, **options)
+
+
+def pad(sequences: Sequence[Sequence[int]], num_steps: int, width: int | None = None) -> Integer[np.ndarray, "T B"]:
+    """Sequences of ids as columns, with PAD below, and to the right up to `width`."""
+    padded = np.full((num_steps, width or len(sequences)), PAD, np.int32)
+    for column, ids in enumerate(sequences):
+        padded[: len(ids), column] = ids
+    return padded
+
+
+def _words(vocabulary: Vocabulary, ids: Integer[np.ndarray, " S"]) -> list[str]:
+    """The words before EOS and padding."""
+    kept: list[int] = []
+    for token in ids.tolist():
+        if token in (EOS, PAD):
+            break
+        kept.append(token)
+    return vocabulary.decode(kept)
+
+
+def _take(key: Array, arrays: Arrays, batch_size: int) -> Batch:
+    return _batch(arrays, jax.random.randint(key, (batch_size,), 0, arrays.sources.shape[1]))
+
+
+def _batch(arrays: Arrays, columns: Array | np.ndarray) -> Batch:
+    source, prefix, targets = (jnp.asarray(array)[:, columns] for array in arrays)
+    weights = (targets != PAD).astype(jnp.float32)
+    return Batch(Pair(source, prefix), targets, weights, weights)
+
+
+def _arrays(corpus: PairCorpus, split: PairSplit, indices: Sequence[int] | None = None) -> Arrays:
+    chosen = range(len(split.sources)) if indices is None else indices
+    sources = [[*corpus.source.encode(split.sources[index]), EOS] for index in chosen]
+    targets = [corpus.target.encode(split.targets[index]) for index in chosen]
+    longest = max(map(len, targets), default=0) + 1
+    return Arrays(
+        pad(sources, max(map(len, sources), default=0)),
+        pad([[BOS, *ids] for ids in targets], longest),
+        pad([[*ids, EOS] for ids in targets], longest),
+    )
+
+
+@functools.lru_cache(maxsize=8)
+def _dev(digest: str) -> Arrays:
+    corpus = store.load(digest)
+    assert isinstance(corpus, PairCorpus)
+    return _arrays(corpus, corpus.dev)
+
+
+@functools.lru_cache(maxsize=8)
+def _buckets(digest: str, trained: tuple[int, ...]) -> tuple[Arrays, ...]:
+    """Training pairs by their longer side, in as many parts of about equal work."""
+    corpus = store.load(digest)
+    assert isinstance(corpus, PairCorpus)
+    lengths = {index: max(len(corpus.train.sources[index]), len(corpus.train.targets[index])) for index in trained}
+    order = sorted(trained, key=lambda index: lengths[index])
+    work = np.cumsum([lengths[index] + 1 for index in order])
+    parts: dict[int, list[int]] = {}
+    for index, done in zip(order, work, strict=True):
+        parts.setdefault(min(NUM_BUCKETS - 1, int(NUM_BUCKETS * done / (work[-1] + 1))), []).append(index)
+    return tuple(_arrays(corpus, corpus.train, part) for part in parts.values())

@@ -1,0 +1,205 @@
+"""Corpora: what a model is trained, chosen and tested on, and how one is made of pairs or of running text."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Int
+
+from lstm_jax.text.files import TextError
+from lstm_jax.text.pairs import Cleaned
+from lstm_jax.text.tokens import normalize, tokenize
+from lstm_jax.text.vocabulary import SPECIAL, UNK, Vocabulary
+
+MIN_PAIRS = 10
+MIN_TOKENS = 1000
+NUM_STRETCHES = 20
+STRETCH_TOKENS = 40_000
+
+Level = Literal["word", "character"]
+
+
+@dataclasses.dataclass(frozen=True)
+class PairSplit:
+    """Sentences and their translations: tokens (words, not ids), without BOS and EOS."""
+
+    sources: tuple[tuple[str, ...], ...]
+    targets: tuple[tuple[str, ...], ...]
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+
+@dataclasses.dataclass(frozen=True)
+class PairCorpus:
+    """Pairs in three splits, the vocabularies of the training split, and facts: origin, options, counts, licence."""
+
+    source: Vocabulary
+    target: Vocabulary
+    train: PairSplit
+    dev: PairSplit
+    test: PairSplit
+    facts: dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class TextCorpus:
+    """Running text in three splits, each of pieces that are whole in themselves: ids, int32, read-only."""
+
+    level: Level
+    vocabulary: Vocabulary
+    train: tuple[Int[np.ndarray, "_"], ...]
+    dev: tuple[Int[np.ndarray, "_"], ...]
+    test: tuple[Int[np.ndarray, "_"], ...]
+    facts: dict[str, Any]
+
+
+def split_key(source: Sequence[str]) -> str:
+    """What two English sentences share that must not be apart: their words, without case and punctuation."""
+    words = [token for token in source if any(map(str.isalnum, token))]
+    return " ".join(words or source).lower().replace("’", "'")
+
+
+def _place(key: str, seed: int) -> float:
+    """A number from 0 to 1 that depends on the text and the seed alone."""
+    return int.from_bytes(hashlib.sha256(f"{seed}\n{key}".encode()).digest()[:8]) / 2**64
+
+
+def prepare_pairs(
+    pairs: Cleaned | Iterable[tuple[str, str]],
+    *,
+    min_count: int = 2,
+    max_tokens: int = 30,
+    dev_fraction: float = 0.05,
+    test_fraction: float = 0.10,
+    seed: int = 0,
+    lower: bool = True,
+    facts: Mapping[str, Any] | None = None,
+) -> PairCorpus:
+    """Split pairs (source, target) into train, dev and test, and make the vocabularies of train.
+
+    A pair's split is a hash of its English words, case and punctuation aside: no English sentence is in two splits, and
+    more pairs move none. Of several translations of one sentence the first is kept. Dev and test keep no pair whose
+    target is, word for word, a target in train. `lower` makes the source lower case, never the target; tokens rarer
+    than `min_count` in train become UNK. What was dropped is counted in `facts["dropped"]`.
+
+    Raises TextError where there are fewer than 10 pairs or a split would be empty, as may be with fewer than 100.
+    """
+    if not 0 < dev_fraction < 1 or not 0 < test_fraction < 1 or dev_fraction + test_fraction >= 1:
+        raise TextError(f"expected fractions above 0 that leave some for training, got {dev_fraction}, {test_fraction}")
+    cleaned = pairs if isinstance(pairs, Cleaned) else Cleaned(tuple(pairs))
+    dropped = Counter(cleaned.dropped)
+    splits: dict[str, dict[tuple[str, ...], tuple[str, ...]]] = {"train": {}, "dev": {}, "test": {}}
+    for english, marathi in cleaned.pairs:
+        source, target = tuple(tokenize(english.lower() if lower else english)), tuple(tokenize(marathi))
+        place = _place(split_key(source), seed)
+        split = splits["test" if place < test_fraction else "dev" if place < test_fraction + dev_fraction else "train"]
+        if not source or not target:
+            dropped["no words"] += 1
+        elif max(len(source), len(target)) > max_tokens:
+            dropped[f"more than {max_tokens} tokens"] += 1
+        elif source in split:
+            dropped["duplicate" if split[source] == target else "another translation of the same English"] += 1
+        else:
+            split[source] = target
+    trained = set(splits["train"].values())
+    for name in ("dev", "test"):
+        clear = {source: target for source, target in splits[name].items() if target not in trained}
+        dropped["dev or test, the Marathi is in train"] += len(splits[name]) - len(clear)
+        splits[name] = clear
+    kept = {name: len(split) for name, split in splits.items()}
+    if sum(kept.values()) < MIN_PAIRS or not all(kept.values()):
+        raise TextError(
+            f"{cleaned.facts.get('origin', 'pairs')}: expected pairs for train, dev and test ({MIN_PAIRS} at least, "
+            f"100 to be safe), got {sum(kept.values())}: {', '.join(f'{count} {name}' for name, count in kept.items())}"
+        )
+    train, dev, test = (PairSplit(tuple(split), tuple(split.values())) for split in splits.values())
+    options = {"min_count": min_count, "max_tokens": max_tokens, "dev_fraction": dev_fraction}
+    options |= {"test_fraction": test_fraction, "seed": seed, "lower": lower}
+    counts = {"kept": kept, "dropped": {reason: count for reason, count in sorted(dropped.items()) if count}}
+    return PairCorpus(
+        Vocabulary.of(train.sources, min_count),
+        Vocabulary.of(train.targets, min_count),
+        train,
+        dev,
+        test,
+        {**cleaned.facts, **(facts or {}), "options": options, **counts},
+    )
+
+
+def words_of(text: str, lower: bool = False) -> list[str]:
+    """The tokens of running text, `<eos>` at the end of each line that is not blank; `<unk>` in the text is itself."""
+    words: list[str] = []
+    for line in (text.lower() if lower else text).split("\n"):
+        if line.strip():
+            first, *others = line.split(SPECIAL[UNK])
+            words += tokenize(first)
+            for part in others:
+                words += [SPECIAL[UNK], *tokenize(part)]
+            words.append("<eos>")
+    return words
+
+
+def prepare_text(
+    text: str,
+    *,
+    level: Level = "word",
+    min_count: int = 2,
+    dev_fraction: float = 0.05,
+    test_fraction: float = 0.05,
+    lower: bool = False,
+    facts: Mapping[str, Any] | None = None,
+) -> TextCorpus:
+    """Split running text into train, dev and test, and number its tokens by the vocabulary of train.
+
+    The text is cut into up to 20 equal stretches (one for each 40,000 tokens): of each the last `test_fraction` is for
+    test, `dev_fraction` before it for dev, so that all parts of a text are in all splits. At the level of words each
+    line, a verse say, ends in `<eos>`, as in the Penn Treebank; at the level of characters (code points, NFC) spaces
+    and line ends are characters.
+
+    Raises TextError for a text of fewer than 1,000 tokens, or a fraction that is not within 0 and 1.
+    """
+    if not 0 < dev_fraction < 1 or not 0 < test_fraction < 1 or dev_fraction + test_fraction >= 1:
+        raise TextError(f"expected fractions above 0 that leave some for training, got {dev_fraction}, {test_fraction}")
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    if level == "word":
+        tokens: Sequence[str] = words_of(text, lower)
+    else:
+        tokens = "\n".join(normalize(line) for line in (text.lower() if lower else text).split("\n"))
+    origin = (facts or {}).get("origin", "text")
+    if len(tokens) < MIN_TOKENS:
+        raise TextError(f"{origin}: expected {MIN_TOKENS} {level}s or more, got {len(tokens)}")
+    num_stretches = min(NUM_STRETCHES, max(1, len(tokens) // STRETCH_TOKENS))
+    pieces: dict[str, list[Sequence[str]]] = {"train": [], "dev": [], "test": []}
+    for stretch in range(num_stretches):
+        start, end = (len(tokens) * place // num_stretches for place in (stretch, stretch + 1))
+        test = end - max(1, round((end - start) * test_fraction))
+        dev = test - max(1, round((end - start) * dev_fraction))
+        for name, first, last in (("train", start, dev), ("dev", dev, test), ("test", test, end)):
+            pieces[name].append(tokens[first:last])
+    vocabulary = Vocabulary.of(pieces["train"], min_count)
+    train, dev_pieces, test_pieces = (
+        tuple(ids_array(vocabulary.encode(piece)) for piece in split) for split in pieces.values()
+    )
+    options = {"level": level, "min_count": min_count, "dev_fraction": dev_fraction, "test_fraction": test_fraction}
+    kept = {name: sum(map(len, split)) for name, split in pieces.items()}
+    return TextCorpus(
+        level,
+        vocabulary,
+        train,
+        dev_pieces,
+        test_pieces,
+        {**(facts or {}), "options": options | {"lower": lower}, "kept": kept},
+    )
+
+
+def ids_array(ids: Sequence[int]) -> Int[np.ndarray, "_"]:
+    """Ids as an int32 array that can't be written to: a corpus is shared by all who load it."""
+    array = np.array(ids, np.int32)
+    array.setflags(write=False)
+    return array

@@ -1,0 +1,217 @@
+"""Encoder and decoder: what is fed, what padding may not reach, and the model against loops in NumPy."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from lstm_jax.cells import CELLS, make_cell
+from lstm_jax.models import EncoderDecoderConfig, Pair, Sizes, form_of, make_model
+from lstm_jax.models.attention import Attention
+
+NUM_TOKENS, NUM_OUTPUTS, HIDDEN = 9, 11, 6
+SETTINGS = ["", "attention=dot", "attention=additive", "bidirectional=true", "reverse=true,tied=true"]
+SETTINGS += ["attention=dot,bidirectional=true,tied=true"]
+LABELS = [f"lstm@{text}" if text else "lstm" for text in SETTINGS] + [name for name in CELLS if name != "lstm"]
+
+
+def config_of(label="lstm", num_layers=1, **options):
+    sizes = Sizes(HIDDEN, 5, num_layers, **options)
+    return make_model(label, sizes, form="encoder_decoder", num_tokens=NUM_TOKENS, num_outputs=NUM_OUTPUTS)
+
+
+def model_of(config, seed=0):
+    model = config.build(rngs=nnx.Rngs(seed))
+    graphdef, params = nnx.split(model)
+    keys = iter(jax.random.split(jax.random.key(seed + 1), 100))
+    noisy = jax.tree.map(lambda leaf: leaf + 0.3 * jax.random.normal(next(keys), leaf.shape, leaf.dtype), params)
+    return nnx.merge(graphdef, noisy)
+
+
+def pair_of(lengths=(3, 5), seed=0, num_steps=5, num_written=4):
+    """Sources of these lengths (EOS among them), padded."""
+    random = np.random.default_rng(seed)
+    source = random.integers(5, NUM_TOKENS, (num_steps, len(lengths)))
+    for column, length in enumerate(lengths):
+        source[length - 1 :, column] = [2] + [0] * (num_steps - length)
+    prefix = random.integers(5, NUM_OUTPUTS, (num_written, len(lengths)))
+    prefix[0] = 1
+    return Pair(jnp.asarray(source, jnp.int32), jnp.asarray(prefix, jnp.int32))
+
+
+def close(actual, expected, atol=1e-6):
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_padding_of_the_source_does_not_matter(label):
+    """Each sentence alone, without padding, gives what it gives in a batch."""
+    model, pair = model_of(config_of(label, num_layers=2)), pair_of((3, 5, 1))
+    together = model(pair)
+    for column, length in enumerate((3, 5, 1)):
+        alone = Pair(pair.source[:length, [column]], pair.prefix[:, [column]])
+        close(together[:, [column]], model(alone))
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_later_words_of_the_prefix_do_not_reach_earlier_logits(label):
+    model, pair = model_of(config_of(label)), pair_of()
+    other = pair._replace(prefix=pair.prefix.at[2:].set(7))
+    assert (pair.prefix[2:] != 7).any()
+    close(model(pair)[:2], model(other)[:2])
+    assert (model(pair)[2:] != model(other)[2:]).any()
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_every_word_of_the_source_reaches_the_logits(label):
+    model, pair = model_of(config_of(label)), pair_of((5, 5))
+    for step in range(4):
+        changed = pair._replace(source=pair.source.at[step].set(5 + (pair.source[step] - 4) % 4))
+        assert (jnp.abs(model(changed)[0] - model(pair)[0]).max(axis=-1) > 1e-5).all(), step
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_one_word_after_another_is_the_same(label):
+    """`begin` and `step`, fed the prefix, against the call on the whole of it."""
+    model, pair = model_of(config_of(label, num_layers=2)), pair_of()
+    memory, state = model.begin(pair.source, 2, 4)
+    logits = []
+    for tokens in pair.prefix:
+        step = model.step(memory, state, tokens)
+        state = step.state
+        logits.append(step.logits)
+        assert (step.alignment is None) == ("attention" not in label)
+    close(jnp.stack(logits), model(pair))
+
+
+def test_teacher_forcing_feeds_the_reference():
+    """With a rate of 1, whatever the model says; and in evaluation, where there is no key, at any rate."""
+    pair = pair_of()
+    for rate, key in ((1.0, jax.random.key(0)), (0.0, None), (0.5, None)):
+        model = model_of(config_of(f"lstm@teacher_forcing={rate}"))
+        written = model.write(pair, dropout_key=key)
+        assert (written.read == pair.prefix).all()
+        assert (written.logits.argmax(-1)[:-1] != pair.prefix[1:]).any(), "the model happens to agree"
+
+
+@pytest.mark.parametrize("label", ["lstm", "gru@attention=dot", "rnn@attention=additive"])
+def test_without_teacher_forcing_the_decoder_is_fed_its_own_words(label):
+    at = f"{label}{',' if '@' in label else '@'}teacher_forcing=0"
+    pair = pair_of()
+    written = model_of(config_of(at)).write(pair, dropout_key=jax.random.key(0))
+    own = written.logits.argmax(-1)
+    assert (written.read[0] == pair.prefix[0]).all() and (written.read[1:] == own[:-1]).all()
+    assert (written.read[1:] != pair.prefix[1:]).any()
+    # What it says is what the same weights say when they are taught what it read.
+    close(written.logits, model_of(config_of(label))(pair._replace(prefix=written.read)))
+
+
+def test_a_rate_between_mixes_both():
+    pair = pair_of((5,) * 400, num_written=3)
+    written = model_of(config_of("rnn@teacher_forcing=0.7")).write(pair, dropout_key=jax.random.key(1))
+    is_own, is_reference = written.read[1:] == written.logits.argmax(-1)[:-1], written.read[1:] == pair.prefix[1:]
+    assert (is_own | is_reference).all()
+    differ = written.logits.argmax(-1)[:-1] != pair.prefix[1:]
+    share = is_reference[differ].mean()
+    assert abs(share - 0.7) < 4 * (0.21 / differ.sum()) ** 0.5
+
+
+def test_dropout_is_drawn_with_a_key_alone():
+    model, pair = model_of(config_of(dropout=0.5)), pair_of()
+    assert (model(pair) == model(pair)).all()
+    one, other = (model(pair, dropout_key=jax.random.key(seed)) for seed in (0, 1))
+    assert (one != other).any() and (one != model(pair)).any()
+    assert config_of(dropout=0.5).draws and config_of("lstm@teacher_forcing=0.5").draws and not config_of().draws
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("score", ["dot", "additive"])
+def test_attention_is_that_of_a_loop(score):
+    num_written, num_read, batch, encoder_dim = 3, 4, 2, 8
+    attention = Attention(score, HIDDEN, encoder_dim, rngs=nnx.Rngs(0), dtype=jnp.float64)
+    random = np.random.default_rng(0)
+    outputs, encoded = (
+        random.normal(size=(num_written, batch, HIDDEN)),
+        random.normal(size=(num_read, batch, encoder_dim)),
+    )
+    is_word = np.array([[True, True, True, True], [True, True, False, False]]).T
+    result, weights = attention(jnp.asarray(outputs), attention.remember(jnp.asarray(encoded), jnp.asarray(is_word)))
+    matrix = {name: np.asarray(getattr(attention, name).kernel.get_value()) for name in ("key", "combine")}
+    for step in range(num_written):
+        for column in range(batch):
+            words = [encoded[s, column] for s in range(num_read) if is_word[s, column]]
+            keys, h = [word @ matrix["key"] for word in words], outputs[step, column]
+            if score == "dot":
+                scores = np.array([h @ key for key in keys]) / HIDDEN**0.5
+            else:
+                query, energy = (np.asarray(each.kernel.get_value()) for each in (attention.query, attention.energy))
+                scores = np.array([(np.tanh(h @ query + key) @ energy)[0] for key in keys])
+            shares = np.exp(scores) / np.exp(scores).sum()
+            context = sum(share * word for share, word in zip(shares, words, strict=True))
+            close(weights[step, column, : len(words)], shares, 1e-12)
+            assert not weights[step, column, len(words) :].any()
+            close(result[step, column], np.tanh(np.concatenate([context, h]) @ matrix["combine"]), 1e-12)
+
+
+def test_the_thought_vector_is_all_that_the_decoder_has():
+    """Without attention: the logits follow from the last states of the encoder's own cell alone."""
+    config = config_of("gru")
+    model, pair = model_of(config), pair_of((5, 5))
+    cell, params = config.cells[0], model.encoder.layers[0].params.get_value()
+    state = cell.initial_state((2,))
+    for tokens in pair.source:
+        state, _ = cell.step(params, state, model.source_embedding(tokens))
+    params, logits = model.decoder.layers[0].params.get_value(), []
+    for tokens in pair.prefix:
+        state, output = cell.step(params, state, model.target_embedding(tokens))
+        logits.append(model.readout(output))
+    close(jnp.stack(logits), model(pair))
+
+
+def test_a_bidirectional_encoder_reads_both_ways():
+    """The decoder starts from a map of both last states."""
+    config = config_of("rnn@bidirectional=true")
+    model, pair = model_of(config), pair_of((5, 5))
+    cell, ends = config.cells[0], []
+    for layer, tokens in ((model.encoder.layers[0], pair.source), (model.encoder.other_way[0], pair.source[::-1])):
+        state = cell.initial_state((2,))
+        for each in tokens:
+            state, _ = cell.step(layer.params.get_value(), state, model.source_embedding(each))
+        ends.append(state.hidden)
+    _, (begun,) = model.begin(pair.source, 2, 4)
+    close(begun.hidden, model.bridge[0].maps[0](jnp.concatenate(ends, axis=-1)))
+
+
+def test_a_reversed_source_is_read_from_its_last_word():
+    plain, reverse = (model_of(config_of(f"lstm@reverse={value}")) for value in ("false", "true"))
+    pair = pair_of((5, 5))
+    close(reverse(pair), plain(pair._replace(source=pair.source[::-1])))
+
+
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [
+        ("lstm@attention=dott", "attention: got 'dott'; did you mean 'dot'"),
+        ("lstm@teacher_forcing=2", r"teacher_forcing: expected a rate in \[0, 1\], got 2"),
+        ("lstm@heads=2", "unknown setting 'heads'"),
+        ("transformer@heads=0", "heads: expected at least 1, got 0"),
+        ("transformer@heads=4", "multiple of 4 heads, got 6"),
+    ],
+)
+def test_errors_name_the_setting(label, message):
+    with pytest.raises(ValueError, match=message):
+        config_of(label)
+
+
+def test_a_form_is_told_by_the_name():
+    assert form_of("lstm@form=encoder,forget_bias=5") == "encoder" and form_of("lstm") is None
+    with pytest.raises(ValueError, match="form: got 'encodr'; did you mean 'encoder'"):
+        form_of("lstm@form=encodr")
+    assert isinstance(config_of("lstm@form=encoder_decoder"), EncoderDecoderConfig)
+    assert config_of("lstm@forget_bias=3").initial_forget_bias == 3 == make_cell("lstm@forget_bias=3", 2).forget_bias
+    assert dataclasses.replace(config_of(), cells=config_of("rnn").cells) == config_of("rnn")

@@ -1,0 +1,171 @@
+"""Corpora: nothing of a test sentence is seen in training, more data moves none, too little is said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import lstm_jax.text.corpus
+from lstm_jax.text import TextError
+from lstm_jax.text.corpus import prepare_pairs, prepare_text, split_key, words_of
+from lstm_jax.text.pairs import Cleaned, read_pairs
+from lstm_jax.text.vocabulary import EOS, UNK, Vocabulary
+
+FIXTURE = Path(__file__).parent / "fixtures" / "english-marathi.tsv"
+WORDS = st.sampled_from(["Open", "open", "close", "don't", "don’t", "file", "File:", "...", "a-b", "!"])
+PAIRS = st.lists(
+    st.tuples(st.lists(WORDS, min_size=1, max_size=4).map(" ".join), st.lists(st.sampled_from("कखगघ")).map(" ".join))
+)
+MANY = tuple((f"word {number}", f"शब्द {number}") for number in range(300))
+SPLITS = ("train", "dev", "test")
+
+
+@settings(max_examples=50, deadline=None)
+@given(PAIRS, st.booleans(), st.integers(0, 3))
+def test_no_sentence_is_in_two_splits(pairs, lower, seed):
+    corpus = prepare_pairs(MANY + tuple(pairs), lower=lower, seed=seed, min_count=1)
+    keys = [{split_key(source) for source in getattr(corpus, name).sources} for name in SPLITS]
+    assert not (keys[0] & keys[1] or keys[0] & keys[2] or keys[1] & keys[2])
+    for name in ("dev", "test"):
+        assert not set(getattr(corpus, name).targets) & set(corpus.train.targets)
+    for name in SPLITS:
+        split = getattr(corpus, name)
+        assert len(split) == len(split.sources) == len(split.targets) == len(set(split.sources))
+        assert all(split.sources) and all(split.targets)
+    assert sum(corpus.facts["kept"].values()) + sum(corpus.facts["dropped"].values()) == len(MANY) + len(pairs)
+
+
+@settings(max_examples=20, deadline=None)
+@given(PAIRS)
+def test_more_pairs_move_none(pairs):
+    """A sentence stays where it was; dev and test may lose one whose translation is now in train."""
+    before, after = prepare_pairs(MANY), prepare_pairs((*MANY, *pairs))
+    assert set(before.train.sources) <= set(after.train.sources)
+    for name in SPLITS:
+        others = {source for other in SPLITS if other != name for source in getattr(after, other).sources}
+        assert not set(getattr(before, name).sources) & others
+
+
+def test_case_and_punctuation_keep_sentences_together():
+    assert split_key(["Open", "..."]) == split_key(["open"]) == split_key(["OPEN", "!"])
+    assert split_key(["don’t"]) == split_key(["don't"]) != split_key(["do"])
+    assert split_key(["!"]) == "!"  # nothing but punctuation is a sentence too
+
+
+def test_the_first_translation_is_kept_and_the_source_alone_made_lower_case():
+    corpus = prepare_pairs((*MANY, ("Word 0", "ABC दुसरा"), ("X Y", "ABC"), ("word 0", "शब्द 0")), min_count=1)
+    pairs = {pair for name in SPLITS for pair in zip(*vars(getattr(corpus, name)).values(), strict=True)}
+    assert (("word", "0"), ("शब्द", "0")) in pairs and (("x", "y"), ("ABC",)) in pairs and len(pairs) == 301
+    assert corpus.facts["dropped"] == {"another translation of the same English": 1, "duplicate": 1}
+    cased = prepare_pairs((*MANY, ("Word 0", "ABC दुसरा")), lower=False)
+    assert sum(cased.facts["kept"].values()) == 301
+
+
+def test_the_fixture_in_numbers():
+    """Splits of about the sizes asked for, vocabularies of train alone; a golden first token guards the hash."""
+    corpus = prepare_pairs(read_pairs(FIXTURE), min_count=2, facts={"licence": "BSD-3-Clause"})
+    assert corpus.facts["kept"] == {"train": 398, "dev": 20, "test": 47}
+    assert corpus.facts["licence"] == "BSD-3-Clause" and corpus.facts["origin"] == "english-marathi.tsv"
+    assert corpus.source == Vocabulary.of(corpus.train.sources, 2)
+    assert corpus.target == Vocabulary.of(corpus.train.targets, 2)
+    assert max(len(side) for name in SPLITS for side in getattr(corpus, name).sources) <= 30
+    assert corpus.test.sources[0] == ("august",)
+
+
+def test_long_sentences_and_those_without_words():
+    dropped = prepare_pairs((*MANY, ("a " * 31, "क"), ("a", "क " * 31), ("a", " "), ("b " * 30, "ख"))).facts["dropped"]
+    assert dropped == {"more than 30 tokens": 2, "no words": 1}
+
+
+@pytest.mark.parametrize(("count", "got"), [(0, "got 0"), (1, "got 1: "), (9, "got 9: ")])
+def test_too_few_pairs(count, got):
+    with pytest.raises(TextError, match=rf"few\.tsv: expected pairs for train, dev and test .10 at least.*{got}"):
+        prepare_pairs(Cleaned(MANY[:count], {}, {"origin": "few.tsv"}))
+
+
+@pytest.mark.parametrize("fractions", [(0.0, 0.1), (0.1, 0.0), (0.5, 0.5), (-0.1, 0.1), (float("nan"), 0.1)])
+def test_fractions(fractions):
+    dev, test = fractions
+    for prepare, data in ((prepare_pairs, MANY), (prepare_text, "a b c d " * 1000)):
+        with pytest.raises(TextError, match="fractions"):
+            prepare(data, dev_fraction=dev, test_fraction=test)
+
+
+# Running text
+
+
+def text_of(num_lines, seed=0):
+    random = np.random.default_rng(seed)
+    return "".join(" ".join(map(str, random.integers(0, 50, 9))) + ".\n" for _ in range(num_lines))
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(100, 300), st.sampled_from([0.02, 0.05, 0.2]), st.sampled_from(["word", "character"]))
+def test_splits_of_text_are_its_tokens_in_order(num_lines, fraction, level):
+    text = text_of(num_lines)
+    corpus = prepare_text(text, level=level, dev_fraction=fraction, test_fraction=fraction, min_count=1)
+    pieces = [piece for group in zip(corpus.train, corpus.dev, corpus.test, strict=True) for piece in group]
+    tokens = corpus.vocabulary.decode(np.concatenate(pieces))
+    expected = words_of(text) if level == "word" else list(text)
+    assert tokens == [token if token in corpus.vocabulary else "<unk>" for token in expected]
+    assert sum(map(len, corpus.test)) == pytest.approx(fraction * len(tokens), abs=len(corpus.test))
+    assert all(piece.dtype == np.int32 and not piece.flags.writeable and len(piece) for piece in pieces)
+
+
+def test_a_long_text_is_cut_into_stretches(monkeypatch):
+    """Each part of a long text is in all splits: 20 pieces at most, one for so many tokens."""
+    monkeypatch.setattr(lstm_jax.text.corpus, "STRETCH_TOKENS", 400)
+    for num_lines, stretches in ((110, 3), (360, 9), (2_000, 20)):
+        corpus = prepare_text(text_of(num_lines))
+        assert [len(getattr(corpus, name)) for name in SPLITS] == [stretches] * 3
+        assert corpus.facts["kept"]["test"] == pytest.approx(0.05 * 11 * num_lines, abs=stretches)
+
+
+def test_lines_end_rare_words_and_unknown_words():
+    text = "In the beginning.\r\n\r\nrare <unk> the\r\n" * 1 + "the end.\n" * 500
+    corpus = prepare_text("\ufeff" + text, min_count=2)
+    assert words_of("In the beginning.\n \n<unk>s a\n") == [
+        "In",
+        "the",
+        "beginning",
+        ".",
+        "<eos>",
+        "<unk>",
+        "s",
+        "a",
+        "<eos>",
+    ]
+    ids = corpus.train[0][:8].tolist()
+    the = corpus.vocabulary.encode(["the"])[0]
+    assert ids == [UNK, the, UNK, corpus.vocabulary.encode(["."])[0], EOS, UNK, UNK, the]
+    assert "rare" not in corpus.vocabulary and prepare_text(text.upper(), lower=True).vocabulary == corpus.vocabulary
+
+
+def test_characters_keep_spaces_and_line_ends():
+    text = "एक दोन\r\nthree\n" * 200
+    corpus = prepare_text(text, level="character")
+    pieces = [piece for group in zip(corpus.train, corpus.dev, corpus.test, strict=True) for piece in group]
+    assert "".join(corpus.vocabulary.decode(np.concatenate(pieces))) == text.replace("\r", "")
+
+
+def test_the_vocabulary_is_of_train_alone():
+    text = "a b c d e f\n" * 300 + "secret secret secret\n"
+    assert "secret" not in prepare_text(text, min_count=1).vocabulary
+
+
+def test_too_short_a_text():
+    for text in ("", "one two three\n", "\n" * 5000):
+        with pytest.raises(TextError, match=r"tiny\.txt: expected 1000 words or more, got \d$"):
+            prepare_text(text, facts={"origin": "tiny.txt"})
+    with pytest.raises(TextError, match="expected 1000 characters"):
+        prepare_text("one", level="character")
+
+
+def test_one_line_of_megabytes(time_limit):
+    with time_limit(10):
+        for level in ("word", "character"):
+            prepare_text("word, " * 2**18, level=level)
