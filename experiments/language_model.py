@@ -33,7 +33,6 @@ _SHARED = SweepConfig(
     learning_rates=(0.003,),
     seeds=(0,),
     tuning_seeds=(),
-    num_params=1_500_000,
     dropout=0.1,
     embedding_dim=96,
     max_steps=1500,
@@ -71,7 +70,7 @@ def prepare(config: SweepConfig, data: Data, console: rich.console.Console) -> S
         with console.status("the King James Bible, from Debian's packages"):
             running, facts = king_james(), KING_JAMES
     corpus = prepare_text(running, level=data.level, min_count=data.min_count, facts=facts)
-    return text.with_corpus(config, corpus, console)
+    return text.with_corpus(config, corpus, EXPERIMENT.presets, console)
 
 
 def report(
@@ -168,13 +167,13 @@ EXPERIMENT = Experiment(
     gap_label="segment (tokens)",
     presets={
         "smoke": dataclasses.replace(
-            _SHARED, preset="smoke", cells=("rnn", "lstm"), gaps=(8,), num_params=20_000, embedding_dim=8, batch_size=8,
+            _SHARED, preset="smoke", cells=("rnn", "lstm"), gaps=(8,), embedding_dim=8, batch_size=8,
             max_steps=40, chunk_steps=20, eval_size=16,
         ),
         "quick": dataclasses.replace(_SHARED, preset="quick"),
         "full": dataclasses.replace(
             _SHARED, preset="full", gaps=(70,), learning_rates=(0.001, 0.003), seeds=(0, 1, 2, 3, 4),
-            tuning_seeds=(100,), num_params=10_000_000, dropout=0.4, embedding_dim=256, max_steps=20_000,
+            tuning_seeds=(100,), dropout=0.4, embedding_dim=256, max_steps=20_000,
             chunk_steps=500, eval_size=256,
         ),
     },

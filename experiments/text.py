@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import rich.console
+from rich.console import Console
 
 from experiments.common import Experiment
 from lstm_jax import registry
@@ -21,6 +21,7 @@ from lstm_jax.text.corpus import PairCorpus, TextCorpus
 if TYPE_CHECKING:
     from lstm_jax.tasks.base import Task
 
+LSTM_UNITS = {"smoke": 16, "quick": 128, "full": 512}
 CORPUS = "corpus"
 """The folder of a sweep's directory that has the text it was trained on."""
 
@@ -30,12 +31,22 @@ def named_corpus(config: SweepConfig) -> str | None:
     settings = dict(registry.parse(config.task).settings)
     digest = settings.get("corpus")
     if digest is not None and not store.directory_of(digest).exists() and (config.out / CORPUS).is_dir():
-        store.adopt(config.out / CORPUS)
+        found = store.adopt(config.out / CORPUS)
+        if found != digest:
+            raise ConfigError(
+                f"{config.out / CORPUS}: holds the corpus {found}; expected {digest}, whose words the models there know"
+            )
     return digest
 
 
-def with_corpus(config: SweepConfig, corpus: PairCorpus | TextCorpus, console: rich.console.Console) -> SweepConfig:
-    """The sweep on a prepared corpus, which is stored; says what is in it and what was left out."""
+def with_corpus(
+    config: SweepConfig, corpus: PairCorpus | TextCorpus, presets: Mapping[str, SweepConfig], console: Console
+) -> SweepConfig:
+    """The sweep on a prepared corpus, which is stored; says what is in it and what was left out.
+
+    As most parameters are words, `num_params` is where neither it nor the width was given that of an LSTM whose width
+    the preset names.
+    """
     digest = store.store(corpus)
     facts = corpus.facts
     kept = ", ".join(f"{count:,} {split}" for split, count in facts["kept"].items())
@@ -53,7 +64,13 @@ def with_corpus(config: SweepConfig, corpus: PairCorpus | TextCorpus, console: r
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     spec = registry.parse(config.task)
     settings = (*spec.settings, ("corpus", digest))
-    return dataclasses.replace(config, task=str(dataclasses.replace(spec, settings=settings)))
+    config = dataclasses.replace(config, task=str(dataclasses.replace(spec, settings=settings)))
+    if config.hidden_dim is None and config.num_params == presets[config.preset].num_params:
+        from lstm_jax.sweeps.jobs import size_of
+
+        _, num_params = size_of(dataclasses.replace(config, hidden_dim=LSTM_UNITS[config.preset]), "lstm")
+        config = dataclasses.replace(config, num_params=num_params)
+    return config
 
 
 def reported(config: SweepConfig, records: Sequence[Record]) -> list[Record]:

@@ -40,7 +40,6 @@ _SHARED = SweepConfig(
     learning_rates=(0.003,),
     seeds=(0,),
     tuning_seeds=(),
-    num_params=800_000,
     dropout=0.3,
     embedding_dim=64,
     max_steps=5000,
@@ -81,7 +80,7 @@ def prepare(config: SweepConfig, data: Data, console: rich.console.Console) -> S
         with console.status(f"pairs of {data.corpus}, from Debian's packages"):
             cleaned = english_marathi(data.corpus)
     corpus = prepare_pairs(cleaned, min_count=data.min_count, max_tokens=data.max_tokens)
-    return text.with_corpus(config, corpus, console)
+    return text.with_corpus(config, corpus, EXPERIMENT.presets, console)
 
 
 def report(
@@ -173,13 +172,13 @@ EXPERIMENT = Experiment(
     gap_label="longest source (tokens)",
     presets={
         "smoke": dataclasses.replace(
-            _SHARED, preset="smoke", cells=("rnn", "lstm@attention=dot"), num_params=30_000, embedding_dim=16,
+            _SHARED, preset="smoke", cells=("rnn", "lstm@attention=dot"), embedding_dim=16,
             max_steps=60, chunk_steps=30, eval_size=64,
         ),
         "quick": dataclasses.replace(_SHARED, preset="quick"),
         "full": dataclasses.replace(
             _SHARED, preset="full", learning_rates=(0.001, 0.003), seeds=(0, 1, 2, 3, 4), tuning_seeds=(100, 101),
-            num_params=3_000_000, embedding_dim=128, max_steps=20_000, chunk_steps=500,
+            embedding_dim=128, max_steps=20_000, chunk_steps=500,
         ),
     },
     data=Data(),

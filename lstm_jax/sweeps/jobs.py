@@ -137,7 +137,7 @@ def make_jobs(config: SweepConfig) -> tuple[list[Job], list[str]]:
     warnings = []
     jobs = []
     for cell in config.cells:
-        hidden_dim, num_params = _size(config, cell)
+        hidden_dim, num_params = size_of(config, cell)
         deviation = num_params / config.num_params - 1
         if config.hidden_dim is None and abs(deviation) > 0.01:
             warnings.append(
@@ -182,8 +182,11 @@ def checked_task(config: SweepConfig, gap: int) -> Task:
     return task
 
 
-def _size(config: SweepConfig, cell: str) -> tuple[int, int]:
-    """(hidden_dim, number of parameters): as given, or the nearest to `config.num_params`."""
+def size_of(config: SweepConfig, cell: str) -> tuple[int, int]:
+    """(hidden_dim, number of parameters) of a cell's model: as given, or the nearest to `config.num_params`.
+
+    Raises ConfigError for a cell that can't be made.
+    """
 
     def count(hidden_dim: int) -> int:
         from lstm_jax.models import count_params

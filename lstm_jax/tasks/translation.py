@@ -34,6 +34,8 @@ ANSWER_BATCH = 64
 """Sentences that are translated at once."""
 BEAM_SIZE = 4
 LENGTH_PENALTY = 0.6
+MAX_WRITTEN = 64
+"""Words of a translation at most, of a source of up to half as many."""
 NUM_SHOWN, SHOWN_TOKENS = 4, (5, 12)
 """How many sentences, of which lengths, have their alignments recorded."""
 
@@ -214,7 +216,8 @@ def _decode(
     graphdef: Any, params: Any, sources: Integer[Array, "T B"], beam_size: int, length_penalty: float
 ) -> tuple[Decoded, Decoded]:
     model = nnx.merge(graphdef, params)
-    options: dict[str, Any] = {"max_steps": 2 * len(sources) + 8, "allow_unk": False}
+    # The same for all usual sentences: what a model writes must not depend on whom it is batched with.
+    options: dict[str, Any] = {"max_steps": max(MAX_WRITTEN, 2 * len(sources)), "allow_unk": False}
     beam = beam_search(model, sources, beam_size=beam_size, length_penalty=length_penalty, **options)
     return beam, greedy(model, sources, **options)
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import shlex
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 import yaml
+from commands import rows, run, start
 
 from lstm_jax.sweeps.records import columns_of, read_runs
 
-HELPERS = Path(__file__).parents[1] / "helpers"
 COLUMNS = {
     "runs.csv": "job,cell,task,gap,seed,learning_rate,hidden_dim,num_params,forget_bias,status,solved_step,steps,"
     "accuracy,loss,chance,duration_seconds,backward,lanes,device,settings,versions",
@@ -27,34 +25,6 @@ COLUMNS = {
 TINY = shlex.split(
     "--cells rnn --gaps 2 --learning-rates 0.01 --tuning-seeds --hidden-dim 8 --max-steps 50 --wandb disabled"
 )
-
-
-def start(module, *argv, cwd):
-    environment = {**os.environ, "PYTHONPATH": str(HELPERS), "COLUMNS": "100"}
-    environment.pop("JAX_PLATFORMS", None)
-    command = [sys.executable, "-m", f"experiments.{module}", *map(str, argv)]
-    return subprocess.Popen(
-        command,
-        cwd=cwd,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        # Tests may run in a shell's background, where SIGINT is ignored, and that is inherited.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-
-
-def run(module, *argv, cwd, timeout=120):
-    process = start(module, *argv, cwd=cwd)
-    output, errors = process.communicate(timeout=timeout)
-    return process.returncode, output, errors
-
-
-def rows(file):
-    with file.open(newline="") as lines:
-        return list(csv.DictReader(lines))
 
 
 def rows_but_durations(file):

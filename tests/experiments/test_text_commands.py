@@ -1,0 +1,271 @@
+"""The commands on text: from a file to a model that translates or writes, and what is said of input that is bad."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+import matplotlib
+import pytest
+from commands import rows, run
+from corpora import PAIRS, drawn_text
+
+from experiments import language_model, translation
+
+# In steps of their own so that the suite stays fast: the smallest models, a few updates.
+TINY = shlex.split("--preset smoke --hidden-dim 8 --embedding-dim 4 --max-steps 20 --chunk-steps 10 --eval-size 16")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def cache(tmp_path_factory):
+    place = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MPLCONFIGDIR", matplotlib.get_configdir())  # its fonts need not be found again
+        patch.setenv("XDG_CACHE_HOME", str(place))
+        yield place
+
+
+@pytest.fixture(scope="module")
+def translated(tmp_path_factory):
+    """A sweep on the fixture's pairs, as the command leaves it."""
+    where = tmp_path_factory.mktemp("translation")
+    cells = ["rnn", "lstm@attention=dot"]
+    status, output, errors = run("translation", *TINY, "--pairs", PAIRS, "--cells", *cells, cwd=where)
+    assert status == 0, errors
+    return where / "results" / "translation", output
+
+
+@pytest.fixture(scope="module")
+def modelled(tmp_path_factory):
+    """A sweep of language models, one of each form."""
+    where = tmp_path_factory.mktemp("language")
+    (where / "text.txt").write_text(drawn_text())
+    cells = ["gru", "transformer@form=encoder", "lstm@form=encoder_decoder"]
+    argv = [*TINY, "--text", "text.txt", "--cells", *cells, "--min-count", "1"]
+    status, output, errors = run("language_model", *argv, cwd=where, timeout=240)
+    assert status == 0, errors
+    return where / "results" / "language_model", output
+
+
+def fails(command, capsys, *argv):
+    """The one line that a command leaves on the standard error."""
+    assert command.main([str(each) for each in argv]) == 2
+    captured = capsys.readouterr()
+    lines = captured.err.strip().split("\n")
+    assert len(lines) == 1 and lines[0].startswith("error: "), captured.err
+    return lines[0]
+
+
+def test_a_translation_sweep_leaves_scores_samples_and_pictures(translated):
+    directory, output = translated
+    assert "dropped: " in output and "398 train, 20 dev, 47 test pairs" in output
+    scores = rows(directory / "scores.csv")
+    systems = [row["system"] for row in scores if row["seed"] == ""]
+    assert systems == ["rnn", "lstm@attention=dot", "most frequent", "copy", "nearest neighbour"]
+    assert all(float(row["bleu"]) >= 0 and row["num_sentences"] == "47" for row in scores)
+    assert len(rows(directory / "translations.csv")) == 2 * 47
+    assert {row["cell"] for row in rows(directory / "alignments.csv")} == {"lstm@attention=dot"}
+    assert (directory / "samples.md").read_text().count("\n|") >= 20
+    for name in ("translation.png", "translation.svg", "learning_curves.png", "alignments.png", "lengths.csv"):
+        assert (directory / name).stat().st_size > 0
+    assert {row["status"] for row in rows(directory / "runs.csv")} == {"unsolved"}
+
+
+def test_repeating_the_command_trains_nothing_and_gives_the_same(translated):
+    directory, _ = translated
+    before = (directory / "scores.csv").read_bytes()
+    argv = [*TINY, "--pairs", PAIRS, "--cells", "rnn", "lstm@attention=dot"]
+    status, output, errors = run("translation", *argv, cwd=directory.parents[1])
+    assert status == 0 and "2 of 2 runs are there already" in output, errors
+    assert (directory / "scores.csv").read_bytes() == before
+
+
+def test_samples_are_a_table_in_wandb(translated):
+    directory, _ = translated
+    tables = [
+        json.loads(file.read_text())
+        for file in directory.glob("wandb/offline-run-*/files/media/table/**/translations*.table.json")
+    ]
+    assert len(tables) == 2
+    assert all(table["columns"] == ["source", "reference", "output", "greedy"] for table in tables)
+    assert all(len(table["data"]) == 47 for table in tables)
+
+
+@pytest.mark.parametrize("where", ["", "checkpoints/rnn-gap30", "checkpoints/rnn-gap30/ended-0"])
+def test_a_checkpoint_translates(translated, capsys, where):
+    directory, _ = translated
+    argv = ["translate", "--checkpoint", directory / where, "Please enter a date.", "blorp"]
+    assert translation.main(list(map(str, argv))) == 0
+    captured = capsys.readouterr()
+    assert len(captured.out.split("\n")) == 3
+    assert captured.err == "not in the vocabulary, read as <unk>: blorp\n"
+
+
+def test_sentences_are_read_from_the_standard_input(translated, capsys, monkeypatch):
+    directory, _ = translated
+    argv = ["translate", "--checkpoint", str(directory), "--cell", "rnn"]
+
+    def read(data):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+        status = translation.main(argv)
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    sentences = ["Please enter a date.", "Yes"]
+    assert translation.main([*argv, *sentences]) == 0
+    expected = capsys.readouterr().out
+    assert read("\n".join(sentences).encode())[:2] == (0, expected)
+    assert read(b"\xef\xbb\xbf" + "\r\n".join(sentences).encode() + b"\r\n")[:2] == (0, expected)
+    status, output, error = read(b"Yes\n\nNo\n")
+    assert (status, output.count("\n")) == (2, 1)
+    assert error == "error: standard input, line 2: expected a sentence to translate, got ''\n"
+    assert read(b"Yes\n\xff\n")[2].endswith("standard input, line 2: expected UTF-8\n")
+    assert read(b"")[:2] == (0, "")
+
+
+def test_what_translate_refuses(translated, modelled, capsys, tmp_path, cache):
+    directory, _ = translated
+    assert "sentence 2: expected a sentence" in fails(
+        translation, capsys, "translate", "--checkpoint", directory, "Yes", " "
+    )
+    assert "expected the directory of a sweep" in fails(translation, capsys, "translate", "--checkpoint", tmp_path, "a")
+    assert "was trained on 'language'" in fails(translation, capsys, "translate", "--checkpoint", modelled[0], "a")
+    assert "cell: got 'lstm'; choose from lstm@attention=dot, rnn" in fails(
+        translation, capsys, "translate", "--checkpoint", directory, "--cell", "lstm", "a"
+    )
+    assert "no run of seed 7" in fails(translation, capsys, "translate", "--checkpoint", directory, "--seed", 7, "a")
+    # A copy with the corpus of another, and a cache that has none.
+    other = tmp_path / "other"
+    shutil.copytree(directory, other)
+    shutil.copytree(modelled[0] / "corpus", other / "corpus", dirs_exist_ok=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path / "empty"))
+        error = fails(translation, capsys, "translate", "--checkpoint", other, "a")
+        assert "holds the corpus" in error and "whose words the models there know" in error
+        assert translation.main(["translate", "--checkpoint", str(directory), "Yes"]) == 0, "its own corpus is there"
+
+
+def test_a_twin_gets_the_gap_length_plot(tmp_path):
+    argv = [*TINY, "--task", "reverse", "--gaps", "2", "3", "--cells", "gru", "--wandb", "disabled"]
+    status, output, errors = run("translation", *argv, cwd=tmp_path)
+    assert status == 0 and "horizon" in output, errors
+    assert (tmp_path / "results" / "translation" / "translation.png").stat().st_size > 0
+
+
+GOOD = "Hello\tनमस्कार\tme\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "empty"),
+        (GOOD.encode() * 3 + b"caf\xe9\tx\n", "line 4"),
+        (b"no tab here\n" * 5 + GOOD.encode(), "line 1: expected English<TAB>Marathi"),
+        (GOOD.encode(), "10 at least, 100 to be safe), got 1"),
+        (None, "no such file"),
+    ],
+)
+def test_bad_pairs_are_one_line(capsys, tmp_path, data, message):
+    file = tmp_path / "pairs.tsv"
+    if data is not None:
+        file.write_bytes(data)
+    error = fails(translation, capsys, "--preset", "smoke", "--pairs", file, "--out", tmp_path / "out")
+    assert message in error and "pairs.tsv" in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_pairs_of_windows_and_of_megabytes_are_accepted(capsys, tmp_path):
+    lines = PAIRS.read_text().splitlines()
+    (tmp_path / "pairs.tsv").write_bytes(
+        b"\xef\xbb\xbf" + "\r\n".join([*lines, "x" * 2_000_000 + "\ty", "without a tab", ""]).encode()
+    )
+    assert translation.main(["--preset", "smoke", "--pairs", str(tmp_path / "pairs.tsv"), "--show"]) == 0
+    output = capsys.readouterr().out
+    assert "398 train, 20 dev, 47 test pairs" in output and "1 no tab" in output and "1 more than 1000" in output
+    assert "source" in output and "target" in output
+
+
+def test_without_apt_the_form_that_works_anywhere_is_named(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    error = fails(translation, capsys, "--preset", "smoke", "--out", tmp_path / "out")
+    assert "apt-get was not found" in error and "--pairs FILE" in error
+    assert "--text FILE" in fails(language_model, capsys, "--preset", "smoke", "--out", tmp_path / "out")
+
+
+# Language models
+
+
+def test_a_language_sweep_leaves_perplexity_by_context(modelled):
+    directory, output = modelled
+    cells = {row["cell"] for row in rows(directory / "context.csv")}
+    assert cells == {"gru", "transformer@form=encoder", "lstm@form=encoder_decoder"}
+    scores = {row["cell"]: row for row in rows(directory / "scores.csv")}
+    assert scores["gru"]["of"] == "the test split" and float(scores["gru"]["perplexity"]) > 1
+    assert "effective context (words)" in output
+    for name in ("language_model.png", "language_model.svg", "learning_curves.png", "effective_context.csv"):
+        assert (directory / name).stat().st_size > 0
+    assert "the model:" in (directory / "samples.md").read_text()
+
+
+def test_a_model_goes_on_from_a_prompt(modelled, capsys):
+    directory, _ = modelled
+    argv = ["sample", "--checkpoint", str(directory), "--cell", "gru", "--prompt", "w1 w2 blorp", "--num-tokens", "9"]
+
+    def sample(*more):
+        assert language_model.main([*argv, *more]) == 0
+        return capsys.readouterr()
+
+    once, again, other = sample(), sample(), sample("--sampling-seed", "1")
+    assert once.out == again.out != other.out
+    assert once.out.startswith("w1 w2 <unk>") and once.err == "not in the vocabulary, read as <unk>: blorp\n"
+    assert len(once.out.split()) <= 3 + 9
+    cold = sample("--temperature", "0")
+    assert cold.out == sample("--top-k", "1").out == sample("--temperature", "0", "--sampling-seed", "5").out
+    assert sample("--num-samples", "3").out.count("w1 w2") >= 3
+    assert language_model.main([*argv[:-4], "--num-tokens", "5"]) == 0, "no prompt"
+
+
+def test_what_a_language_model_refuses(modelled, capsys, tmp_path):
+    directory, _ = modelled
+    at = ["sample", "--checkpoint", directory]
+    assert "is no decoder" in fails(language_model, capsys, *at, "--cell", "transformer@form=encoder")
+    assert "temperature: got -1" in fails(language_model, capsys, *at, "--temperature", "-1")
+    assert "top_k: got 0" in fails(language_model, capsys, *at, "--top-k", "0")
+    (tmp_path / "few.txt").write_text("a few words\n")
+    out = ["--preset", "smoke", "--out", tmp_path / "out"]
+    assert "expected 1000 words or more, got 4" in fails(language_model, capsys, *out, "--text", tmp_path / "few.txt")
+    (tmp_path / "latin.txt").write_bytes(b"line\ncaf\xe9\n")
+    assert "latin.txt, line 2" in fails(language_model, capsys, *out, "--text", tmp_path / "latin.txt")
+    assert "min_count: got 0" in fails(language_model, capsys, *out, "--min-count", "0")
+    assert "unknown option '--txet': did you mean '--text'" in fails(language_model, capsys, *out, "--txet", "a")
+    assert "level: got 'words'" in fails(language_model, capsys, *out, "--level", "words")
+
+
+def test_characters_have_bits(tmp_path):
+    (tmp_path / "text.txt").write_text(drawn_text(num_words=1500))
+    argv = [*TINY, "--text", "text.txt", "--level", "character", "--cells", "rnn", "--wandb", "disabled"]
+    status, output, errors = run("language_model", *argv, cwd=tmp_path)
+    assert status == 0 and "bits per character" in output, errors
+    (row,) = rows(tmp_path / "results" / "language_model" / "scores.csv")
+    assert 0 < float(row["bits_per_character"]) == pytest.approx(float(row["loss"]) / 0.6931471805599453)
+
+
+def test_help_answers_at_once(capsys):
+    for command, word in ((translation, "--pairs"), (language_model, "--text")):
+        with pytest.raises(SystemExit) as stop:
+            command.main(["--help"])
+        assert stop.value.code == 0 and word in capsys.readouterr().out
+    for command, name in ((translation, "translate"), (language_model, "sample")):
+        with pytest.raises(SystemExit):
+            command.main([name, "--help"])
+        assert "--checkpoint" in capsys.readouterr().out
+
+
+def test_fixture_is_there():
+    assert PAIRS.is_file() and Path(PAIRS.parent, "README.md").is_file() and os.access(PAIRS, os.R_OK)

@@ -1,0 +1,340 @@
+"""Tasks on text: which words are read and asked, that padding counts nowhere, that a state is carried over."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from corpora import stored_pairs, stored_text
+from flax import nnx
+
+from lstm_jax.models import Sizes, make_model
+from lstm_jax.models.base import Pair
+from lstm_jax.tasks import make_task
+from lstm_jax.tasks.context import CONTEXTS, answers_of
+from lstm_jax.tasks.language import pair
+from lstm_jax.tasks.translation import translate
+from lstm_jax.text.vocabulary import BOS, EOS, MASK, PAD
+from lstm_jax.training import Hypers, Training
+
+FORMS = ["decoder", "encoder", "encoder_decoder"]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _own_cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def translation():
+    return make_task(f"translation@corpus={stored_pairs()}", 30)
+
+
+@pytest.fixture(scope="module")
+def digest():
+    return stored_text()
+
+
+def language(digest, form="decoder", gap=8):
+    return make_task(f"language@corpus={digest}", gap, form)
+
+
+def model_of(task, label="gru", hidden_dim=6):
+    sizes = Sizes(hidden_dim, 5)
+    tokens = {"num_tokens": task.num_tokens, "num_outputs": task.num_classes}
+    return make_model(label, sizes, form=task.form, gap=task.gap, **tokens)
+
+
+def built(config, seed=0):
+    return config.build(rngs=nnx.Rngs(seed))
+
+
+def training_of(task, label="gru", batch_size=4, **options):
+    return Training(task, model_of(task, label, **options), "adam", batch_size, 8)
+
+
+def hypers_of(seed=0, learning_rate=0.01):
+    return Hypers(np.uint32(seed), np.float32(learning_rate), np.float32(1.0))
+
+
+def numbers(batch):
+    return jax.tree.map(np.asarray, batch)
+
+
+# Translation
+
+
+def test_batches_are_pairs_of_the_corpus(translation):
+    """Every column is a pair of the training split, EOS after both, padding at the end, BOS before the target."""
+    corpus = translation.pairs
+    known = {
+        (tuple(corpus.source.encode(source)), tuple(corpus.target.encode(target)))
+        for source, target in zip(corpus.train.sources, corpus.train.targets, strict=True)
+    }
+    for shape in range(len(translation.shape_shares)):
+        batch = numbers(translation.train_batch(jax.random.key(shape), jnp.int32(0), 50, shape))
+        for source, prefix, target, weights in zip(
+            *(leaf.T.tolist() for leaf in (*batch.inputs, batch.targets, batch.weights)), strict=True
+        ):
+            read, written = source[: source.index(EOS)], target[: target.index(EOS)]
+            assert (tuple(read), tuple(written)) in known
+            assert set(source[len(read) + 1 :]) | set(target[len(written) + 1 :]) <= {PAD}
+            assert prefix[: len(written) + 1] == [BOS, *written]
+            assert weights == [1.0] * (len(written) + 1) + [0.0] * (len(target) - len(written) - 1)
+
+
+def test_buckets_hold_each_pair_once_and_shorter_ones_are_narrower(translation):
+    buckets = translation._buckets
+    assert sum(bucket.sources.shape[1] for bucket in buckets) == len(translation.pairs.train)
+    assert sum(translation.shape_shares) == pytest.approx(1.0)
+    lengths = [len(bucket.sources) + len(bucket.targets) for bucket in buckets]
+    assert len(lengths) > 1 and lengths == sorted(lengths) and lengths[0] < lengths[-1]
+    assert max(lengths) <= translation.num_steps
+
+
+def test_gap_is_the_longest_source_in_training(translation):
+    short = dataclasses.replace(translation, gap=3)
+    longest = max((batch.sources != PAD).sum(axis=0).max() for batch in short._buckets)
+    assert longest == 3 + 1, "EOS too"
+    assert (numbers(short.held_out(8)).inputs.source == numbers(translation.held_out(8)).inputs.source).all()
+
+
+def test_training_draws_shapes_by_their_shares(translation):
+    """Of many updates, how often the first was asked for: by a task whose other batches weigh nothing (0 / 0)."""
+
+    @dataclasses.dataclass(frozen=True)
+    class Telling(type(translation)):
+        def train_batch(self, key, step, batch_size, shape):
+            batch = super().train_batch(key, step, batch_size, 0)
+            return batch._replace(weights=batch.weights * (shape == 0))
+
+    training = training_of(Telling(translation.gap, corpus=translation.corpus), batch_size=1, hidden_dim=2)
+    asked = jax.jit(jax.vmap(lambda key: training._gradient(state, key, key)[0][0]))
+    state = training.init(hypers_of())
+    losses = np.asarray(asked(jax.random.split(jax.random.key(0), 400)))
+    share = np.isfinite(losses).mean()
+    assert abs(share - translation.shape_shares[0]) < 4 * 0.5 / 20
+
+
+def test_the_held_out_set_counts_each_pair_once(translation):
+    num_dev = len(translation.pairs.dev)
+    exact, more = (numbers(translation.held_out(size)) for size in (num_dev, num_dev + 7))
+    assert more.weights.sum() == exact.weights.sum() == (exact.targets != PAD).sum()
+    assert (more.targets[:, :num_dev] == exact.targets).all() and not more.weights[:, num_dev:].any()
+
+
+def test_loss_counts_no_padding(translation):
+    """The loss of a batch is the mean over words, whatever the padding holds."""
+    training = training_of(translation)
+    state = training.init(hypers_of())
+    batch = translation.sample(jax.random.key(0), 6)
+    other = batch._replace(targets=jnp.where(batch.weights > 0, batch.targets, 7))
+    one, same = (training._train_loss(state.params, each, (), None)[0] for each in (batch, other))
+    assert (other.targets != batch.targets).any() and one == same
+    logits = training._merge(state.params)(batch.inputs)
+    log_probs = np.asarray(jax.nn.log_softmax(logits), np.float64)
+    words = np.argwhere(np.asarray(batch.targets) != PAD)
+    expected = -np.mean([log_probs[step, column, int(batch.targets[step, column])] for step, column in words])
+    assert one == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("label", ["rnn", "lstm@attention=dot"])
+def test_answers_are_of_all_test_sentences(translation, label):
+    tables = translation.answers(built(model_of(translation, label)))
+    rows, test = tables["translations"], translation.pairs.test
+    assert [row["source"].split() for row in rows] == [list(words) for words in test.sources]
+    assert [row["reference"].split() for row in rows] == [list(words) for words in test.targets]
+    assert not any(token in row["output"] for row in rows for token in ("<unk>", "<pad>", "<bos>", "<eos>"))
+    assert ("alignments" in tables) == ("attention" in label)
+    for row in tables.get("alignments", []):
+        weights = [float(weight) for weight in row["weights"].split()]
+        assert len(weights) == len(rows[row["sentence"]]["source"].split()) + 1
+        assert sum(weights) == pytest.approx(1.0, abs=0.02)
+
+
+def test_a_sentence_alone_is_translated_as_in_a_batch(translation):
+    model = built(model_of(translation, "gru@attention=additive"))
+    sentences = translation.pairs.test.sources[:5]
+    together = translate(model, translation.pairs, sentences)
+    for sentence, expected in zip(sentences, together, strict=True):
+        found = translate(model, translation.pairs, [sentence], batch_size=1)[0]
+        assert (found.output, found.greedy) == (expected.output, expected.greedy)
+        np.testing.assert_allclose(found.alignment, expected.alignment, atol=1e-5)
+
+
+# Language models
+
+
+def test_segments_go_on_where_the_last_batch_ended(digest):
+    """Over one round every token but the last few is a target once, in as many places as the batch is wide."""
+    task = language(digest)
+    text = np.concatenate(task.text.train)
+    num_segments = task.segments(4)
+    batches = [numbers(task.train_batch(jax.random.key(0), jnp.int32(step), 4, 0)) for step in range(num_segments)]
+    inputs, targets = (np.concatenate(parts) for parts in zip(*((b.inputs, b.targets) for b in batches), strict=True))
+    width = num_segments * task.gap
+    assert 4 * width > len(text) - 1 - 4 * task.gap
+    for column in range(4):
+        assert (inputs[:, column] == text[column * width : (column + 1) * width]).all()
+        assert (targets[:, column] == text[column * width + 1 : (column + 1) * width + 1]).all()
+    again = numbers(task.train_batch(jax.random.key(1), jnp.int32(num_segments), 4, 0))
+    assert (again.inputs == batches[0].inputs).all()
+
+
+def test_the_state_is_carried_over_and_begins_anew(digest):
+    """With a learning rate of 0: after two updates the carry is that of one pass over both segments; a round later,
+    that of the first segment alone."""
+    task = language(digest)
+    training = training_of(task)
+    hypers = hypers_of(learning_rate=0.0)
+    advance = jax.jit(training.advance)
+    state, _ = advance(training.init(hypers), hypers, 2)
+    model = training._merge(state.params)
+    segments = [task.train_batch(jax.random.key(0), jnp.int32(step), 4, 0).inputs for step in (0, 1)]
+    _, once = model.advance(jnp.concatenate(segments), None)
+    np.testing.assert_allclose(state.carry[0].hidden, once[0].hidden, atol=1e-6)
+    state, _ = advance(state, hypers, task.segments(4) - 1)
+    assert state.step % task.segments(4) == 1
+    _, first = model.advance(segments[0], None)
+    np.testing.assert_allclose(state.carry[0].hidden, first[0].hidden, atol=1e-6)
+
+
+def test_a_transformer_carries_nothing(digest):
+    training = training_of(language(digest), "transformer", hidden_dim=8)
+    state, metrics = jax.jit(training.advance)(training.init(hypers_of()), hypers_of(), 2)
+    assert state.carry == () and jnp.isfinite(metrics.train_loss)
+
+
+def test_masked_words_are_asked_and_no_others(digest):
+    task = language(digest, "encoder", gap=50)
+    batch = numbers(task.sample(jax.random.key(0), 100))
+    is_masked = batch.inputs == MASK
+    assert (batch.weights == is_masked).all() and (batch.inputs == batch.targets)[~is_masked].all()
+    assert (batch.targets != MASK).all()
+    assert abs(is_masked.mean() - 0.15) < 4 * (0.15 * 0.85 / is_masked.size) ** 0.5
+
+
+def test_a_pair_of_running_text_keeps_the_words_next_to_the_target():
+    source, target = jnp.array([[11, 21], [12, 22], [13, 23]]), jnp.array([[14, 24], [15, 25]])
+    batch = numbers(pair(source, jnp.array([1, 3]), target))
+    assert batch.inputs.source.T.tolist() == [[13, EOS, PAD, PAD], [21, 22, 23, EOS]]
+    assert batch.inputs.prefix.T.tolist() == [[BOS, 14], [BOS, 24]]
+    assert batch.targets.T.tolist() == [[14, 15], [24, 25]] and batch.weights.all()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_held_out_text_is_that_of_dev(digest, form):
+    """Whatever is read or asked there is found in a row in the dev split."""
+    task = language(digest, form)
+    text = " ".join(map(str, np.concatenate(task.text.dev)))
+    batch = numbers(task.held_out(5))
+    rows = batch.targets if form != "encoder" else np.where(batch.weights > 0, batch.targets, batch.inputs)
+    assert all(" ".join(map(str, row)) in text for row in rows.T)
+    assert all(
+        (left == right).all()
+        for left, right in zip(*map(jax.tree.leaves, (batch, numbers(task.held_out(5)))), strict=True)
+    )
+
+
+@pytest.mark.parametrize("label", ["gru", "transformer"])
+@pytest.mark.parametrize("form", FORMS)
+def test_loss_by_context_is_that_of_the_words_seen(digest, form, label):
+    """Against one call for each word on the window that it may see; blocks and counts alike at all contexts."""
+    task = language(digest, form, gap=8)
+    model = built(model_of(task, label, hidden_dim=8))
+    rows = answers_of(model, task.text, form, task.gap)["contexts"]
+    contexts = sorted({row["context"] for row in rows})
+    most = 8 if form == "decoder" else 4
+    sees_all = label == "gru" and form == "decoder"
+    margin = (len(np.concatenate(task.text.test)) - 1) // 3
+    assert contexts == [0, *(context for context in CONTEXTS if context <= (margin if sees_all else most))]
+    counts = {context: [row["count"] for row in rows if row["context"] == context] for context in contexts}
+    assert all(each == counts[0] for each in counts.values()) and len(counts[0]) > 1
+    text, limit = np.concatenate(task.text.test), min(margin, CONTEXTS[-1])
+    places = range(limit, len(text) - limit)
+    assert sum(counts[0]) == len(places), "a short text: all places"
+    for context in (1, 2):
+        total = 0.0
+        for place in list(places)[:10]:  # the first block
+            window = jnp.asarray(text[place - context : place + context + 1])[:, None]
+            if form == "decoder":
+                logits = model(window[:context])[-1, 0]
+            elif form == "encoder":
+                logits = model(window.at[context].set(MASK))[context, 0]
+            else:
+                source = jnp.concatenate([window[:context], jnp.full((1, 1), EOS)])
+                logits = model(Pair(source, jnp.full((1, 1), BOS)))[0, 0]
+            total -= float(jax.nn.log_softmax(logits)[int(text[place])])
+        row = next(row for row in rows if row["context"] == context and row["block"] == 0)
+        assert row["loss"] == pytest.approx(total, abs=1e-3)
+
+
+def test_uncut_loss_is_that_of_one_pass(digest):
+    task = language(digest)
+    model = built(model_of(task, "lstm"))
+    tables = answers_of(model, task.text, "decoder", task.gap)
+    text = np.concatenate(task.text.test)
+    inputs = jnp.asarray(np.concatenate([[EOS], text[:-1]]))[:, None]
+    log_probs = jax.nn.log_softmax(model(inputs)[:, 0])
+    losses = -np.asarray(log_probs)[np.arange(len(text)), text]
+    (row,) = tables["perplexity"]
+    assert row["count"] == len(text) and row["loss"] == pytest.approx(losses.sum(), rel=1e-5)
+    margin = min((len(text) - 1) // 3, CONTEXTS[-1])
+    uncut = sum(row["loss"] for row in tables["contexts"] if row["context"] == 0)
+    assert uncut == pytest.approx(losses[margin : len(text) - margin].sum(), rel=1e-5)
+
+
+def test_samples_go_on_from_the_text(digest):
+    tables = answers_of(built(model_of(language(digest))), language(digest).text, "decoder", 8)
+    text = " ".join(
+        word for line in language(digest).show(*_whole(language(digest))).split("\n") for word in line.split()
+    )
+    assert text and all(row["prompt"] and row["text"] and row["reference"] for row in tables["samples"])
+    assert not any("<unk>" in row["text"] for row in tables["samples"])
+
+
+def _whole(task):
+    batch = numbers(task.held_out(1))
+    return batch.inputs[:, 0], batch.targets[:, 0]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_language_model_learns_what_follows_what(form):
+    """The text is a chain of which half of all steps are certain: less loss than by the words' frequencies."""
+    digest = stored_text(num_words=20_000)
+    training = training_of(language(digest, form), "gru", batch_size=32, hidden_dim=32)
+    state, _ = jax.jit(training.advance)(training.init(hypers_of()), hypers_of(learning_rate=0.01), 300)
+    evaluation = training.evaluate(state)
+    assert evaluation.loss < training.task.memoryless_loss - 0.3
+    assert evaluation.accuracy > 0.3
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    ("text", "gap", "message"),
+    [
+        ("translation", 5, "corpus: expected the digest of a prepared corpus"),
+        ("language", 5, "corpus: expected the digest of a prepared text"),
+        ("translation@corpus=0123456789abcdef", 5, "there is no prepared corpus"),
+        ("translation@corpus={text}", 5, "is running text; expected one of pairs"),
+        ("language@corpus={pairs}", 5, "is one of pairs; expected running text"),
+        ("language@corpus={text}", 100_000, "too few"),
+        ("language@corpus={text},form=backwards", 5, "got 'backwards'"),
+        ("language@corpus={text},form=encoder_decoder", 1, "gap: expected at least 2"),
+    ],
+)
+def test_errors_say_what_to_do(text, gap, message):
+    with pytest.raises(ValueError, match=message):
+        make_task(text.format(pairs=stored_pairs(), text=stored_text()), gap)
+
+
+def test_a_form_that_a_task_does_not_have_is_refused(translation):
+    with pytest.raises(ValueError, match="of the form encoder_decoder, not encoder"):
+        make_task(f"translation@corpus={translation.corpus}", 30, "encoder")
