@@ -43,7 +43,7 @@ def measure(cell_name: str, backward: str, num_steps: int, hidden_dim: int, batc
 
     def step(params: Any, inputs: jax.Array) -> Any:
         def loss(params: Any) -> jax.Array:
-            return jnp.mean(scan(cell, params, inputs, backward=backward)[1] ** 2)  # type: ignore[arg-type, operator]
+            return jnp.mean(scan(cell, params, inputs, backward=backward)[1] ** 2)
 
         value, gradient = jax.value_and_grad(loss)(params)
         return value, jax.tree.map(lambda param, slope: param - 0.1 * slope, params, gradient)

@@ -80,6 +80,8 @@ def prepare(config: SweepConfig, data: Data, console: rich.console.Console) -> S
         with console.status(f"pairs of {data.corpus}, from Debian's packages"):
             cleaned = english_marathi(data.corpus)
     corpus = prepare_pairs(cleaned, min_count=data.min_count, max_tokens=data.max_tokens)
+    if config.gaps == EXPERIMENT.presets[config.preset].gaps:
+        config = dataclasses.replace(config, gaps=(data.max_tokens,))
     return text.with_corpus(config, corpus, EXPERIMENT.presets, console)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -68,6 +68,9 @@ class ChunkMetrics(NamedTuple):
 _NOTHING: list[Any] = [np.float32(0), np.float32(0), np.int32(0), np.int32(0)]  # NumPy's: importing makes no array
 NO_UPDATES = ChunkMetrics(*_NOTHING)
 """The metrics at the start of a chunk."""
+
+
+_PLAIN: Mapping[str, Any] = {}
 
 
 class Evaluation(NamedTuple):
@@ -166,7 +169,7 @@ class Training:
             batch = self.task.train_batch(batch_key, state.step, self.batch_size, shape)
             gradient: Any = jax.value_and_grad(self._train_loss, has_aux=True)
             key = dropout_key if self.model.draws else None
-            value, of_params = gradient(state.params, batch, self._carry(state), key)
+            value, of_params = gradient(state.params, batch, self._carry(state), key, self.model.scheduled(state.step))
             return value, of_params
 
         shares = self.task.shape_shares
@@ -185,12 +188,14 @@ class Training:
         first = self.model.initial_carry(self.batch_size)
         return jax.tree.map(lambda start, now: jnp.where(begins, start, now), first, state.carry)
 
-    def _train_loss(self, params: Any, batch: Batch, carry: Any, dropout_key: Array | None) -> tuple[Array, Any]:
+    def _train_loss(
+        self, params: Any, batch: Batch, carry: Any, dropout_key: Array | None, scheduled: Mapping[str, Any] = _PLAIN
+    ) -> tuple[Array, Any]:
         model = self._merge(params)
         if carry:
             logits, carry = model.advance(batch.inputs, carry, dropout_key=dropout_key)
         else:
-            logits = model(batch.inputs, dropout_key=dropout_key)
+            logits = model(batch.inputs, dropout_key=dropout_key, **scheduled)
         return _mean(optax.softmax_cross_entropy_with_integer_labels(logits, batch.targets), batch.weights), carry
 
     def _merge(self, params: Any) -> Any:

@@ -58,6 +58,7 @@ class _Seq2SeqSettings:
     bidirectional: bool = False
     reverse: bool = False
     teacher_forcing: float = 1.0
+    forcing_steps: int = 0
     tied: bool = False
 
 

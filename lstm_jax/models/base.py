@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
-from jaxtyping import Array, Bool, Float, Integer
+from jaxtyping import Array, Bool, Float, Int32, Integer
 
 from lstm_jax.scan import Backward
 from lstm_jax.text.vocabulary import PAD
@@ -49,6 +49,9 @@ class Config(Protocol):
     @property
     def draws(self) -> bool:
         """Whether a forward pass in training draws random numbers (dropout, scheduled sampling)."""
+
+    def scheduled(self, step: Int32[Array, ""]) -> dict[str, Any]:
+        """What a call of the model in update `step`, from 0, is told beside its inputs and key."""
 
     def initial_carry(self, batch_size: int) -> Any:
         """What goes on from one segment of a text to the next, before the first; () for nothing."""

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Integer
+from jaxtyping import Array, Float, Int32, Integer
 
 from lstm_jax.cells.base import Cell, State
 from lstm_jax.layers import Stack
@@ -26,7 +26,9 @@ class EncoderDecoderConfig:
     `num_tokens` and `num_outputs` are the sizes of the source's and the target's vocabulary. `attention`: whether the
     decoder may look back at the source, or has the encoder's last states alone. `reverse`: the source is read from its
     last word to its first (Sutskever et al. 2014, section 3.3). `teacher_forcing` is the rate at which, in training,
-    the decoder reads the reference's last word and not its own (Bengio et al. 2015). `dropout` is the rate at
+    the decoder reads the reference's last word and not its own; with `forcing_steps` it falls to that from 1, linearly
+    over so many updates (scheduled sampling: Bengio et al. 2015, section 2.4, who draw the decoder's own word from its
+    distribution; here it is the likeliest). `dropout` is the rate at
     embeddings, between layers and at the last layer's outputs.
     """
 
@@ -38,6 +40,7 @@ class EncoderDecoderConfig:
     bidirectional: bool = False
     reverse: bool = False
     teacher_forcing: float = 1.0
+    forcing_steps: int = 0
     tied: bool = False
     dropout: float = 0.0
     backward: Backward = "autodiff"
@@ -46,6 +49,8 @@ class EncoderDecoderConfig:
     def __post_init__(self) -> None:
         if not 0.0 <= self.teacher_forcing <= 1.0:
             raise ValueError(f"teacher_forcing: expected a rate in [0, 1], got {self.teacher_forcing}")
+        if self.forcing_steps < 0:
+            raise ValueError(f"forcing_steps: expected a number of updates, got {self.forcing_steps}")
 
     @property
     def initial_forget_bias(self) -> float | None:
@@ -56,6 +61,13 @@ class EncoderDecoderConfig:
     def draws(self) -> bool:
         """With dropout, and where the decoder may read its own words."""
         return bool(self.dropout) or self.teacher_forcing < 1.0
+
+    def scheduled(self, step: Int32[Array, ""]) -> dict[str, Any]:
+        """The rate of teacher forcing in update `step`."""
+        if self.teacher_forcing == 1.0 or not self.forcing_steps:
+            return {}
+        fallen = jnp.minimum(step / self.forcing_steps, 1.0)
+        return {"teacher_forcing": 1.0 - fallen * (1.0 - self.teacher_forcing)}
 
     def initial_carry(self, batch_size: int) -> tuple[()]:
         """Nothing goes on from one pair to the next."""
@@ -107,12 +119,20 @@ class EncoderDecoder(nnx.Module):
         else:
             self.readout = linear(output_dim, config.num_outputs, **make)
 
-    def __call__(self, inputs: Pair, *, dropout_key: Array | None = None) -> Float[Array, "S B C"]:
-        """Logits of the target's words; without a key nothing is dropped and the decoder reads the reference."""
-        return self.write(inputs, dropout_key=dropout_key).logits
+    def __call__(
+        self, inputs: Pair, *, dropout_key: Array | None = None, teacher_forcing: Float[Array, ""] | None = None
+    ) -> Float[Array, "S B C"]:
+        """Logits of the target's words; without a key nothing is dropped and the decoder reads the reference.
 
-    def write(self, inputs: Pair, *, dropout_key: Array | None = None) -> Written:
+        A rate of `teacher_forcing` takes the place of the config's where that is less than 1.
+        """
+        return self.write(inputs, dropout_key=dropout_key, teacher_forcing=teacher_forcing).logits
+
+    def write(
+        self, inputs: Pair, *, dropout_key: Array | None = None, teacher_forcing: Float[Array, ""] | None = None
+    ) -> Written:
         """`__call__`, and what the decoder read: with teacher forcing the prefix, else now and then its own words."""
+        rate = self.config.teacher_forcing if teacher_forcing is None else teacher_forcing
         encoder_key = decoder_key = None
         if dropout_key is not None:
             encoder_key, decoder_key = jax.random.split(dropout_key)
@@ -124,7 +144,7 @@ class EncoderDecoder(nnx.Module):
         def step(carry: tuple[Any, Array], at: tuple[Array, Array]) -> tuple[tuple[Any, Array], Written]:
             (states, own), (reference, key) = carry, at
             choice_key, dropout_key = jax.random.split(key)
-            is_taught = jax.random.bernoulli(choice_key, self.config.teacher_forcing, own.shape)
+            is_taught = jax.random.bernoulli(choice_key, rate, own.shape)
             tokens = jnp.where(is_taught, reference, own)
             logits, states, _ = self._decode(tokens[None], states, memory, dropout_key)
             own = jnp.argmax(logits[0], axis=-1).astype(reference.dtype)

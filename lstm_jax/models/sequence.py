@@ -52,6 +52,11 @@ class ModelConfig:
         """With dropout."""
         return bool(self.dropout or self.outer_dropout)
 
+    def scheduled(self, step: Array) -> dict[str, Any]:
+        """Nothing."""
+        del step
+        return {}
+
     def initial_carry(self, batch_size: int) -> Any:
         """The states of all layers before the first of several segments; () where a model looks both ways."""
         return () if self.bidirectional else tuple(cell.initial_state((batch_size,)) for cell in self.cells)

@@ -12,6 +12,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int32, Integer
 
 from lstm_jax.models.base import Pair, Step, is_token
+from lstm_jax.models.multi_head import MultiHeadAttention, Read, positions
 from lstm_jax.models.parts import TiedReadout, drop, embedding, linear
 
 Form = Literal["decoder", "encoder", "encoder_decoder"]
@@ -61,6 +62,11 @@ class TransformerConfig:
         """With dropout."""
         return bool(self.dropout)
 
+    def scheduled(self, step: Array) -> dict[str, Any]:
+        """Nothing."""
+        del step
+        return {}
+
     def initial_carry(self, batch_size: int) -> tuple[()]:
         """Nothing goes on from one segment to the next."""
         del batch_size
@@ -69,13 +75,6 @@ class TransformerConfig:
     def build(self, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> Transformer:
         """The model with fresh parameters."""
         return Transformer(self, rngs=rngs, dtype=dtype)
-
-
-class Read(NamedTuple):
-    """What one attention compares queries with, and what it hands on, of each position that may be looked at."""
-
-    keys: Float[Array, "B T D"]
-    values: Float[Array, "B T D"]
 
 
 class Memory(NamedTuple):
@@ -239,8 +238,8 @@ class _Layer(nnx.Module):
         self.dropout = dropout
         make: dict[str, Any] = {"rngs": rngs, "dtype": dtype}
         self.norms = nnx.List([nnx.LayerNorm(dim, param_dtype=dtype, **make) for _ in range(2 + reads_source)])
-        self.self_attention = _Attention(dim, num_heads, **make)
-        self.source_attention = _Attention(dim, num_heads, **make) if reads_source else None
+        self.self_attention = MultiHeadAttention(dim, num_heads, **make)
+        self.source_attention = MultiHeadAttention(dim, num_heads, **make) if reads_source else None
         self.widen, self.narrow = linear(dim, 4 * dim, **make), linear(4 * dim, dim, **make)
 
     def __call__(
@@ -264,42 +263,3 @@ class _Layer(nnx.Module):
             inputs = inputs + drop(found, self.dropout, keys[1])
         outputs = self.narrow(jax.nn.gelu(self.widen(self.norms[-1](inputs))))
         return inputs + drop(outputs, self.dropout, keys[2]), read, weights
-
-
-class _Attention(nnx.Module):
-    """Heads side by side, `softmax(Q Kᵀ / √d) V` each (Vaswani et al. 2017, section 3.2).
-
-    Written out, since the weights are wanted: `nnx.MultiHeadAttention` hands them out as a change of its own state
-    alone, and `jax.nn.dot_product_attention` not at all (and in float32 whatever the inputs are).
-    """
-
-    def __init__(self, dim: int, num_heads: int, *, rngs: nnx.Rngs, dtype: DTypeLike) -> None:
-        self.num_heads = num_heads
-        self.query, self.key, self.value, self.output = (linear(dim, dim, rngs=rngs, dtype=dtype) for _ in range(4))
-
-    def read(self, context: Array) -> Read:
-        """Keys and values [B, T, D] of vectors [T, B, D]."""
-        context = jnp.moveaxis(context, 0, 1)
-        return Read(self.key(context), self.value(context))
-
-    def __call__(self, inputs: Array, read: Read, visible: Array) -> tuple[Array, Array]:
-        """Outputs [S, B, D] and weights [B, heads, S, T], zero where `visible` (of a shape like theirs) is false."""
-        query, key, value = (
-            vectors.reshape(*vectors.shape[:2], self.num_heads, -1) for vectors in (self.query(inputs), *read)
-        )
-        scores = jnp.einsum("sbhd,bthd->bhst", query, key) / query.shape[-1] ** 0.5
-        # Finite, then zero: where nothing is visible, nothing is found, and no NaN goes into gradients.
-        weights = jax.nn.softmax(jnp.where(visible, scores, jnp.finfo(scores.dtype).min), axis=-1)
-        weights = jnp.where(visible, weights, jnp.zeros((), scores.dtype))
-        found = jnp.einsum("bhst,bthd->sbhd", weights, value)
-        return self.output(found.reshape(inputs.shape)), weights
-
-
-def positions(index: Integer[Array, "*S"], dim: int, dtype: DTypeLike = jnp.float32) -> Float[Array, "*S {dim}"]:
-    """Sinusoids of wavelengths from 2π to 10000·2π, of any position (Vaswani et al. 2017, section 3.5):
-
-    `p[t, 2i] = sin(t / 10000^(2i/D))`, `p[t, 2i+1] = cos(t / 10000^(2i/D))`.
-    """
-    rates = 10000.0 ** (-jnp.arange(0, dim, 2, dtype=dtype) / dim)
-    angles = index[..., None].astype(dtype) * rates
-    return jnp.stack([jnp.sin(angles), jnp.cos(angles)], axis=-1).reshape(*index.shape, -1)[..., :dim]

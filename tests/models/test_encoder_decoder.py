@@ -121,6 +121,17 @@ def test_a_rate_between_mixes_both():
     assert abs(share - 0.7) < 4 * (0.21 / differ.sum()) ** 0.5
 
 
+def test_scheduled_sampling_falls_from_the_reference_to_own_words():
+    config = config_of("gru@teacher_forcing=0.25,forcing_steps=100")
+    rates = [float(config.scheduled(jnp.int32(step))["teacher_forcing"]) for step in (0, 50, 100, 1000)]
+    assert rates == pytest.approx([1.0, 0.625, 0.25, 0.25])
+    model, pair = model_of(config), pair_of((5,) * 50)
+    first = model.write(pair, dropout_key=jax.random.key(0), **config.scheduled(jnp.int32(0)))
+    later = model.write(pair, dropout_key=jax.random.key(0), **config.scheduled(jnp.int32(100)))
+    assert (first.read == pair.prefix).all() and (later.read != pair.prefix).any()
+    assert config_of("gru@forcing_steps=100").scheduled(jnp.int32(0)) == config_of().scheduled(jnp.int32(0)) == {}
+
+
 def test_dropout_is_drawn_with_a_key_alone():
     model, pair = model_of(config_of(dropout=0.5)), pair_of()
     assert (model(pair) == model(pair)).all()
@@ -198,6 +209,7 @@ def test_a_reversed_source_is_read_from_its_last_word():
     [
         ("lstm@attention=dott", "attention: got 'dott'; did you mean 'dot'"),
         ("lstm@teacher_forcing=2", r"teacher_forcing: expected a rate in \[0, 1\], got 2"),
+        ("lstm@forcing_steps=-1", "forcing_steps: expected a number of updates, got -1"),
         ("lstm@heads=2", "unknown setting 'heads'"),
         ("transformer@heads=0", "heads: expected at least 1, got 0"),
         ("transformer@heads=4", "multiple of 4 heads, got 6"),

@@ -13,7 +13,8 @@ from flax import nnx
 
 from lstm_jax.models import count_params
 from lstm_jax.models.base import Pair
-from lstm_jax.models.transformer import TransformerConfig, positions
+from lstm_jax.models.multi_head import positions
+from lstm_jax.models.transformer import TransformerConfig
 from lstm_jax.text.vocabulary import BOS, PAD
 
 pytestmark = pytest.mark.usefixtures("x64")
