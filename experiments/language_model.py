@@ -85,6 +85,9 @@ def report(
     if not runs:
         console.print("no run has ended: there is nothing to score", highlight=False)
         return
+    for record in shown:
+        if record.run.status == "diverged":
+            console.print(f"{record.run.cell}, seed {record.run.seed}: diverged, and is left out", highlight=False)
     corpus = text.keep_corpus(config)
     assert isinstance(corpus, TextCorpus)
     curve, effective = context_curve(runs), effective_contexts(runs)
@@ -146,6 +149,8 @@ class Perplexity:
 
 def perplexities(records: Sequence[Record], level: str) -> Iterator[Perplexity]:
     """The perplexity of each run, on all tokens where its model carries its state over."""
+    from lstm_jax.analysis.context import bits
+
     for record in records:
         rows, of = record.tables.get("perplexity", ()), "the test split"
         if not rows:
@@ -153,8 +158,8 @@ def perplexities(records: Sequence[Record], level: str) -> Iterator[Perplexity]:
         num_tokens = sum(row["count"] for row in rows)
         if num_tokens:
             run, loss = record.run, sum(row["loss"] for row in rows) / num_tokens
-            bits = loss / math.log(2) if level == "character" else None
-            yield Perplexity(run.cell, run.seed, of, loss, math.exp(loss), bits, num_tokens, run.num_params)
+            per_character = bits(loss) if level == "character" else None
+            yield Perplexity(run.cell, run.seed, of, loss, math.exp(loss), per_character, num_tokens, run.num_params)
 
 
 EXPERIMENT = Experiment(

@@ -142,10 +142,10 @@ def report(
 
 
 def _draw_alignments(config: SweepConfig, records: Sequence[Record]) -> list[Path]:
-    """Where the first model with attention looked; no picture where there is none."""
+    """Where the best model with attention looked; no picture where there is none."""
     from lstm_jax.report.alignment import Alignment, draw_alignments
 
-    for record in records:
+    for record in sorted(records, key=lambda record: -(record.run.accuracy or 0.0)):
         sentences: dict[int, list[Mapping[str, Any]]] = {}
         for row in record.tables.get("alignments", ()):
             sentences.setdefault(row["sentence"], []).append(row)

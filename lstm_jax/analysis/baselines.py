@@ -41,7 +41,7 @@ def nearest_sentences(train: Sentences, test: Sentences) -> list[int | None]:
     places = {word: place for place, word in enumerate(sorted({word for words in train for word in words}))}
     known, queries = (_bags(sentences, places) for sentences in (train, test))
     document_frequency = np.asarray(known.sum(axis=0)).ravel()
-    weights = sparse.diags(np.log((1.0 + len(train)) / (1.0 + document_frequency)) + 1.0)
+    weights = sparse.diags_array(np.log((1.0 + len(train)) / (1.0 + document_frequency)) + 1.0)
     known, queries = (_unit_rows(bags @ weights) for bags in (known, queries))
     found: list[int | None] = []
     for start in range(0, len(test), _ROWS_AT_ONCE):
@@ -61,4 +61,4 @@ def _bags(sentences: Sentences, places: dict[str, int]) -> sparse.csr_array:
 
 def _unit_rows(bags: sparse.csr_array) -> sparse.csr_array:
     norms = np.sqrt(np.asarray(bags.multiply(bags).sum(axis=1)).ravel())
-    return (sparse.diags(1.0 / np.where(norms > 0.0, norms, 1.0)) @ bags).tocsr()
+    return (sparse.diags_array(1.0 / np.where(norms > 0.0, norms, 1.0)) @ bags).tocsr()

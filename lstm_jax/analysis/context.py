@@ -112,8 +112,8 @@ def effective_contexts(
         low, high = interval(value, _crossing(octaves, replicates, threshold_nats), confidence)
         low, high = min(low, octaves[-1]), max(high, octaves[0])  # all beyond the last: it lies above the last
         bound: Bound = "" if math.isfinite(value) else ">" if value > 0.0 else "<"
-        context = 2.0**value if bound == "" else float(losses.contexts[-2 if bound == ">" else 0])
-        found.append(EffectiveContext(losses.cell, context, _end(low), _end(high), bound))
+        octave = min(max(value, octaves[0]), octaves[-1])
+        found.append(EffectiveContext(losses.cell, _context(octave), _end(low), _end(high), bound))
     return found
 
 
@@ -196,4 +196,8 @@ def _exp(nats: float) -> float:
 
 
 def _end(octave: float) -> float | None:
-    return 2.0**octave if math.isfinite(octave) else None
+    return _context(octave) if math.isfinite(octave) else None
+
+
+def _context(octave: float) -> float:
+    return round(math.exp2(octave), 9)  # log2 and back again costs a few units in the last place

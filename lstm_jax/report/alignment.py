@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -56,34 +57,33 @@ def alignments_figure(alignments: Sequence[Alignment], *, caption: str, title: s
     caption_lines = style.wrap(
         f"{caption} {notes}".strip(), style.WIDTH_INCHES - 2 * panels.MARGIN, style.CAPTION_POINTS
     )
-    beside, above = (
-        max(style.text_width_inches(_short(word), style.TICK_POINTS) for found in alignments for word in found[side])
-        + _PAD
-        for side in (1, 0)
-    )
-    longest = max(len(found.source) for found in alignments)
+    beside = max(_longest(found.output) for found in alignments) + _PAD
+    num_words = max(len(found.source) for found in alignments)
     room = (style.WIDTH_INCHES - 2 * panels.MARGIN - _BETWEEN) / 2 - beside
-    num_columns = 2 if len(alignments) > 1 and room / longest >= _CELL else 1
+    num_columns = 2 if len(alignments) > 1 and room / num_words >= _CELL else 1
     if num_columns == 1:
         room = style.WIDTH_INCHES - 2 * panels.MARGIN - beside
-    cell = min(_LARGEST_CELL, room / longest)
 
     head = panels.MARGIN + style.height_inches(title_lines, style.TITLE_POINTS) + 0.08
     rows = [alignments[start : start + num_columns] for start in range(0, len(alignments), num_columns)]
-    heights = [above + _CELL * max(len(found.output) for found in row) + _BETWEEN for row in rows]
+    above = [max(_longest(found.source) for found in row) + _PAD for row in rows]
+    below = [_CELL * max(len(found.output) for found in row) + _BETWEEN for row in rows]
     foot = style.height_inches(caption_lines, style.CAPTION_POINTS) + panels.BOTTOM
-    height = head + sum(heights) + foot
+    height = head + sum(above) + sum(below) + foot
     figure = Figure(figsize=(style.WIDTH_INCHES, height), dpi=style.DPI)
     panels.write_title_and_caption(figure, title_lines, caption_lines)
     top = height - head
-    for row, row_height in zip(rows, heights, strict=True):
+    for row, words_inches, cells_inches in zip(rows, above, below, strict=True):
+        top -= words_inches
         for column, found in enumerate(row):
             left = panels.MARGIN + beside + column * (beside + room + _BETWEEN)
+            cell = min(_LARGEST_CELL, room / len(found.source))
             size = cell * len(found.source), _CELL * len(found.output)
-            box = (left / style.WIDTH_INCHES, (top - above - size[1]) / height)
-            axes = figure.add_axes((*box, size[0] / style.WIDTH_INCHES, size[1] / height))
-            _draw(axes, found, every=int(np.ceil(_LEAST_CELL / cell)))
-        top -= row_height
+            axes = figure.add_axes(
+                (left / style.WIDTH_INCHES, (top - size[1]) / height, size[0] / style.WIDTH_INCHES, size[1] / height)
+            )
+            _draw(axes, found, every=math.ceil(_LEAST_CELL / cell))
+        top -= cells_inches
     return figure
 
 
@@ -98,6 +98,10 @@ def _draw(axes: Axes, found: Alignment, every: int) -> None:
     axes.tick_params(labelsize=style.TICK_POINTS, length=0, pad=2.5)
     for spine in axes.spines.values():
         spine.set_linewidth(0.5)
+
+
+def _longest(words: Sequence[str]) -> float:
+    return max(style.text_width_inches(_short(word), style.TICK_POINTS) for word in words)
 
 
 def _short(word: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -110,8 +111,9 @@ def _draw_cell(
         x = np.array([places[point.context] * aside for point in rows])
         style.draw_band(axes, x, _values(rows, "ci_low"), _values(rows, "ci_high"), look)
         style.draw_curve(axes, x, _values(rows, "perplexity"), look, order)
-    end = [places[point.context] * aside for point in ordered[-2:]]
-    axes.plot(end, _values(ordered[-2:], "perplexity"), color=look.colour, linewidth=0.7, alpha=0.7, zorder=2.0)
+    last = ordered[-2:] if any(point.context == UNCUT for point in points) else []
+    x = np.array([places[point.context] * aside for point in last])
+    axes.plot(x, _values(last, "perplexity"), color=look.colour, linewidth=0.7, alpha=0.7, zorder=2.0)
 
 
 def _values(points: Sequence[ContextPoint], name: str) -> Floats:
@@ -125,7 +127,8 @@ def _set_perplexity_axis(axes: Axes, points: Sequence[ContextPoint]) -> None:
     axes.set_ylim(low, high)
     locator = MaxNLocator(6) if high < 10.0 * low else LogLocator(subs=(1.0, 2.0, 5.0) if high < 1e3 * low else (1.0,))
     ticks = [tick for tick in locator.tick_values(low, high) if low <= tick <= high]
-    axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+    # There is room for five characters: 10000, 1e5.
+    axes.set_yticks(ticks, [f"{it:g}" if it < 1e5 else re.sub(r"e\+0*", "e", f"{it:.3g}") for it in ticks])
     axes.yaxis.set_minor_locator(NullLocator())
 
 

@@ -170,14 +170,14 @@ def legend_height_inches(num_labels: int, columns: int) -> float:
     return rows * TICK_POINTS * 1.45 / 72.0
 
 
-def set_gap_axis(axes: Axes, gaps: Sequence[float]) -> None:
+def set_gap_axis(axes: Axes, gaps: Sequence[int] | Sequence[float]) -> None:
     """Make the x axis logarithmic, with some room beside the first and the last of ascending gaps."""
     axes.set_xscale("log", base=2)
     pad = max(0.35, 0.05 * math.log2(gaps[-1] / gaps[0]))
     axes.set_xlim(gaps[0] * 2.0**-pad, gaps[-1] * 2.0**pad)
 
 
-def beside_gap(gaps: Sequence[float], index: int, num_cells: int) -> float:
+def beside_gap(gaps: Sequence[int] | Sequence[float], index: int, num_cells: int) -> float:
     """Return the factor by which a cell's points stand beside the gap on a log axis."""
     spacing = min((math.log2(b / a) for a, b in itertools.pairwise(gaps)), default=1.0)
     return float(2.0 ** side_by_side(index, num_cells, min(spacing, 1.0)))
@@ -236,7 +236,9 @@ def plain_axes(axes: Axes) -> None:
         spine.set_linewidth(0.7)
 
 
-def label_gaps(axes: Axes, gaps: Sequence[float], panel_inches: float, labels: Sequence[str] = ()) -> None:
+def label_gaps(
+    axes: Axes, gaps: Sequence[int] | Sequence[float], panel_inches: float, labels: Sequence[str] = ()
+) -> None:
     """Put a tick at every gap of a log axis with set limits, and a label at as many as stand clear of each other.
 
     A label is the gap itself where `labels` says nothing else.

@@ -83,9 +83,9 @@ def _draw_panel(
         x = np.array([lows.index(row.low) for row in rows], dtype=np.float64)
         value, low, high = (np.array([getattr(row, name + end) for row in rows]) for end in ("", "_low", "_high"))
         if system in lines:
-            look = lines[system]
+            line, dashes = lines[system], _BASELINES[(index - len(styles)) % 4]
             axes.plot(
-                x, value, color=look.get_color(), linewidth=look.get_linewidth(), linestyle=_BASELINES[index % 4],
+                x, value, color=line.get_color(), linewidth=line.get_linewidth(), linestyle=dashes,
                 marker="." if len(x) == 1 else None, zorder=1.2,
             )  # fmt: skip
             continue

@@ -47,8 +47,8 @@ def answers_of(model: Any, corpus: TextCorpus, form: Form, gap: int) -> dict[str
     at = _positions([len(piece) for piece in pieces], margin)
     carries = bool(form == "decoder" and model.config.initial_carry(1))
     most = margin if carries else min(margin, gap if form == "decoder" else max(1, gap // 2))
-    # A model that has never seen more than `most` words is not asked to.
-    contexts = [context for context in CONTEXTS if context <= most]
+    # A model that has never seen more than `most` words is not asked to: that is its uncut context.
+    contexts = [context for context in CONTEXTS if (context <= most if carries else context < most)]
     losses = {context: _losses(graphdef, params, pieces, at, form, context) for context in contexts}
     tables: dict[str, list[dict[str, Any]]] = {}
     if carries:

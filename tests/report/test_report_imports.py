@@ -1,10 +1,13 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-ANALYSIS = ("outcomes", "choice", "logistic", "bootstrap", "summary", "horizon")
-REPORT = ("numbers", "style", "gap_length", "learning_curves", "table")
+PACKAGE = Path(__file__).parents[2] / "lstm_jax"
+ANALYSIS, REPORT = (
+    tuple(sorted(path.stem for path in (PACKAGE / part).glob("[!_]*.py"))) for part in ("analysis", "report")
+)
 
 
 @pytest.mark.parametrize(
