@@ -18,12 +18,11 @@ from typing import Literal
 import rich.console
 
 from experiments import common, text
-from experiments.common import Experiment, one_line
+from experiments.common import Experiment
 from lstm_jax.sweeps.command_line import parse_options
-from lstm_jax.sweeps.config import ConfigError, SweepConfig
+from lstm_jax.sweeps.config import ConfigError, SweepConfig, expected
 from lstm_jax.sweeps.records import Record, write_rows
 from lstm_jax.sweeps.storage import write_atomically
-from lstm_jax.text import TextError
 from lstm_jax.text.corpus import TextCorpus, prepare_text
 
 _SHARED = SweepConfig(
@@ -56,10 +55,12 @@ class Data:
 
 def prepare(config: SweepConfig, data: Data, console: rich.console.Console) -> SweepConfig:
     """Make the corpus that the sweep is about."""
-    if text.named_corpus(config):
+    if text.task_name(config) != "language":
+        raise ConfigError(f"task: got {config.task!r}; expected language, which is what this experiment is about")
+    if text.has_corpus(config, data):
         return config
     if data.min_count < 1:
-        raise ConfigError(f"min_count: got {data.min_count}; expected at least 1")
+        raise expected("min_count", str(data.min_count))
     if data.text is not None:
         from lstm_jax.text.files import read_text
 
@@ -70,7 +71,7 @@ def prepare(config: SweepConfig, data: Data, console: rich.console.Console) -> S
         with console.status("the King James Bible, from Debian's packages"):
             running, facts = king_james(), KING_JAMES
     corpus = prepare_text(running, level=data.level, min_count=data.min_count, facts=facts)
-    return text.with_corpus(config, corpus, EXPERIMENT.presets, console)
+    return text.on_equal_terms(text.with_corpus(config, corpus, console), EXPERIMENT.presets)
 
 
 def report(
@@ -88,14 +89,17 @@ def report(
     for record in shown:
         if record.run.status == "diverged":
             console.print(f"{record.run.cell}, seed {record.run.seed}: diverged, and is left out", highlight=False)
-    corpus = text.keep_corpus(config)
+    corpus = text.corpus_of_sweep(config)
     assert isinstance(corpus, TextCorpus)
     curve, effective = context_curve(runs), effective_contexts(runs)
+    if not curve:
+        console.print("no run has a finite loss: there is nothing to draw", highlight=False)
+        return
     out = config.out
     write_rows(out / "context.csv", ContextPoint, curve)
     write_rows(out / "effective_context.csv", EffectiveContext, effective)
     protocol = common.describe(config, records, corpus.facts["origin"])
-    curves = text.draw_curves(experiment, config, records, protocol)
+    curves = text.draw_curves(experiment, config, shown, protocol)
     unit = f"{corpus.level}s"
     plots = draw_context(
         curve, effective, caption=protocol, title=experiment.title, stem=out / "language_model",
@@ -149,7 +153,7 @@ class Perplexity:
 
 def perplexities(records: Sequence[Record], level: str) -> Iterator[Perplexity]:
     """The perplexity of each run, on all tokens where its model carries its state over."""
-    from lstm_jax.analysis.context import bits
+    from lstm_jax.analysis.context import bits, perplexity
 
     for record in records:
         rows, of = record.tables.get("perplexity", ()), "the test split"
@@ -159,7 +163,7 @@ def perplexities(records: Sequence[Record], level: str) -> Iterator[Perplexity]:
         if num_tokens:
             run, loss = record.run, sum(row["loss"] for row in rows) / num_tokens
             per_character = bits(loss) if level == "character" else None
-            yield Perplexity(run.cell, run.seed, of, loss, math.exp(loss), per_character, num_tokens, run.num_params)
+            yield Perplexity(run.cell, run.seed, of, loss, perplexity(loss), per_character, num_tokens, run.num_params)
 
 
 EXPERIMENT = Experiment(
@@ -214,44 +218,38 @@ class Sample:
 
 def sample(argv: Sequence[str]) -> int:
     """Run `sample` as a command; returns the exit status."""
-    try:
-        options = parse_options(Sample, argv, "python -m experiments.language_model sample", str(Sample.__doc__))
-        for name, value in (("num_tokens", options.num_tokens), ("num_samples", options.num_samples)):
-            if value < 1:
-                raise ConfigError(f"{name}: got {value}; expected at least 1")
-        if options.top_k is not None and options.top_k < 1:
-            raise ConfigError(f"top_k: got {options.top_k}; expected at least 1, or None")
-        if not 0 <= options.temperature < math.inf:
-            raise ConfigError(f"temperature: got {options.temperature}; expected a number of at least 0")
-        if not 0 <= options.sampling_seed < 2**32:
-            raise ConfigError(f"sampling_seed: got {options.sampling_seed}; expected a whole number below 2^32")
-        trained = text.trained_model(options.checkpoint, "language", options.cell, options.seed)
-        from lstm_jax.tasks.context import go_on
-        from lstm_jax.tasks.language import Language
+    return text.answer(lambda: _sample(argv))
 
-        assert isinstance(trained.task, Language)
-        if trained.task.form != "decoder":
-            raise ConfigError(
-                f"cell: {trained.record.run.cell} is no decoder; expected one, which alone goes on freely"
-            )
-        texts, unknown = go_on(
-            trained.model,
-            trained.task.text,
-            options.prompt,
-            num_tokens=options.num_tokens,
-            num_samples=options.num_samples,
-            temperature=options.temperature,
-            top_k=options.top_k,
-            seed=options.sampling_seed,
-        )
-        if unknown:
-            print(f"not in the vocabulary, read as <unk>: {' '.join(unknown)}", file=sys.stderr)
-        print("\n\n".join(texts))
-    except (ConfigError, TextError) as error:
-        return one_line(error)
-    except KeyboardInterrupt:
-        return 130
-    return 0
+
+def _sample(argv: Sequence[str]) -> None:
+    options = parse_options(Sample, argv, "python -m experiments.language_model sample", str(Sample.__doc__))
+    for name, value in (("num_tokens", options.num_tokens), ("num_samples", options.num_samples)):
+        if value < 1:
+            raise ConfigError(f"{name}: got {value}; expected at least 1")
+    if options.top_k is not None and options.top_k < 1:
+        raise ConfigError(f"top_k: got {options.top_k}; expected at least 1, or None")
+    if not 0 <= options.temperature < math.inf:
+        raise ConfigError(f"temperature: got {options.temperature}; expected a number of at least 0")
+    if not 0 <= options.sampling_seed < 2**32:
+        raise ConfigError(f"sampling_seed: got {options.sampling_seed}; expected a whole number below 2^32")
+    trained = text.trained_model(options.checkpoint, "language", "decoder", options.cell, options.seed)
+    from lstm_jax.tasks.context import go_on
+    from lstm_jax.tasks.language import Language
+
+    assert isinstance(trained.task, Language)
+    texts, unknown = go_on(
+        trained.model,
+        trained.task.text,
+        options.prompt,
+        num_tokens=options.num_tokens,
+        num_samples=options.num_samples,
+        temperature=options.temperature,
+        top_k=options.top_k,
+        seed=options.sampling_seed,
+    )
+    if unknown:
+        print(f"not in the vocabulary, read as <unk>: {' '.join(unknown)}", file=sys.stderr)
+    print("\n\n".join(texts), flush=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from experiments.common import Experiment
+from experiments.common import Experiment, one_line
 from lstm_jax import registry
 from lstm_jax.sweeps.command_line import from_yaml
 from lstm_jax.sweeps.config import ConfigError, SweepConfig
 from lstm_jax.sweeps.directory import Directory
 from lstm_jax.sweeps.records import Record, write_rows
+from lstm_jax.sweeps.storage import DamagedError
+from lstm_jax.tasks import corpus_of
 from lstm_jax.text import TextError, store
 from lstm_jax.text.corpus import PairCorpus, TextCorpus
 
@@ -22,40 +25,39 @@ if TYPE_CHECKING:
     from lstm_jax.tasks.base import Task
 
 LSTM_UNITS = {"smoke": 16, "quick": 128, "full": 512}
-CORPUS = "corpus"
-"""The folder of a sweep's directory that has the text it was trained on."""
+"""The width of the LSTM, by preset, that all cells have as many parameters as."""
 
 
-def named_corpus(config: SweepConfig) -> str | None:
-    """The digest that the task names, as in translation@corpus=...; put back from `config.out` where it is there."""
-    settings = dict(registry.parse(config.task).settings)
-    digest = settings.get("corpus")
-    if digest is not None and not store.directory_of(digest).exists() and (config.out / CORPUS).is_dir():
-        found = store.adopt(config.out / CORPUS)
-        if found != digest:
-            raise ConfigError(
-                f"{config.out / CORPUS}: holds the corpus {found}; expected {digest}, whose words the models there know"
-            )
-    return digest
+def task_name(config: SweepConfig) -> str:
+    """The name of the sweep's task without its settings; raises ConfigError."""
+    try:
+        return registry.parse(config.task).name
+    except ValueError as error:
+        raise ConfigError(f"task: {error}") from None
 
 
-def with_corpus(
-    config: SweepConfig, corpus: PairCorpus | TextCorpus, presets: Mapping[str, SweepConfig], console: Console
-) -> SweepConfig:
-    """The sweep on a prepared corpus, which is stored; says what is in it and what was left out.
+def has_corpus(config: SweepConfig, data: Any) -> bool:
+    """Whether the task names its corpus, so that none is to be made; raises ConfigError for what can't be both."""
+    if len(config.gaps) > 1:
+        raise ConfigError(f"gaps: got {len(config.gaps)}; expected one on text, and a sweep of its own for each")
+    digest = corpus_of(config.task)
+    if digest is None:
+        return False
+    changed = [field.name for field in dataclasses.fields(data) if getattr(data, field.name) != field.default]
+    if changed:
+        raise ConfigError(f"{changed[0]}: the task names the corpus {digest} already; expected one or the other")
+    store.ensure(digest, Directory(config.out).corpus)
+    return True
 
-    As most parameters are words, `num_params` is where neither it nor the width was given that of an LSTM whose width
-    the preset names.
-    """
-    digest = store.store(corpus)
-    facts = corpus.facts
+
+def with_corpus(config: SweepConfig, corpus: PairCorpus | TextCorpus, console: Console) -> SweepConfig:
+    """The sweep on a prepared corpus, which is stored; says what is in it and what was left out."""
+    digest, facts = store.store(corpus), corpus.facts
     kept = ", ".join(f"{count:,} {split}" for split, count in facts["kept"].items())
-    what = "pairs" if isinstance(corpus, PairCorpus) else f"{corpus.level}s"
-    sizes = (
-        f"{len(corpus.source):,} source and {len(corpus.target):,} target words"
-        if isinstance(corpus, PairCorpus)
-        else f"{len(corpus.vocabulary):,} {corpus.level}s"
-    )
+    if isinstance(corpus, PairCorpus):
+        what, sizes = "pairs", f"{len(corpus.source):,} source and {len(corpus.target):,} target words"
+    else:
+        what, sizes = f"{corpus.level}s", f"{len(corpus.vocabulary):,} {corpus.level}s"
     lines = [f"{facts.get('origin', 'text')}: {kept} {what}; vocabulary: {sizes}"]
     dropped = sorted(facts.get("dropped", {}).items(), key=lambda item: -item[1])
     if dropped:
@@ -64,58 +66,69 @@ def with_corpus(
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     spec = registry.parse(config.task)
     settings = (*spec.settings, ("corpus", digest))
-    config = dataclasses.replace(config, task=str(dataclasses.replace(spec, settings=settings)))
-    if config.hidden_dim is None and config.num_params == presets[config.preset].num_params:
-        from lstm_jax.sweeps.jobs import size_of
+    return dataclasses.replace(config, task=str(dataclasses.replace(spec, settings=settings)))
 
-        _, num_params = size_of(dataclasses.replace(config, hidden_dim=LSTM_UNITS[config.preset]), "lstm")
-        config = dataclasses.replace(config, num_params=num_params)
-    return config
+
+def on_equal_terms(config: SweepConfig, presets: Mapping[str, SweepConfig]) -> SweepConfig:
+    """The sweep with as many parameters as an LSTM of LSTM_UNITS has, where neither they nor the width were given.
+
+    On text most parameters are words, and how many is known with the corpus alone.
+    """
+    if config.hidden_dim is not None or config.num_params != presets[config.preset].num_params:
+        return config
+    from lstm_jax.sweeps.jobs import checked_task, size_of
+
+    checked_task(config, config.gaps[0])
+    _, num_params = size_of(dataclasses.replace(config, hidden_dim=LSTM_UNITS[config.preset]), "lstm")
+    return dataclasses.replace(config, num_params=num_params)
 
 
 def reported(config: SweepConfig, records: Sequence[Record]) -> list[Record]:
-    """The runs of the seeds that are reported, at the learning rate that the tuning seeds chose for each cell."""
-    from lstm_jax.analysis.summary import summarise
+    """The runs of the seeds that are reported, at the learning rate with the least loss on the tuning seeds, by cell.
 
-    chosen = {
-        (row.cell, row.gap, row.learning_rate)
-        for row in summarise([record.run for record in records], config.tuning_seeds)
-    }
+    The loss and not the accuracy chooses, since no run solves anything; a diverged run's is infinite.
+    """
+    ended = [record for record in records if record.run.status != "failed"]
+    losses: dict[tuple[str, float], list[float]] = {}
+    for record in ended:
+        if record.run.seed in config.tuning_seeds:
+            is_good = record.run.status != "diverged" and record.run.loss is not None
+            loss = record.run.loss if is_good else float("inf")
+            losses.setdefault((record.run.cell, record.run.learning_rate), []).append(loss or 0.0)
+    best: dict[str, tuple[float, float]] = {}
+    for (cell, rate), found in losses.items():
+        best[cell] = min(best.get(cell, (float("inf"), rate)), (sum(found) / len(found), rate))
     return [
         record
-        for record in records
-        if (record.run.cell, record.run.gap, record.run.learning_rate) in chosen
-        and record.run.seed not in config.tuning_seeds
-        and record.run.status != "failed"
+        for record in ended
+        if record.run.seed not in config.tuning_seeds
+        and record.run.learning_rate == best.get(record.run.cell, (0.0, record.run.learning_rate))[1]
     ]
 
 
-def draw_curves(experiment: Experiment, config: SweepConfig, records: Sequence[Record], caption: str) -> Path:
-    """Learning curves on the held-out split, and summary.csv; returns the picture."""
+def draw_curves(experiment: Experiment, config: SweepConfig, shown: Sequence[Record], caption: str) -> Path:
+    """Learning curves of the reported runs on the held-out split, and summary.csv; returns the picture."""
     from lstm_jax.analysis.summary import Summary, summarise
     from lstm_jax.report.learning_curves import draw_learning_curves
 
-    summaries = summarise([record.run for record in records], config.tuning_seeds)
+    summaries = summarise([record.run for record in shown], ())
     write_rows(config.out / "summary.csv", Summary, summaries)
     return draw_learning_curves(
-        records,
+        shown,
         summaries,
-        chance=records[0].run.chance,
+        chance=shown[0].run.chance,
         caption=caption,
         title=f"Learning curves. {experiment.title}",
         path=config.out / "learning_curves.png",
-        tuning_seeds=config.tuning_seeds,
         loss_panels=True,
     )
 
 
-def keep_corpus(config: SweepConfig) -> PairCorpus | TextCorpus:
-    """The corpus that a sweep was trained on, and a copy of it in the sweep's directory."""
-    digest = named_corpus(config)
+def corpus_of_sweep(config: SweepConfig) -> PairCorpus | TextCorpus:
+    """The corpus that a sweep was trained on."""
+    digest = corpus_of(config.task)
     assert digest is not None
-    corpus = store.load(digest)
-    store.copy_to(digest, config.out / CORPUS)
-    return corpus
+    return store.load(digest)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,11 +140,11 @@ class Trained:
     model: Any
 
 
-def trained_model(checkpoint: Path, task_name: str, cell: str | None, seed: int | None) -> Trained:
+def trained_model(checkpoint: Path, name: str, form: str, cell: str | None, seed: int | None) -> Trained:
     """The model of a run of the sweep in `checkpoint`, or of the job whose folder that is.
 
-    Of several the one with the best held-out accuracy. Raises ConfigError, in one line, where there is none, or it is
-    of another task or of a corpus that is not there.
+    Of several of that form the one with the best held-out accuracy. Raises ConfigError, in one line, where there is
+    none, or it is of another task than `name`, damaged, or of a corpus that is not there.
     """
     import jax
 
@@ -147,40 +160,55 @@ def trained_model(checkpoint: Path, task_name: str, cell: str | None, seed: int 
         raise ConfigError(f"checkpoint: got {checkpoint}; expected the directory of a sweep, with a sweep.yaml in it")
     directory = Directory(root)
     config = dataclasses.replace(from_yaml(directory.config_file), out=root)
-    name = registry.parse(config.task).name
-    if name != task_name:
-        raise ConfigError(f"checkpoint: {root} was trained on {name!r}; expected a model of {task_name!r}")
-    named_corpus(config)
-    jobs, _ = make_jobs(config)
+    if task_name(config) != name:
+        raise ConfigError(f"checkpoint: {root} was trained on {task_name(config)!r}; expected a model of {name!r}")
+    digest = corpus_of(config.task)
+    if digest is not None:
+        store.ensure(digest, directory.corpus)
+    if cell is not None:
+        if cell not in config.cells:
+            raise ConfigError(f"cell: got {cell!r}; {registry.nearest(cell, config.cells)}")
+        config = dataclasses.replace(config, cells=(cell,))
+    jobs, _ = make_jobs(config, to_train=False)
     jobs = [job for job in jobs if directory.checkpoints(job) in (checkpoint, *checkpoint.parents)] or jobs
-    of_cell = [job for job in jobs if cell in (None, job.cell)]
-    if not of_cell:
-        raise ConfigError(f"cell: got {cell!r}; {registry.nearest(str(cell), sorted({job.cell for job in jobs}))}")
-    found = [
-        (record, job)
-        for job in of_cell
-        for record in directory.records([job])
-        if record.checkpoint and record.run.status in ("solved", "unsolved") and seed in (None, record.run.seed)
-    ]
-    if not found:
-        seeds = f" of seed {seed}" if seed is not None else ""
-        raise ConfigError(f"checkpoint: {checkpoint} has no run{seeds} that has ended; expected one: train it first")
-    record, job = max(found, key=lambda each: each[0].run.accuracy or 0.0)
-    training = job.training()
+    of_form = [job for job in jobs if job.training().task.form == form]
+    if not of_form:
+        raise ConfigError(f"cell: {', '.join(job.cell for job in jobs)}: expected a model of the form {form}")
     try:
-        state = checkpoints.restore(directory.checkpoints(job), job, RunKey(record.run.seed, record.run.learning_rate))
-    except ValueError as error:
-        raise ConfigError(f"checkpoint: {error}; expected one of this corpus and these settings") from None
+        found = [
+            (record, job)
+            for job in of_form
+            for record in directory.records([job])
+            if record.checkpoint and record.run.status in ("solved", "unsolved") and seed in (None, record.run.seed)
+        ]
+        if not found:
+            seeds = f" of seed {seed}" if seed is not None else ""
+            raise ConfigError(
+                f"checkpoint: {checkpoint} has no run{seeds} that has ended; expected one: train it first"
+            )
+        record, job = max(found, key=lambda each: each[0].run.accuracy or 0.0)
+        key = RunKey(record.run.seed, record.run.learning_rate)
+        state = checkpoints.restore(directory.checkpoints(job), job, key)
+    except ConfigError:
+        raise
+    except ValueError as error:  # DamagedError among them
+        raise ConfigError(
+            f"checkpoint: {error}; expected one of this corpus and these settings: "
+            f"`python -m experiments.status {root} --check` names what is damaged"
+        ) from None
+    training = job.training()
     return Trained(record, training.task, nnx.merge(graphdef(training.model), state.params))
 
 
-__all__ = [
-    "TextError",
-    "Trained",
-    "draw_curves",
-    "keep_corpus",
-    "named_corpus",
-    "reported",
-    "trained_model",
-    "with_corpus",
-]
+def answer(command: Callable[[], None]) -> int:
+    """Run what a command does with a trained model; returns the exit status, and says what was wrong in one line."""
+    try:
+        command()
+    except (ConfigError, TextError, DamagedError) as error:
+        return one_line(error)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # `| head`: there is nobody to tell, at exit neither
+        sys.stdout = open("/dev/null", "w")  # noqa: SIM115
+        return 141
+    return 0

@@ -20,18 +20,21 @@ import rich.console
 import tyro
 
 from experiments import common, text
-from experiments.common import Experiment, one_line
-from lstm_jax import registry
+from experiments.common import Experiment
 from lstm_jax.sweeps.command_line import parse_options
-from lstm_jax.sweeps.config import ConfigError, SweepConfig
+from lstm_jax.sweeps.config import ConfigError, SweepConfig, expected
 from lstm_jax.sweeps.records import Record, write_rows
 from lstm_jax.sweeps.storage import write_atomically
 from lstm_jax.text import TextError
 from lstm_jax.text.corpus import PairCorpus, prepare_pairs
+from lstm_jax.text.files import excerpt
 from lstm_jax.text.tokens import detokenize, tokenize
 
 _TWIN = "How long a sequence can an encoder hold?"
 _SYMBOLS = "length of the sequence (symbols)"
+_OF_TWINS: dict[str, Any] = {"dropout": 0.0, "embedding_dim": 16, "batch_size": 64}
+MAX_SENTENCE = 256
+"""Words and punctuation marks of a sentence to translate: each costs a step, and attention their square."""
 _CELLS = ("rnn", "gru", "lstm", "rnn@attention=dot", "gru@attention=dot", "lstm@attention=dot")
 _SHARED = SweepConfig(
     task="translation",
@@ -64,12 +67,17 @@ class Data:
 
 
 def prepare(config: SweepConfig, data: Data, console: rich.console.Console) -> SweepConfig:
-    """Make the corpus that the sweep is about; a task that needs none is left as it is."""
-    if registry.parse(config.task).name != "translation" or text.named_corpus(config):
+    """Make the corpus that the sweep is about; of a task without data, set what suits one that can be solved."""
+    presets = EXPERIMENT.presets
+    preset = presets[config.preset]
+    if text.task_name(config) != "translation":
+        chosen = {name: value for name, value in _OF_TWINS.items() if getattr(config, name) == getattr(preset, name)}
+        return text.on_equal_terms(dataclasses.replace(config, **chosen), presets)
+    if text.has_corpus(config, data):
         return config
     for name, value in (("min_count", data.min_count), ("max_tokens", data.max_tokens)):
         if value < 1:
-            raise ConfigError(f"{name}: got {value}; expected at least 1")
+            raise expected(name, str(value))
     if data.pairs is not None:
         from lstm_jax.text.pairs import read_pairs
 
@@ -80,16 +88,16 @@ def prepare(config: SweepConfig, data: Data, console: rich.console.Console) -> S
         with console.status(f"pairs of {data.corpus}, from Debian's packages"):
             cleaned = english_marathi(data.corpus)
     corpus = prepare_pairs(cleaned, min_count=data.min_count, max_tokens=data.max_tokens)
-    if config.gaps == EXPERIMENT.presets[config.preset].gaps:
+    if config.gaps == preset.gaps:
         config = dataclasses.replace(config, gaps=(data.max_tokens,))
-    return text.with_corpus(config, corpus, EXPERIMENT.presets, console)
+    return text.on_equal_terms(text.with_corpus(config, corpus, console), presets)
 
 
 def report(
     experiment: Experiment, config: SweepConfig, records: Sequence[Record], console: rich.console.Console
 ) -> None:
     """Scores, BLEU against source length, learning curves, samples; of a task without data the gap-length plot."""
-    if registry.parse(config.task).name != "translation":
+    if text.task_name(config) != "translation":
         common.report(dataclasses.replace(experiment, title=_TWIN, gap_label=_SYMBOLS), config, records, console)
         return
     from lstm_jax.analysis.baselines import baselines
@@ -110,7 +118,7 @@ def report(
     if not any(rows for _, rows in translations):
         console.print("no run has ended: there is nothing to score", highlight=False)
         return
-    corpus = text.keep_corpus(config)
+    corpus = text.corpus_of_sweep(config)
     assert isinstance(corpus, PairCorpus)
     others = baselines(corpus.train.sources, corpus.train.targets, corpus.test.sources)
     scores = translation_scores(translations, others)
@@ -120,7 +128,7 @@ def report(
     write_rows(out / "contrasts.csv", TranslationContrast, translation_contrasts(translations, others))
     write_rows(out / "lengths.csv", LengthScore, lengths)
     protocol = common.describe(config, records, corpus.facts["origin"])
-    curves = text.draw_curves(experiment, config, records, protocol)
+    curves = text.draw_curves(experiment, config, shown, protocol)
     plots = draw_by_length(
         lengths,
         caption=protocol,
@@ -209,57 +217,56 @@ class Translate:
 
 def translate(argv: Sequence[str]) -> int:
     """Run `translate` as a command; returns the exit status."""
-    try:
-        options = parse_options(Translate, argv, "python -m experiments.translation translate", str(Translate.__doc__))
-        if options.beam_size < 1 or not options.length_penalty >= 0:
-            raise ConfigError(
-                f"beam_size, length_penalty: got {options.beam_size}, {options.length_penalty}; expected at least 1, 0"
-            )
-        for place, sentence in enumerate(options.sentences, start=1):
-            _check(sentence, f"sentence {place}")
-        trained = text.trained_model(options.checkpoint, "translation", options.cell, options.seed)
-        from lstm_jax.tasks.translation import Translation
-        from lstm_jax.tasks.translation import translate as translate_words
-
-        assert isinstance(trained.task, Translation)
-        corpus = trained.task.pairs
-        is_lower = corpus.facts.get("options", {}).get("lower", False)
-        for sentence in options.sentences or _lines():
-            words = tokenize(sentence.lower() if is_lower else sentence)
-            unknown = [word for word in dict.fromkeys(words) if word not in corpus.source]
-            if unknown:
-                print(f"not in the vocabulary, read as <unk>: {' '.join(unknown)}", file=sys.stderr)
-            found = translate_words(
-                trained.model,
-                corpus,
-                [words],
-                beam_size=options.beam_size,
-                length_penalty=options.length_penalty,
-                batch_size=1,
-            )
-            print(detokenize(found[0].output), flush=True)
-    except (ConfigError, TextError) as error:
-        return one_line(error)
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:
-        return 141
-    return 0
+    return text.answer(lambda: _translate(argv))
 
 
-def _lines() -> Iterator[str]:
+def _translate(argv: Sequence[str]) -> None:
+    options = parse_options(Translate, argv, "python -m experiments.translation translate", str(Translate.__doc__))
+    if options.beam_size < 1 or not 0 <= options.length_penalty < float("inf"):
+        raise ConfigError(
+            f"beam_size, length_penalty: got {options.beam_size}, {options.length_penalty}; expected at least 1, 0"
+        )
+    given = [_words(sentence, f"sentence {place}") for place, sentence in enumerate(options.sentences, start=1)]
+    trained = text.trained_model(options.checkpoint, "translation", "encoder_decoder", options.cell, options.seed)
+    from lstm_jax.tasks.translation import Translation
+    from lstm_jax.tasks.translation import translate as translate_words
+
+    assert isinstance(trained.task, Translation)
+    corpus = trained.task.pairs
+    is_lower = corpus.facts.get("options", {}).get("lower", False)
+    for words in given or _lines():
+        read = [word.lower() for word in words] if is_lower else words
+        unknown = [word for word in dict.fromkeys(read) if word not in corpus.source]
+        if unknown:
+            print(f"not in the vocabulary, read as <unk>: {' '.join(unknown)}", file=sys.stderr)
+        found = translate_words(
+            trained.model,
+            corpus,
+            [read],
+            beam_size=options.beam_size,
+            length_penalty=options.length_penalty,
+            batch_size=1,
+        )
+        print(detokenize(found[0].output), flush=True)
+
+
+def _lines() -> Iterator[list[str]]:
     for number, line in enumerate(sys.stdin.buffer, start=1):
+        place = f"standard input, line {number}"
         try:
             sentence = line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
         except UnicodeDecodeError:
-            raise TextError(f"standard input, line {number}: expected UTF-8") from None
-        yield _check(sentence, f"standard input, line {number}")
+            raise TextError(f"{place}: expected UTF-8") from None
+        yield _words(sentence, place)
 
 
-def _check(sentence: str, place: str) -> str:
-    if not tokenize(sentence):
-        raise TextError(f"{place}: expected a sentence to translate, got {sentence!r}")
-    return sentence
+def _words(sentence: str, place: str) -> list[str]:
+    words = tokenize(sentence)
+    if not words:
+        raise TextError(f"{place}: expected a sentence to translate, got {excerpt(sentence)}")
+    if len(words) > MAX_SENTENCE:
+        raise TextError(f"{place}: expected at most {MAX_SENTENCE} words and punctuation marks, got {len(words)}")
+    return words
 
 
 def main(argv: Sequence[str] | None = None) -> int:

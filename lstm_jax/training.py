@@ -28,8 +28,8 @@ SOLVED_ACCURACY = 0.99
 """Recall accuracy on the held-out set that counts as solved ..."""
 SOLVED_EVALUATIONS = 3
 """... at this many evaluations in a row; `solved_step` is the first of them."""
-MAX_EVAL_STEPS = 2**21
-"""Time steps, over all sequences, that an evaluation holds in memory at once."""
+MAX_EVAL_STEPS, MAX_EVAL_LOGITS = 2**21, 2**26
+"""Time steps, over all sequences, and logits that an evaluation holds in memory at once."""
 DIVERGED_LOSS = 1e6
 """Nats of held-out loss from which a run counts as diverged, as it does where a number is not finite at all."""
 
@@ -150,8 +150,10 @@ class Training:
 
     @property
     def eval_width(self) -> int:
-        """How many sequences of the held-out set are scored at once: as many as have MAX_EVAL_STEPS time steps."""
-        wanted = max(1, min(self.eval_size, MAX_EVAL_STEPS // self.task.num_steps))
+        """How many sequences of the held-out set are scored at once, with at most so many time steps and logits."""
+        num_steps = self.task.num_steps
+        num_logits = self.task.num_classes * (num_steps if self.task.readout == "every" else 1)
+        wanted = max(1, min(self.eval_size, MAX_EVAL_STEPS // num_steps, MAX_EVAL_LOGITS // num_logits))
         return next(width for width in range(wanted, 0, -1) if self.eval_size % width == 0)
 
     def answers(self, state: RunState) -> dict[str, list[dict[str, Any]]]:

@@ -79,7 +79,7 @@ def context_curve(
         means, replicates = _mean_losses(losses, num_bootstrap, seed)
         for place, context in enumerate(losses.contexts):
             low, high = interval(float(means[place]), replicates[:, place], confidence)
-            value, low, high = (_exp(nats) for nats in (float(means[place]), low, high))
+            value, low, high = (perplexity(nats) for nats in (float(means[place]), low, high))
             points.append(ContextPoint(losses.cell, context, value, low, high, len(losses.sums)))
     return points
 
@@ -191,8 +191,9 @@ def _read(run: Run, rows: Sequence[Mapping[str, Any]]) -> _Losses:
     return _Losses(run.cell, contexts, sums[None], counts[0])
 
 
-def _exp(nats: float) -> float:
-    return math.exp(min(nats, 700.0))  # a loss of hundreds of nats is of a model that diverged, and no error here
+def perplexity(nats: float) -> float:
+    """Return exp of a mean loss; of hundreds of nats, which is a model that diverged, a number without overflow."""
+    return math.exp(min(nats, 700.0))
 
 
 def _end(octave: float) -> float | None:

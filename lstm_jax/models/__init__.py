@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 
 from lstm_jax import registry
 from lstm_jax.cells import make_cell
-from lstm_jax.models.base import Config, Pair, Step, Writer
+from lstm_jax.models.base import Config, Form, Pair, Step, Writer
 from lstm_jax.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from lstm_jax.models.sequence import ModelConfig, SequenceModel, count_params
 from lstm_jax.models.transformer import Transformer, TransformerConfig
@@ -21,6 +21,7 @@ __all__ = [
     "Config",
     "EncoderDecoder",
     "EncoderDecoderConfig",
+    "Form",
     "ModelConfig",
     "Pair",
     "SequenceModel",
@@ -34,10 +35,6 @@ __all__ = [
     "make_model",
     "unit_of",
 ]
-
-Form = Literal["sequence", "decoder", "encoder", "encoder_decoder"]
-"""`sequence`: symbols in, answers out. Of language models and translation: `decoder` says the next word from those
-before, `encoder` a masked word from those on both sides, `encoder_decoder` writes a target from a source."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +95,10 @@ def form_of(text: str) -> str | None:
 def unit_of(text: str) -> int:
     """What a model's hidden_dim must be a multiple of: a Transformer's heads share it; raises ValueError."""
     spec = registry.parse(text)
-    return int(dict(spec.settings).get("heads", _TransformerSettings.heads)) if spec.name == "transformer" else 1
+    if spec.name != "transformer":
+        return 1
+    heads: int = registry.split(spec, _TransformerSettings)[0].get("heads", _TransformerSettings.heads)
+    return max(1, heads)
 
 
 def make_model(
@@ -124,6 +124,8 @@ def make_model(
         settings = registry.construct("model", spec, _TransformerSettings, _TransformerSettings, {})
         if settings.heads < 1:
             raise ValueError(f"model {text!r}: heads: expected at least 1, got {settings.heads}")
+        if sizes.truncation is not None:
+            raise ValueError(f"model {text!r}: expected no truncation, since there is no recurrence")
         if sizes.hidden_dim % settings.heads:
             raise ValueError(
                 f"model {text!r}: expected a hidden_dim that is a multiple of {settings.heads} heads, got "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import jax.numpy as jnp
 from flax import nnx
@@ -11,6 +11,10 @@ from jaxtyping import Array, Bool, Float, Int32, Integer
 
 from lstm_jax.scan import Backward
 from lstm_jax.text.vocabulary import PAD
+
+Form = Literal["sequence", "decoder", "encoder", "encoder_decoder"]
+"""`sequence`: symbols in, answers out. Of language models and translation: `decoder` says the next word from those
+before, `encoder` a masked word from those on both sides, `encoder_decoder` writes a target from a source."""
 
 
 class Pair(NamedTuple):
@@ -52,6 +56,9 @@ class Config(Protocol):
 
     def scheduled(self, step: Int32[Array, ""]) -> dict[str, Any]:
         """What a call of the model in update `step`, from 0, is told beside its inputs and key."""
+
+    def floats_of_pairs(self, num_steps: int) -> int:
+        """What a sequence takes that grows with the square of its length: attention."""
 
     def initial_carry(self, batch_size: int) -> Any:
         """What goes on from one segment of a text to the next, before the first; () for nothing."""

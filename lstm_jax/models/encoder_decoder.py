@@ -49,6 +49,8 @@ class EncoderDecoderConfig:
     def __post_init__(self) -> None:
         if not 0.0 <= self.teacher_forcing <= 1.0:
             raise ValueError(f"teacher_forcing: expected a rate in [0, 1], got {self.teacher_forcing}")
+        if self.teacher_forcing < 1.0 and self.truncation is not None:
+            raise ValueError("teacher_forcing: expected 1 with a truncation, which is that of a scan over all steps")
         if self.forcing_steps < 0:
             raise ValueError(f"forcing_steps: expected a number of updates, got {self.forcing_steps}")
 
@@ -61,6 +63,11 @@ class EncoderDecoderConfig:
     def draws(self) -> bool:
         """With dropout, and where the decoder may read its own words."""
         return bool(self.dropout) or self.teacher_forcing < 1.0
+
+    def floats_of_pairs(self, num_steps: int) -> int:
+        """Each of half the steps with each of the others: weights, and for additive scores a vector before them."""
+        width = {"none": 0, "dot": 3, "additive": 3 + 2 * self.cells[-1].output_dim}[self.attention]
+        return width * num_steps**2 // 4
 
     def scheduled(self, step: Int32[Array, ""]) -> dict[str, Any]:
         """The rate of teacher forcing in update `step`."""

@@ -52,6 +52,11 @@ class ModelConfig:
         """With dropout."""
         return bool(self.dropout or self.outer_dropout)
 
+    def floats_of_pairs(self, num_steps: int) -> int:
+        """None."""
+        del num_steps
+        return 0
+
     def scheduled(self, step: Array) -> dict[str, Any]:
         """Nothing."""
         del step

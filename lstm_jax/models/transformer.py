@@ -11,11 +11,9 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int32, Integer
 
-from lstm_jax.models.base import Pair, Step, is_token
+from lstm_jax.models.base import Form, Pair, Step, is_token
 from lstm_jax.models.multi_head import MultiHeadAttention, Read, positions
 from lstm_jax.models.parts import TiedReadout, drop, embedding, linear
-
-Form = Literal["decoder", "encoder", "encoder_decoder"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +36,8 @@ class TransformerConfig:
     tied: bool = False
 
     def __post_init__(self) -> None:
+        if self.form == "sequence":
+            raise ValueError("form: expected decoder, encoder or encoder_decoder, got 'sequence'")
         if self.num_layers < 1:
             raise ValueError(f"num_layers: expected at least one, got {self.num_layers}")
         if self.num_heads < 1 or self.model_dim % self.num_heads:
@@ -61,6 +61,10 @@ class TransformerConfig:
     def draws(self) -> bool:
         """With dropout."""
         return bool(self.dropout)
+
+    def floats_of_pairs(self, num_steps: int) -> int:
+        """Scores and weights of every head."""
+        return 3 * self.num_layers * self.num_heads * num_steps**2
 
     def scheduled(self, step: Array) -> dict[str, Any]:
         """Nothing."""

@@ -16,7 +16,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -43,7 +43,7 @@ def save(directory: Path, kind: Kind, states: Sequence[Any], facts: dict[str, An
     shutil.rmtree(temporary, ignore_errors=True)
     try:
         stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *states)
-        _save(temporary, stacked)
+        _save(temporary, _on_disk(stacked))
         seal_directory(temporary, facts)
         os.replace(temporary, directory / name)
         sync(directory)
@@ -92,6 +92,24 @@ def _quieten() -> None:
     logging.getLogger("absl").setLevel(logging.CRITICAL)
 
 
+class _Bare(NamedTuple):
+    """A run's state without a carry, which most have none of: as checkpoints had it before there was one."""
+
+    params: Any
+    opt_state: Any
+    key: Any
+    step: Any
+
+
+def _on_disk(tree: Any) -> Any:
+    """Leaves in the same order: an empty carry has none, and comes last."""
+
+    def bare(state: Any) -> Any:
+        return _Bare(*state[:4]) if isinstance(state, RunState) and not state.carry else state
+
+    return jax.tree.map(bare, tree, is_leaf=lambda node: isinstance(node, RunState))
+
+
 def names(directory: Path, kind: Kind) -> list[str]:
     """The checkpoints of a kind, the latest first."""
     return [f"{kind}-{number}" for number in _numbers(directory, kind)]
@@ -105,9 +123,10 @@ def read(checkpoint: Path, abstract: Any, num_runs: int) -> list[Any]:
     target = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((num_runs, *leaf.shape), leaf.dtype), abstract)
     try:
         with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
-            tree = checkpointer.restore(checkpoint.absolute(), args=ocp.args.StandardRestore(target))
+            tree = checkpointer.restore(checkpoint.absolute(), args=ocp.args.StandardRestore(_on_disk(target)))
     except (ValueError, KeyError) as error:
         raise DamagedError(f"{checkpoint}: expected the states of {num_runs} runs ({error})") from None
+    tree = jax.tree.unflatten(jax.tree.structure(target), jax.tree.leaves(tree))
     return [jax.tree.map(lambda leaf: np.asarray(leaf[index]), tree) for index in range(num_runs)]  # noqa: B023
 
 

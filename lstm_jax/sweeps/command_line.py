@@ -83,7 +83,7 @@ def parse_command(
         cls = _with_data(data)
         command = parse_options(cls, [*from_file, *argv], prog, description, cls(presets[preset]))
     except ConfigError as error:
-        own = [] if data is None else [field.name for field in dataclasses.fields(data)]
+        own = {} if data is None else typing.get_type_hints(type(data))
         _explain(str(error), from_file, argv, file, own)
     validate(command.sweep)
     return command
@@ -139,7 +139,7 @@ def parse_options(cls: type[T], argv: Sequence[str], prog: str, description: str
 
 
 def _explain(
-    message: str, from_file: Sequence[str], argv: Sequence[str], file: str | None, own: Sequence[str]
+    message: str, from_file: Sequence[str], argv: Sequence[str], file: str | None, own: Mapping[str, Any]
 ) -> NoReturn:
     """Turn tyro's box of text into one line that names the field, what was given and what is allowed."""
     options = [f"--{name.replace('_', '-')}" for name in (*FIELDS, *own, "config", "grid", "show")]
@@ -153,6 +153,8 @@ def _explain(
     name = named[1].replace("-", "_")
     source = f"{file}: " if file is not None and f"--{named[1]}" not in "=".join(argv).split("=") else ""
     given = " ".join(_values_of(f"--{named[1]}", [*from_file, *argv])) or "nothing"
+    if typing.get_origin(own.get(name)) is typing.Literal:
+        raise ConfigError(f"{source}{name}: got {given!r}; {nearest(given, typing.get_args(own[name]))}")
     raise ConfigError(source + str(expected(name, repr(given))))
 
 

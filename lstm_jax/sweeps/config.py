@@ -162,6 +162,7 @@ ALLOWED: dict[str, str] = {
     "slurm.cluster": "slurm or local",
     "ray.address": "the address of a Ray cluster, auto, or None",
     "slurm.partition": "the name of a partition, or None",
+    **dict.fromkeys(("min_count", "max_tokens"), "a whole number of at least 1"),
 }
 """What each field admits, in words, for error messages."""
 

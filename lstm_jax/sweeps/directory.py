@@ -55,6 +55,11 @@ class Directory:
         """Where the command that is at work stood when it began, and how long ago."""
         return self.root / "jobs" / "command.json"
 
+    @property
+    def corpus(self) -> Path:
+        """The text that a task is about, if it is about any: for workers on other machines, and for later."""
+        return self.root / "corpus"
+
     def record_file(self, job: Job, run: RunKey) -> Path:
         """The record of one run."""
         return self.root / "records" / job.name / f"seed{run.seed}-learning_rate{run.learning_rate!r}.json"

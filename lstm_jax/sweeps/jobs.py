@@ -125,11 +125,11 @@ def run_row(job: Job, training: Training, run: RunKey, status: Status, **outcome
     )
 
 
-def make_jobs(config: SweepConfig) -> tuple[list[Job], list[str]]:
+def make_jobs(config: SweepConfig, *, to_train: bool = True) -> tuple[list[Job], list[str]]:
     """The jobs of a sweep, the most expensive first, and warnings a line each.
 
-    Imports jax, computes shapes only. Raises ConfigError for a cell or task that can't be made and for a size that
-    would not fit in memory.
+    Imports jax, computes shapes only. Raises ConfigError for a cell or task that can't be made and, of jobs `to_train`,
+    for a size that would not fit in memory.
     """
     runs = tuple(RunKey(seed, rate) for rate in config.learning_rates for seed in (*config.tuning_seeds, *config.seeds))
     for gap in config.gaps:
@@ -146,7 +146,8 @@ def make_jobs(config: SweepConfig) -> tuple[list[Job], list[str]]:
             )
         for gap in config.gaps:
             job = _job(config, cell, gap, hidden_dim, num_params, runs)
-            _check_memory(config, job)
+            if to_train:
+                _check_memory(config, job)
             jobs.append(job)
     _check_alike(jobs)
     return sorted(jobs, key=lambda job: -job.weight), warnings
@@ -170,6 +171,7 @@ def checked_task(config: SweepConfig, gap: int) -> Task:
     try:
         task = make_task(config.task, gap)
         sizes = (task.num_steps, task.num_tokens, task.num_classes, task.chance, task.memoryless_loss)
+        task.segments(config.batch_size)
         if task.readout not in ("every", "last"):
             raise ValueError(f"task {config.task!r}: readout: expected 'every' or 'last', got {task.readout!r}")
     except ValueError as error:
@@ -188,22 +190,23 @@ def size_of(config: SweepConfig, cell: str) -> tuple[int, int]:
     Raises ConfigError for a cell that can't be made.
     """
 
-    def count(hidden_dim: int) -> int:
-        from lstm_jax.models import count_params
+    from lstm_jax.models import count_params, unit_of
 
+    def attempt(function: Callable[[], int]) -> int:
         try:
-            return count_params(_job(config, cell, config.gaps[0], hidden_dim, 0).training().model)
+            return function()
         except Exception as error:  # a user's cell may fail in any way
             text = " ".join(str(error).split())
             if isinstance(error, ValueError):
                 raise ConfigError(f"cells: {text}") from None
             raise ConfigError(f"cells: {cell!r} can't be made ({type(error).__name__}: {text})") from error
 
+    def count(hidden_dim: int) -> int:
+        return attempt(lambda: count_params(_job(config, cell, config.gaps[0], hidden_dim, 0).training().model))
+
     if config.hidden_dim is not None:
         return config.hidden_dim, count(config.hidden_dim)
-    from lstm_jax.models import unit_of
-
-    unit = unit_of(cell)
+    unit = attempt(lambda: unit_of(cell))
     low, high = 1, 2
     while count(high * unit) < config.num_params:
         if high * unit > config.num_params:  # a unit has at least one parameter
@@ -235,15 +238,14 @@ def _check_alike(jobs: list[Job]) -> None:
 
 def memory_bytes(job: Job, backward: Backward) -> int:
     """About what a run of the job takes: what is kept for the backward pass, the optimizer's state, data."""
-    from lstm_jax.tasks import make_task
-
-    task = make_task(job.task, job.gap)
+    training = job.training()
+    task, of_pairs = training.task, training.model.floats_of_pairs(training.task.num_steps)
     num_classes = task.num_classes if task.readout == "every" else 0
     a_step = FLOATS_PER_STEP[backward] * job.num_layers * job.hidden_dim + 2 * job.embedding_dim + 3 * num_classes
-    training = task.num_steps * job.batch_size * a_step
-    eval_steps = task.num_steps * job.training().eval_width
-    evaluation = eval_steps * (job.embedding_dim + 2 * job.hidden_dim + 2 * num_classes)
-    return FLOAT_BYTES * (max(training, evaluation) + 6 * job.num_params)
+    update = (task.num_steps * a_step + 2 * of_pairs) * job.batch_size
+    eval_step = job.embedding_dim + 2 * job.hidden_dim + 2 * num_classes
+    evaluation = (task.num_steps * eval_step + of_pairs) * training.eval_width
+    return FLOAT_BYTES * (max(update, evaluation) + 6 * job.num_params)
 
 
 def _check_memory(config: SweepConfig, job: Job) -> None:
@@ -254,7 +256,7 @@ def _check_memory(config: SweepConfig, job: Job) -> None:
     needed, available = memory_bytes(job, least) * (job.lanes or 1), available_bytes() / num_workers(config)
     if needed > available:
         raise ConfigError(
-            f"hidden_dim, batch_size, gaps: {job.cell} with hidden_dim {job.hidden_dim}, batch_size {job.batch_size} "
-            f"at gap {job.gap} needs about {needed / 2**30:.1f} GiB a worker; expected at most "
+            f"hidden_dim, batch_size, eval_size, gaps: {job.cell} with hidden_dim {job.hidden_dim}, batch_size "
+            f"{job.batch_size} at gap {job.gap} needs about {needed / 2**30:.1f} GiB a worker; expected at most "
             f"{available / 2**30:.1f} GiB with {num_workers(config)} workers"
         )

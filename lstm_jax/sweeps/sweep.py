@@ -23,6 +23,8 @@ from lstm_jax.sweeps.signals import end_at_once, heard
 from lstm_jax.sweeps.status import JobStatus, State, read_status, write_news
 from lstm_jax.sweeps.storage import DamagedError, UnwritableError
 from lstm_jax.sweeps.wandb_runs import WandbLogger
+from lstm_jax.tasks import corpus_of
+from lstm_jax.text import store
 
 MAX_ATTEMPTS = 3
 """How often a job is started whose worker dies (killed, or out of memory)."""
@@ -98,6 +100,9 @@ class _Sweep:
         if todo:
             self._make_executor(len(todo))  # which may be refused, too: the last that may before anything is written
         self._directory.write_config(self._config)
+        corpus = corpus_of(self._config.task)
+        if corpus is not None:
+            store.copy_to(corpus, self._directory.corpus)
         num_done, num_runs = len(self._records), sum(len(job.runs) for job in self._jobs)
         if num_done:
             self._console.print(f"{num_done} of {num_runs} runs are there already", highlight=False)

@@ -26,7 +26,7 @@ INIT_TIMEOUT_SECONDS = 5.0
 MAX_FAILURES = 3
 """After so many a sweep goes on without wandb."""
 MAX_TABLE_ROWS = 200
-"""Of what a trained model answered."""
+"""Of what a trained model answered, evenly spread."""
 MARKER = "logged"
 """A file in the folder of a run that wandb has whole; one that was cut off is logged again."""
 
@@ -187,7 +187,7 @@ class WandbLogger:
                     }
                 )
             for name, rows in record.tables.items():
-                shown = [list(row.values()) for row in rows[:MAX_TABLE_ROWS]]
+                shown = [list(row.values()) for row in rows[:: -(-len(rows) // MAX_TABLE_ROWS) or 1]]
                 wandb_run.log({f"tables/{name}": wandb.Table(columns=list(rows[0]), data=shown)} if rows else {})
             facts = ("status", "solved_step", "steps", "accuracy", "loss", "chance", "duration_seconds")
             wandb_run.summary.update(_facts(record, facts))

@@ -19,6 +19,8 @@ from lstm_jax.sweeps.machine import available_bytes, num_cores, versions
 from lstm_jax.sweeps.records import write_record
 from lstm_jax.sweeps.status import JobStatus, State, write_news
 from lstm_jax.sweeps.storage import DamagedError, check_directory, writing
+from lstm_jax.tasks import corpus_of
+from lstm_jax.text import store
 
 if TYPE_CHECKING:
     from lstm_jax.scan import Backward
@@ -41,6 +43,9 @@ def run_job(job: Job, directory: Directory, should_stop: Callable[[], bool] = la
 
     Raises UnwritableError where the directory can't be written any more, and whatever a user's cell or task raises.
     """
+    corpus = corpus_of(job.task)
+    if corpus is not None:
+        store.ensure(corpus, directory.corpus)
     with contextlib.ExitStack() as stack:
         try:
             with writing(directory.root):

@@ -23,6 +23,11 @@ TASKS: Mapping[str, str] = {
 }
 
 
+def corpus_of(text: str) -> str | None:
+    """The digest of the corpus that a task names, as translation@corpus=... does; raises ValueError."""
+    return dict(registry.parse(text).settings).get("corpus")
+
+
 def make_task(text: str, gap: int, form: str | None = None) -> Task:
     """The task that `text` names, `gap@filler=blank` say, at a distance of `gap` time steps.
 

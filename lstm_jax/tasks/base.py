@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, Int32, Integer, Key
 
-from lstm_jax.models.base import Pair
+from lstm_jax.models.base import Form, Pair
 
 
 class Batch(NamedTuple):
@@ -56,7 +56,7 @@ class Task(abc.ABC):
         """T, the length of a sequence in time steps."""
 
     @property
-    def form(self) -> Literal["sequence", "decoder", "encoder", "encoder_decoder"]:
+    def form(self) -> Form:
         """What kind of model its batches are for: `models.Form`."""
         return "sequence"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,13 +17,12 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Integer
 
-from lstm_jax.models.base import Pair
+from lstm_jax.models.base import Form, Pair
 from lstm_jax.models.decoding import greedy, sample
 from lstm_jax.text.corpus import TextCorpus, words_of
 from lstm_jax.text.tokens import detokenize, normalize
 from lstm_jax.text.vocabulary import BOS, EOS, MASK
 
-Form = Literal["decoder", "encoder", "encoder_decoder"]
 CONTEXTS = (1, 2, 5, 10, 20, 50, 100, 200)
 """Tokens that a model may see."""
 NUM_PREDICTED = 2000
@@ -64,7 +63,11 @@ def answers_of(model: Any, corpus: TextCorpus, form: Form, gap: int) -> dict[str
         for block, part in enumerate(np.split(of_all, range(BLOCK, len(of_all), BLOCK)))
     ]
     if form != "encoder":
-        tables["samples"] = _continuations(graphdef, params, corpus, pieces, form)
+        # No longer than what was trained, where a model might not know what comes after that.
+        num_written = SAMPLE_TOKENS if carries else min(SAMPLE_TOKENS, max(1, gap // 2))
+        tables["samples"] = _continuations(
+            graphdef, params, corpus, pieces, form, min(PROMPT_TOKENS, most), num_written
+        )
     return tables
 
 
@@ -142,32 +145,39 @@ def _segment_losses(
 
 
 def _continuations(
-    graphdef: Any, params: Any, corpus: TextCorpus, pieces: Sequence[np.ndarray], form: Form
+    graphdef: Any,
+    params: Any,
+    corpus: TextCorpus,
+    pieces: Sequence[np.ndarray],
+    form: Form,
+    num_prompt: int,
+    num_written: int,
 ) -> list[dict[str, Any]]:
     """What the model writes after a few places of the test split, beside what is there."""
     length = sum(map(len, pieces))
     whole = np.concatenate(pieces)
-    num_prompt = min(PROMPT_TOKENS, length // (2 * NUM_PROMPTS))
-    starts = np.linspace(0, length - num_prompt - SAMPLE_TOKENS, NUM_PROMPTS + 2).astype(int)[1:-1]
-    starts = np.maximum(starts, 0)
+    num_prompt = max(1, min(num_prompt, length // 2))
+    starts = np.linspace(0, max(0, length - num_prompt - num_written), NUM_PROMPTS + 2).astype(int)[1:-1]
     prompts = np.stack([whole[start : start + num_prompt] for start in starts], axis=1)
-    found = _write(graphdef, params, prompts, form)
+    found = _write(graphdef, params, prompts, form, num_written)
     how = f"temperature {TEMPERATURE:g}, top {TOP_K}" if form == "decoder" else "greedy"
     rows = []
     for column, start in enumerate(starts):
-        real = whole[start + num_prompt : start + num_prompt + SAMPLE_TOKENS]
+        real = whole[start + num_prompt : start + num_prompt + num_written]
         texts = {"prompt": prompts[:, column], "text": np.asarray(found)[:, column], "reference": real}
         rows.append({"how": how, **{name: text_of(corpus, ids.tolist()) for name, ids in texts.items()}})
     return rows
 
 
-@functools.partial(jax.jit, static_argnums=(0, 3))
-def _write(graphdef: Any, params: Any, prompts: Integer[Array, "P B"], form: Form) -> Integer[Array, "S B"]:
+@functools.partial(jax.jit, static_argnums=(0, 3, 4))
+def _write(
+    graphdef: Any, params: Any, prompts: Integer[Array, "P B"], form: Form, num_written: int
+) -> Integer[Array, "S B"]:
     model = nnx.merge(graphdef, params)
     if form == "decoder":
-        return _sample(model, prompts, jax.random.key(0), TEMPERATURE, TOP_K, SAMPLE_TOKENS)
+        return _sample(model, prompts, jax.random.key(0), TEMPERATURE, TOP_K, num_written)
     source = jnp.concatenate([prompts, jnp.full_like(prompts[:1], EOS)])
-    return greedy(model, source, max_steps=SAMPLE_TOKENS, allow_unk=False, ends=False).tokens
+    return greedy(model, source, max_steps=num_written, allow_unk=False, ends=False).tokens
 
 
 def _sample(model: Any, prompts: Array, key: Array, temperature: Any, top_k: int | None, num_steps: int) -> Array:

@@ -111,9 +111,16 @@ class Language(Task):
         return self._batch(_segments(text, places + step % num_segments * self.gap, self.gap + 1), key)
 
     def segments(self, batch_size: int) -> int | None:
-        """How many segments each of `batch_size` equal parts of the training text has; None where it is drawn from."""
-        num_segments = (len(_joined(self.corpus, "train")) - 1) // (batch_size * self.gap)
-        return num_segments if self.form == "decoder" and num_segments > 0 else None
+        """How many segments each of `batch_size` equal parts of the training text has; None where it is drawn from.
+
+        Raises ValueError where there is not one segment for each.
+        """
+        if self.form != "decoder":
+            return None
+        most = (len(_joined(self.corpus, "train")) - 1) // self.gap
+        if batch_size > most:
+            raise ValueError(f"batch_size: the text has {most} segments of {self.gap} tokens; got {batch_size}")
+        return most // batch_size
 
     def held_out(self, size: int) -> Batch:
         """Segments that are evenly spread over the `dev` split; each begins with nothing known."""

@@ -46,6 +46,17 @@ def copy_to(digest: str, directory: Path) -> None:
     _write(directory, content, facts)
 
 
+def ensure(digest: str, directory: Path) -> None:
+    """Have the corpus of a digest in the user's cache, from the copy in `directory` where it is not there yet.
+
+    Raises TextError where the copy is of another corpus or damaged; where there is none, `load` will say so.
+    """
+    if not (directory_of(digest) / NAME).exists() and (directory / NAME).exists():
+        found = adopt(directory)
+        if found != digest:
+            raise TextError(f"{directory}: holds the corpus {found}; expected {digest}, whose words the models know")
+
+
 def adopt(directory: Path) -> str:
     """Put the corpus of a directory that `copy_to` wrote to into the user's cache; its digest.
 

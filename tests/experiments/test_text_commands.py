@@ -126,6 +126,7 @@ def test_sentences_are_read_from_the_standard_input(translated, capsys, monkeypa
     assert error == "error: standard input, line 2: expected a sentence to translate, got ''\n"
     assert read(b"Yes\n\xff\n")[2].endswith("standard input, line 2: expected UTF-8\n")
     assert read(b"")[:2] == (0, "")
+    assert "line 1: expected at most 256 words and punctuation marks, got 100000" in read(b"a " * 100_000)[2]
 
 
 def test_what_translate_refuses(translated, modelled, capsys, tmp_path, cache):
@@ -135,7 +136,7 @@ def test_what_translate_refuses(translated, modelled, capsys, tmp_path, cache):
     )
     assert "expected the directory of a sweep" in fails(translation, capsys, "translate", "--checkpoint", tmp_path, "a")
     assert "was trained on 'language'" in fails(translation, capsys, "translate", "--checkpoint", modelled[0], "a")
-    assert "cell: got 'lstm'; choose from lstm@attention=dot, rnn" in fails(
+    assert "cell: got 'lstm'; choose from rnn, lstm@attention=dot" in fails(
         translation, capsys, "translate", "--checkpoint", directory, "--cell", "lstm", "a"
     )
     assert "no run of seed 7" in fails(translation, capsys, "translate", "--checkpoint", directory, "--seed", 7, "a")
@@ -146,8 +147,26 @@ def test_what_translate_refuses(translated, modelled, capsys, tmp_path, cache):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path / "empty"))
         error = fails(translation, capsys, "translate", "--checkpoint", other, "a")
-        assert "holds the corpus" in error and "whose words the models there know" in error
+        assert "holds the corpus" in error and "whose words the models know" in error
         assert translation.main(["translate", "--checkpoint", str(directory), "Yes"]) == 0, "its own corpus is there"
+
+
+def test_what_the_commands_refuse_before_they_train(capsys, tmp_path, translated):
+    out = ["--preset", "smoke", "--out", tmp_path / "out"]
+    pairs = [*out, "--pairs", PAIRS]
+    assert "task: 'translation@x'" in fails(translation, capsys, *pairs, "--task", "translation@x")
+    assert "gaps: got 2; expected one on text" in fails(translation, capsys, *pairs, "--gaps", "5", "10")
+    assert "cells: 'lstm@x'" in fails(translation, capsys, *pairs, "--cells", "lstm@x")
+    assert "heads" in fails(translation, capsys, *pairs, "--cells", "transformer@heads=x")
+    assert "no truncation" in fails(translation, capsys, *pairs, "--cells", "transformer", "--truncation", "5")
+    assert "min_count: got 0; expected a whole number" in fails(translation, capsys, *pairs, "--min-count", "0")
+    assert "task: got 'gap'; expected language" in fails(language_model, capsys, *out, "--task", "gap")
+    again = ["--config", translated[0] / "sweep.yaml", "--out", tmp_path / "out"]
+    assert "the task names the corpus" in fails(translation, capsys, *again, "--pairs", PAIRS)
+    (tmp_path / "text.txt").write_text(drawn_text(num_words=1500))
+    few = [*out, "--text", tmp_path / "text.txt", "--batch-size", "500"]
+    assert "batch_size: the text has" in fails(language_model, capsys, *few)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_twin_gets_the_gap_length_plot(tmp_path):
@@ -234,7 +253,8 @@ def test_a_model_goes_on_from_a_prompt(modelled, capsys):
 def test_what_a_language_model_refuses(modelled, capsys, tmp_path):
     directory, _ = modelled
     at = ["sample", "--checkpoint", directory]
-    assert "is no decoder" in fails(language_model, capsys, *at, "--cell", "transformer@form=encoder")
+    form = "transformer@form=encoder: expected a model of the form decoder"
+    assert form in fails(language_model, capsys, *at, "--cell", "transformer@form=encoder")
     assert "temperature: got -1" in fails(language_model, capsys, *at, "--temperature", "-1")
     assert "top_k: got 0" in fails(language_model, capsys, *at, "--top-k", "0")
     (tmp_path / "few.txt").write_text("a few words\n")
@@ -244,7 +264,7 @@ def test_what_a_language_model_refuses(modelled, capsys, tmp_path):
     assert "latin.txt, line 2" in fails(language_model, capsys, *out, "--text", tmp_path / "latin.txt")
     assert "min_count: got 0" in fails(language_model, capsys, *out, "--min-count", "0")
     assert "unknown option '--txet': did you mean '--text'" in fails(language_model, capsys, *out, "--txet", "a")
-    assert "level: got 'words'" in fails(language_model, capsys, *out, "--level", "words")
+    assert "level: got 'words'; did you mean 'word'" in fails(language_model, capsys, *out, "--level", "words")
 
 
 def test_characters_have_bits(tmp_path):
