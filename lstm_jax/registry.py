@@ -117,20 +117,20 @@ def construct(kind: str, spec: Spec, cls: Any, base: type, told: Mapping[str, An
         raise ValueError(f"{kind} {str(spec)!r}: {error}") from None
 
 
-def split(spec: Spec, cls: type) -> tuple[dict[str, Any], Spec]:
-    """The settings of `spec` that are fields of the dataclass `cls`, as values, and the spec with those that are not.
+def split(spec: Spec, cls: type, names: Collection[str]) -> tuple[dict[str, Any], Spec]:
+    """The settings of `spec` that are `names`, fields of `cls`, as values, and the spec with those that are not.
 
     Raises ValueError that names the field, what was given and what is allowed.
     """
     hints = typing.get_type_hints(cls)
     values = {}
     for setting, text in spec.settings:
-        if setting in hints:
+        if setting in names:
             try:
                 values[setting] = parse_value(text, hints[setting])
             except ValueError as error:
                 raise ValueError(f"{str(spec)!r}: {setting}: {error}") from None
-    rest = tuple(item for item in spec.settings if item[0] not in hints)
+    rest = tuple(item for item in spec.settings if item[0] not in names)
     return values, dataclasses.replace(spec, settings=rest)
 
 

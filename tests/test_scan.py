@@ -353,7 +353,11 @@ def loops_of_libraries(source):
 
 
 def test_there_is_one_scan_over_time():
-    """scan.py and its memory-saving path alone loop over time; training.py may loop over updates."""
+    """scan.py and its memory-saving path alone loop over time.
+
+    Others may loop over what is longer than one call of it: updates, the words that a model writes (each of which it
+    reads next), segments of a text; and over digits, where there is no cell.
+    """
     package = Path(lstm_jax.__file__).parent
     found = {
         path.relative_to(package).as_posix(): loops
@@ -363,4 +367,8 @@ def test_there_is_one_scan_over_time():
     assert set(found.pop("scan.py")) == {"jax.lax.scan"}
     assert set(found.pop("memory_saving.py")) == {"jax.lax.scan", "jax.lax.fori_loop"}
     assert set(found.pop("training.py", [])) <= {"jax.lax.scan", "jax.lax.fori_loop", "jax.lax.while_loop"}
+    assert set(found.pop("models/decoding.py")) == {"jax.lax.scan", "jax.lax.while_loop"}
+    assert found.pop("models/encoder_decoder.py") == ["jax.lax.scan"], "of scheduled sampling"
+    assert found.pop("tasks/context.py") == ["jax.lax.scan"], "over segments"
+    assert found.pop("tasks/addition.py") == ["jax.lax.scan"], "over digits"
     assert found == {}

@@ -50,37 +50,21 @@ class Sizes:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Seq2SeqSettings:
-    attention: Literal["none", "dot", "additive"] = "none"
-    bidirectional: bool = False
-    reverse: bool = False
-    teacher_forcing: float = 1.0
-    forcing_steps: int = 0
-    tied: bool = False
-
-
-@dataclasses.dataclass(frozen=True)
-class _LanguageSettings:
-    tied: bool = False
-
-
-@dataclasses.dataclass(frozen=True)
 class _TransformerSettings:
     heads: int = 4
     tied: bool = False
 
 
-@dataclasses.dataclass(frozen=True)
-class _NoSettings:
-    pass
-
-
-_SETTINGS: dict[str, type] = {
-    "sequence": _NoSettings,
-    "decoder": _LanguageSettings,
-    "encoder": _LanguageSettings,
-    "encoder_decoder": _Seq2SeqSettings,
+_SETTINGS: dict[str, tuple[type, tuple[str, ...]]] = {
+    "sequence": (ModelConfig, ()),
+    "decoder": (ModelConfig, ("tied",)),
+    "encoder": (ModelConfig, ("tied",)),
+    "encoder_decoder": (
+        EncoderDecoderConfig,
+        ("attention", "bidirectional", "reverse", "teacher_forcing", "forcing_steps", "tied"),
+    ),
 }
+"""Of each form the config, and which of its fields a name may set."""
 
 
 def form_of(text: str) -> str | None:
@@ -97,7 +81,7 @@ def unit_of(text: str) -> int:
     spec = registry.parse(text)
     if spec.name != "transformer":
         return 1
-    heads: int = registry.split(spec, _TransformerSettings)[0].get("heads", _TransformerSettings.heads)
+    heads: int = registry.split(spec, _TransformerSettings, ("heads",))[0].get("heads", _TransformerSettings.heads)
     return max(1, heads)
 
 
@@ -140,7 +124,7 @@ def make_model(
             dropout=sizes.dropout,
             **tokens,
         )
-    own, spec = registry.split(spec, _SETTINGS[form])
+    own, spec = registry.split(spec, *_SETTINGS[form])
     cell = make_cell(str(spec), sizes.hidden_dim, gap)
     shared: dict[str, Any] = {
         "cells": (cell,) * sizes.num_layers,

@@ -81,14 +81,14 @@ class TransformerConfig:
         return Transformer(self, rngs=rngs, dtype=dtype)
 
 
-class Memory(NamedTuple):
+class Sources(NamedTuple):
     """What each layer reads of the sources, and where there is a word."""
 
     sources: tuple[Read, ...]
     is_word: Bool[Array, "B T"]
 
 
-class Written(NamedTuple):
+class Prefixes(NamedTuple):
     """What each layer reads of the tokens so far, with room for `max_steps`, and the index of the next."""
 
     prefixes: tuple[Read, ...]
@@ -135,29 +135,29 @@ class Transformer(nnx.Module):
 
     def begin(
         self, source: Integer[Array, "T B"] | None, batch_size: int, max_steps: int
-    ) -> tuple[Memory | tuple[()], Written]:
+    ) -> tuple[Sources | tuple[()], Prefixes]:
         """Read the source, if there is one: see `models.base.Writer`; ValueError of an encoder, which can't write."""
         if self.decoder is None:
             raise ValueError("form: expected one that writes (decoder, encoder_decoder), got encoder")
         room = jnp.zeros((batch_size, max_steps, self.config.model_dim), self.dtype)
-        state = Written((Read(room, room),) * self.config.num_layers, jnp.zeros(batch_size, jnp.int32))
+        state = Prefixes((Read(room, room),) * self.config.num_layers, jnp.zeros(batch_size, jnp.int32))
         if self.encoder is None:
             return (), state
         assert source is not None, "encoder_decoder: expected a source"
         return self._remember(source, None), state
 
-    def step(self, memory: Memory | tuple[()], state: Written, tokens: Integer[Array, " B"]) -> Step:
+    def step(self, memory: Sources | tuple[()], state: Prefixes, tokens: Integer[Array, " B"]) -> Step:
         """One token more, `max_steps` at most; the alignment is the mean over the heads of the last layer."""
         assert self.decoder is not None
         outputs, prefixes, weights = self.decoder(tokens[None], memory=memory or None, state=state)
         alignment = None if weights is None else weights.mean(axis=1)[:, 0]
-        return Step(Written(prefixes, state.position + 1), self.readout(outputs[0]), alignment)
+        return Step(Prefixes(prefixes, state.position + 1), self.readout(outputs[0]), alignment)
 
-    def _remember(self, source: Array, key: Array | None) -> Memory:
+    def _remember(self, source: Array, key: Array | None) -> Sources:
         assert self.encoder is not None and self.decoder is not None
         is_word = is_token(source).T
         outputs = self.encoder(source, is_word=is_word, key=key)[0]
-        return Memory(self.decoder.read(outputs), is_word)
+        return Sources(self.decoder.read(outputs), is_word)
 
     def _outputs(self, inputs: Array | Pair, key: Array | None) -> Array:
         if isinstance(inputs, Pair):
@@ -205,8 +205,8 @@ class _Layers(nnx.Module):
         tokens: Array,
         *,
         is_word: Array | None = None,
-        memory: Memory | None = None,
-        state: Written | None = None,
+        memory: Sources | None = None,
+        state: Prefixes | None = None,
         key: Array | None = None,
     ) -> tuple[Array, tuple[Read, ...], Array | None]:
         """Every token sees all words where `is_word` tells them, else itself and those before.
