@@ -72,15 +72,15 @@ def test_rows_and_runs_in_any_order_give_the_same_numbers() -> None:
     rng = random.Random(0)
     shuffled = rng.sample([(run, rng.sample(rows, len(rows))) for run, rows in runs], len(runs))
     for analyse in (context_curve, effective_contexts):
-        assert sorted(analyse(shuffled), key=repr) == sorted(analyse(runs), key=repr)  # type: ignore[operator]
+        assert sorted(analyse(shuffled), key=repr) == sorted(analyse(runs), key=repr)
         for cell in ("lstm", "gru"):  # and without the other cell
-            alone = analyse([(run, rows) for run, rows in runs if run.cell == cell])  # type: ignore[operator]
-            assert alone == [found for found in analyse(runs) if found.cell == cell]  # type: ignore[operator]
+            alone = analyse([(run, rows) for run, rows in runs if run.cell == cell])
+            assert alone == [found for found in analyse(runs) if found.cell == cell]
 
 
 def test_intervals_are_over_blocks_and_over_runs_that_differ() -> None:
     def width(runs: ContextRuns, **options: float) -> float:
-        point = context_curve(runs, **options)[0]  # type: ignore[arg-type]
+        point = context_curve(runs, **options)[0]
         return math.log(point.ci_high / point.ci_low)
 
     one = noisy()
@@ -125,7 +125,7 @@ def test_the_effective_context_of_a_known_curve_is_exact(crossing: float, refere
 def test_bounds_are_contexts_that_were_tried_and_never_extrapolated(
     curve: dict[int, float], context: float, bound: str, ends: tuple[float | None, float | None]
 ) -> None:
-    assert effective_contexts([exact(curve)]) == [EffectiveContext("lstm", context, *ends, bound)]  # type: ignore[arg-type]
+    assert effective_contexts([exact(curve)]) == [EffectiveContext("lstm", context, *ends, bound)]
 
 
 def test_every_interval_holds_its_estimate_within_what_was_tried() -> None:

@@ -52,7 +52,7 @@ def rows_of(references: Sequence[str], outputs: Sequence[str], greedy: Sequence[
 
 def run(cell: str = "lstm", seed: int = 0, **changes: float | str | None) -> Run:
     made = dataclasses.replace(make_run(cell=cell, seed=seed), loss=2.0)
-    return dataclasses.replace(made, **changes)  # type: ignore[arg-type]
+    return dataclasses.replace(made, **changes)
 
 
 REFERENCES = sentences(60)

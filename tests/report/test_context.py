@@ -150,7 +150,7 @@ def test_nothing_to_draw_is_an_error() -> None:
 
 def printed(*arguments: object) -> str:
     stream = io.StringIO()
-    print_context(Console(file=stream, width=80), *arguments)  # type: ignore[arg-type]
+    print_context(Console(file=stream, width=80), *arguments)
     return stream.getvalue()
 
 

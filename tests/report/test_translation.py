@@ -31,7 +31,7 @@ def lengths(
             bleu, chrf = 50.0 / (1 + place) + index, 80.0 / (1 + place) ** 0.5 + index
             ends = (max(0.0, bleu - 5), bleu + 4, chrf, chrf - 3, min(100.0, chrf + 6))
             kind = "baseline" if name in baselines else "model"
-            rows.append(LengthScore(name, kind, low, high, 2000 - 400 * place, bleu, *ends))  # type: ignore[arg-type]
+            rows.append(LengthScore(name, kind, low, high, 2000 - 400 * place, bleu, *ends))
     return rows
 
 
@@ -39,7 +39,7 @@ def score(system: str, **changes: object) -> TranslationScore:
     row = TranslationScore(
         system, "model", None, 3, 21.34, 19.9, 23.0, 41.5, 20.1, 0.123, 0.456, 3.21, 900, 1, "BLEU|x"
     )
-    return type(row)(**{**vars(row), **changes})  # type: ignore[arg-type]
+    return type(row)(**{**vars(row), **changes})
 
 
 def alignment(num_source: int, num_output: int, seed: int = 0) -> Alignment:
