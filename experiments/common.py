@@ -11,7 +11,7 @@ from typing import Any
 
 import rich.console
 
-from lstm_jax.sweeps.config import ConfigError, SweepConfig, num_runs
+from lstm_jax.sweeps.config import ConfigError, SweepConfig, known, num_runs, resolved
 from lstm_jax.sweeps.grid import parse_commands
 from lstm_jax.sweeps.records import Record, write_rows
 from lstm_jax.sweeps.signals import Stopped, heard, raise_stopped
@@ -63,6 +63,7 @@ def main(experiment: Experiment, argv: Sequence[str] | None = None) -> int:
             sweeps = [command.sweep for command in commands]
             if experiment.prepare is not None:
                 sweeps = [experiment.prepare(command.sweep, command.data, console) for command in commands]
+            sweeps = [resolved(sweep) for sweep in sweeps]
             if commands[0].show:
                 return max(show(sweep, console) for sweep in sweeps)
             return run_all(experiment, sweeps, console)
@@ -83,7 +84,7 @@ def show(config: SweepConfig, console: rich.console.Console) -> int:
     """Print a few examples of the task at each gap, as a person would read them."""
     from lstm_jax.sweeps.jobs import checked_task
 
-    tasks = [checked_task(config, gap) for gap in config.gaps]
+    tasks = [checked_task(config, gap) for gap in known(config.gaps)]
     import jax
     import numpy as np
 

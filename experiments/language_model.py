@@ -32,6 +32,7 @@ _SHARED = SweepConfig(
     learning_rates=(0.003,),
     seeds=(0,),
     tuning_seeds=(),
+    num_params=None,
     dropout=0.1,
     embedding_dim=96,
     max_steps=1500,
@@ -47,10 +48,10 @@ class Data:
 
     text: Path | None = None
     """A text file, UTF-8. None: the King James Bible, from Debian's packages."""
-    level: Literal["word", "character"] = "word"
-    """What a token is."""
-    min_count: int = 3
-    """How often a token must occur in training to be in the vocabulary; others are <unk>."""
+    level: Literal["word", "character"] | None = None
+    """What a token is. None: word."""
+    min_count: int | None = None
+    """How often a token must occur in training to be in the vocabulary; others are <unk>. None: 3."""
 
 
 def prepare(config: SweepConfig, data: Data, console: rich.console.Console) -> SweepConfig:
@@ -58,9 +59,10 @@ def prepare(config: SweepConfig, data: Data, console: rich.console.Console) -> S
     if text.task_name(config) != "language":
         raise ConfigError(f"task: got {config.task!r}; expected language, which is what this experiment is about")
     if text.has_corpus(config, data):
-        return config
-    if data.min_count < 1:
-        raise expected("min_count", str(data.min_count))
+        return text.resolve(config, console)
+    min_count = 3 if data.min_count is None else data.min_count
+    if min_count < 1:
+        raise expected("min_count", str(min_count))
     if data.text is not None:
         from lstm_jax.text.files import read_text
 
@@ -70,8 +72,8 @@ def prepare(config: SweepConfig, data: Data, console: rich.console.Console) -> S
 
         with console.status("the King James Bible, from Debian's packages"):
             running, facts = king_james(), KING_JAMES
-    corpus = prepare_text(running, level=data.level, min_count=data.min_count, facts=facts)
-    return text.on_equal_terms(text.with_corpus(config, corpus, console), EXPERIMENT.presets)
+    corpus = prepare_text(running, level=data.level or "word", min_count=min_count, facts=facts)
+    return text.resolve(text.with_corpus(config, corpus, console), console)
 
 
 def report(
@@ -170,7 +172,7 @@ EXPERIMENT = Experiment(
     module="experiments.language_model",
     description=(
         "Language models on real text, and how far back they look in it. `sample --help` tells how to have a trained "
-        "model write."
+        "model write. Where they are not given, num-params are those of an LSTM of 128 units (smoke 16, full 512)."
     ),
     title="How far back does a language model look?",
     gap_label="segment (tokens)",

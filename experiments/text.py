@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from rich.console import Console
 from experiments.common import Experiment, one_line
 from lstm_jax import registry
 from lstm_jax.sweeps.command_line import from_yaml
-from lstm_jax.sweeps.config import ConfigError, SweepConfig
+from lstm_jax.sweeps.config import ConfigError, SweepConfig, known, resolved
 from lstm_jax.sweeps.directory import Directory
 from lstm_jax.sweeps.records import Record, write_rows
 from lstm_jax.sweeps.storage import DamagedError
@@ -38,14 +38,12 @@ def task_name(config: SweepConfig) -> str:
 
 def has_corpus(config: SweepConfig, data: Any) -> bool:
     """Whether the task names its corpus, so that none is to be made; raises ConfigError for what can't be both."""
-    if len(config.gaps) > 1:
+    if config.gaps is not None and len(config.gaps) > 1:
         raise ConfigError(f"gaps: got {len(config.gaps)}; expected one on text, and a sweep of its own for each")
     digest = corpus_of(config.task)
     if digest is None:
         return False
-    changed = [field.name for field in dataclasses.fields(data) if getattr(data, field.name) != field.default]
-    if changed:
-        raise ConfigError(f"{changed[0]}: the task names the corpus {digest} already; expected one or the other")
+    refuse_given(data, f"the task names the corpus {digest} already; expected one or the other")
     store.ensure(digest, Directory(config.out).corpus)
     return True
 
@@ -69,18 +67,39 @@ def with_corpus(config: SweepConfig, corpus: PairCorpus | TextCorpus, console: C
     return dataclasses.replace(config, task=str(dataclasses.replace(spec, settings=settings)))
 
 
-def on_equal_terms(config: SweepConfig, presets: Mapping[str, SweepConfig]) -> SweepConfig:
-    """The sweep with as many parameters as an LSTM of LSTM_UNITS has, where neither they nor the width were given.
+def refuse_given(data: Any, reason: str) -> None:
+    """Raise ConfigError where an option of the data was given that has no effect."""
+    for field in dataclasses.fields(data):
+        if getattr(data, field.name) is not None:
+            raise ConfigError(f"{field.name}: got {getattr(data, field.name)}; {reason}")
 
-    On text most parameters are words, and how many is known with the corpus alone.
+
+def resolve(config: SweepConfig, console: Console, **suggested: Any) -> SweepConfig:
+    """The sweep with `suggested` values where none were given, and what was chosen on the terminal.
+
+    Where neither parameters nor the width were given, there are as many parameters as an LSTM of LSTM_UNITS has: on
+    text most parameters are words, and how many is known with the corpus alone.
     """
-    if config.hidden_dim is not None or config.num_params != presets[config.preset].num_params:
-        return config
-    from lstm_jax.sweeps.jobs import checked_task, size_of
+    open_before = [field.name for field in dataclasses.fields(config) if getattr(config, field.name) is None]
+    found = resolved(config, **suggested)
+    if config.num_params is None and config.hidden_dim is None:
+        from lstm_jax.sweeps.jobs import checked_task, size_of
 
-    checked_task(config, config.gaps[0])
-    _, num_params = size_of(dataclasses.replace(config, hidden_dim=LSTM_UNITS[config.preset]), "lstm")
-    return dataclasses.replace(config, num_params=num_params)
+        gap = known(found.gaps)[0]
+        checked_task(found, gap)
+        _, num_params = size_of(dataclasses.replace(found, hidden_dim=LSTM_UNITS[config.preset]), "lstm", gap)
+        found = dataclasses.replace(found, num_params=num_params)
+    shown = {name: getattr(found, name) for name in open_before if getattr(found, name) is not None}
+    if config.hidden_dim is not None:
+        shown.pop("num_params", None)
+    if shown:
+        words = ", ".join(f"{name} {_in_words(value)}" for name, value in shown.items())
+        console.print(f"chosen, as not given: {words}", highlight=False, markup=False, soft_wrap=True)
+    return found
+
+
+def _in_words(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def reported(config: SweepConfig, records: Sequence[Record]) -> list[Record]:

@@ -32,19 +32,23 @@ from lstm_jax.text.tokens import detokenize, tokenize
 
 _TWIN = "How long a sequence can an encoder hold?"
 _SYMBOLS = "length of the sequence (symbols)"
-_OF_TWINS: dict[str, Any] = {"dropout": 0.0, "embedding_dim": 16, "batch_size": 64}
+_MAX_TOKENS = 30
+_EMBEDDING_DIM = {"smoke": 16, "quick": 64, "full": 128}
+_WITHOUT_DATA: dict[str, Any] = {"dropout": 0.0, "embedding_dim": 16, "batch_size": 64}
 MAX_SENTENCE = 256
 """Words and punctuation marks of a sentence to translate: each costs a step, and attention their square."""
 _CELLS = ("rnn", "gru", "lstm", "rnn@attention=dot", "gru@attention=dot", "lstm@attention=dot")
 _SHARED = SweepConfig(
     task="translation",
     cells=_CELLS,
-    gaps=(30,),
+    gaps=None,
     learning_rates=(0.003,),
     seeds=(0,),
     tuning_seeds=(),
-    dropout=0.3,
-    embedding_dim=64,
+    num_params=None,
+    dropout=None,
+    embedding_dim=None,
+    batch_size=None,
     max_steps=5000,
     chunk_steps=250,
     eval_size=512,
@@ -56,26 +60,28 @@ _SHARED = SweepConfig(
 class Data:
     """Where pairs come from."""
 
-    corpus: Literal["libreoffice", "full"] = "libreoffice"
-    """Pairs from Debian's translations of software, fetched by package name: of LibreOffice, or of many programs."""
+    corpus: Literal["libreoffice", "full"] | None = None
+    """Pairs from Debian's translations of software, fetched by package name: of LibreOffice, or of many programs.
+    None: libreoffice."""
     pairs: Path | None = None
     """A file of pairs instead, English<TAB>Marathi[<TAB>attribution], the form of ManyThings and Anki."""
-    min_count: int = 2
-    """How often a word must occur in training to be in the vocabulary; others are <unk>."""
-    max_tokens: int = 30
-    """Pairs with more words or punctuation marks on a side are left out."""
+    min_count: int | None = None
+    """How often a word must occur in training to be in the vocabulary; others are <unk>. None: 2."""
+    max_tokens: int | None = None
+    """Pairs with more words or punctuation marks on a side are left out. None: 30."""
 
 
 def prepare(config: SweepConfig, data: Data, console: rich.console.Console) -> SweepConfig:
     """Make the corpus that the sweep is about; of a task without data, set what suits one that can be solved."""
-    presets = EXPERIMENT.presets
-    preset = presets[config.preset]
     if text.task_name(config) != "translation":
-        chosen = {name: value for name, value in _OF_TWINS.items() if getattr(config, name) == getattr(preset, name)}
-        return text.on_equal_terms(dataclasses.replace(config, **chosen), presets)
+        text.refuse_given(data, f"expected no options of data, which the task {config.task} needs none of")
+        return text.resolve(config, console, **_WITHOUT_DATA)
+    min_count = 2 if data.min_count is None else data.min_count
+    max_tokens = _MAX_TOKENS if data.max_tokens is None else data.max_tokens
+    chosen = {"gaps": (max_tokens,), "dropout": 0.3, "embedding_dim": _EMBEDDING_DIM[config.preset]}
     if text.has_corpus(config, data):
-        return config
-    for name, value in (("min_count", data.min_count), ("max_tokens", data.max_tokens)):
+        return text.resolve(config, console, **chosen)
+    for name, value in (("min_count", min_count), ("max_tokens", max_tokens)):
         if value < 1:
             raise expected(name, str(value))
     if data.pairs is not None:
@@ -85,12 +91,11 @@ def prepare(config: SweepConfig, data: Data, console: rich.console.Console) -> S
     else:
         from lstm_jax.text.debian import english_marathi
 
-        with console.status(f"pairs of {data.corpus}, from Debian's packages"):
-            cleaned = english_marathi(data.corpus)
-    corpus = prepare_pairs(cleaned, min_count=data.min_count, max_tokens=data.max_tokens)
-    if config.gaps == preset.gaps:
-        config = dataclasses.replace(config, gaps=(data.max_tokens,))
-    return text.on_equal_terms(text.with_corpus(config, corpus, console), presets)
+        name = data.corpus or "libreoffice"
+        with console.status(f"pairs of {name}, from Debian's packages"):
+            cleaned = english_marathi(name)
+    corpus = prepare_pairs(cleaned, min_count=min_count, max_tokens=max_tokens)
+    return text.resolve(text.with_corpus(config, corpus, console), console, **chosen)
 
 
 def report(
@@ -176,19 +181,21 @@ EXPERIMENT = Experiment(
     module="experiments.translation",
     description=(
         "Translation by encoder and decoder, English to Marathi, and how it degrades with the length of the sentence. "
-        "`translate --help` tells how to use a trained model."
+        "`translate --help` tells how to use a trained model. Where they are not given: dropout 0.3, batch-size 32, "
+        "embedding-dim 64 (smoke 16, full 128), gaps max-tokens; of tasks without data, as reverse, dropout 0, "
+        "batch-size 64, embedding-dim 16, gaps 5 10 20; num-params those of an LSTM of 128 units (smoke 16, full 512)."
     ),
     title="Translation, English to Marathi",
     gap_label="longest source (tokens)",
     presets={
         "smoke": dataclasses.replace(
-            _SHARED, preset="smoke", cells=("rnn", "lstm@attention=dot"), embedding_dim=16,
+            _SHARED, preset="smoke", cells=("rnn", "lstm@attention=dot"),
             max_steps=60, chunk_steps=30, eval_size=64,
         ),
         "quick": dataclasses.replace(_SHARED, preset="quick"),
         "full": dataclasses.replace(
             _SHARED, preset="full", learning_rates=(0.001, 0.003), seeds=(0, 1, 2, 3, 4), tuning_seeds=(100, 101),
-            embedding_dim=128, max_steps=20_000, chunk_steps=500,
+            max_steps=20_000, chunk_steps=500,
         ),
     },
     data=Data(),

@@ -138,4 +138,4 @@ def make_model(
         return EncoderDecoderConfig(**shared, **own)
     if form == "sequence":
         return ModelConfig(**shared, readout=readout)
-    return ModelConfig(**shared, **own, outer_dropout=sizes.dropout, bidirectional=form == "encoder")
+    return ModelConfig(**shared, **own, bidirectional=form == "encoder")

@@ -25,8 +25,9 @@ class ModelConfig:
     """The static description of a `SequenceModel`: hashable, so it can key a compiled program.
 
     `num_tokens` is the size of the input vocabulary; None for real-valued inputs, whose width is then `input_dim`
-    (for tokens, the width of the embedding). `num_outputs` is the width of the readout. `dropout` is the rate between
-    layers, `outer_dropout` that of the embeddings and of the last layer's outputs. `tied` readouts share the embedding.
+    (for tokens, the width of the embedding). `num_outputs` is the width of the readout. `dropout` is the rate of the
+    embeddings, between layers, and of the last layer's outputs (Zaremba et al. 2014). `tied` readouts share the
+    embedding.
     `backward` and `truncation` are those of `scan`.
     """
 
@@ -38,7 +39,6 @@ class ModelConfig:
     dropout: float = 0.0
     backward: Backward = "autodiff"
     truncation: int | None = None
-    outer_dropout: float = 0.0
     bidirectional: bool = False
     tied: bool = False
 
@@ -50,7 +50,7 @@ class ModelConfig:
     @property
     def draws(self) -> bool:
         """With dropout."""
-        return bool(self.dropout or self.outer_dropout)
+        return bool(self.dropout)
 
     def floats_of_pairs(self, num_steps: int) -> int:
         """None."""
@@ -151,14 +151,10 @@ class SequenceModel(nnx.Module):
         dropout_key: Array | None,
     ) -> tuple[Array, tuple[State, ...]]:
         vectors = inputs if self.config.num_tokens is None else self.embedding(inputs)
-        keys: list[Array | None] = [None] * 3
-        if dropout_key is not None and self.config.outer_dropout:
-            keys = list(jax.random.split(dropout_key, 3))
-        elif dropout_key is not None:
-            keys[1] = dropout_key
-        vectors = drop(vectors, self.config.outer_dropout, keys[0])
+        keys = [None] * 3 if dropout_key is None else list(jax.random.split(dropout_key, 3))
+        vectors = drop(vectors, self.config.dropout, keys[0])
         new_states, outputs = self.stack(vectors, states, lengths=lengths, dropout_key=keys[1], last_output=last_output)
-        return drop(outputs, self.config.outer_dropout, keys[2]), tuple(new_states)
+        return drop(outputs, self.config.dropout, keys[2]), tuple(new_states)
 
 
 def count_params(config: Any) -> int:

@@ -17,7 +17,9 @@ from jax.sharding import AxisType, Mesh, PartitionSpec
 
 from lstm_jax.scan import Backward
 from lstm_jax.sweeps.checkpoints import to_host
+from lstm_jax.sweeps.environment import environment
 from lstm_jax.sweeps.jobs import Job, RunKey, run_row
+from lstm_jax.sweeps.machine import versions
 from lstm_jax.sweeps.records import CurvePoint, Record, Status
 from lstm_jax.training import (
     DIVERGED_LOSS,
@@ -91,14 +93,10 @@ class Bank:
     """`width` lanes on each local device, and the three programs that they share: init, advance, evaluate."""
 
     def __init__(self, job: Job, width: int, backward: Backward) -> None:
-
-        jax.config.update("jax_default_matmul_precision", "highest")  # on a GPU float32 would mean TF32
         self._job, self.width = job, width
         self._training: Training = job.training(backward)
         self._num_lanes = width * jax.local_device_count()
         self.lanes: dict[int, Lane] = {}
-        num_devices = jax.local_device_count()
-        self._device = f"{num_devices} x " * (num_devices > 1) + jax.local_devices()[0].device_kind
         self._compile()
         self._num_updates = 1  # of a call; grows to what CALL_SECONDS allow
 
@@ -128,6 +126,18 @@ class Bank:
             np.float32(self._job.clip_norm),
         ]
         return Hypers(*numbers)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the rows of its runs state of how they were made, and their checkpoints too."""
+        return {
+            "settings": self._job.settings_hash,
+            "versions": versions(),
+            "environment": environment(),
+            "backward": self._training.model.backward,
+            "width": self.width,
+            "device": device_name(),
+        }
 
     @property
     def num_free(self) -> int:
@@ -235,10 +245,16 @@ class Bank:
             duration_seconds=round(lane.seconds, 3),
             backward=self._training.model.backward,
             lanes=self.width,
-            device=self._device,
+            device=device_name(),
         )
         tables = {} if lane.status == "diverged" else self._training.answers(state)
-        return Ended(lane.run, Record(row, tuple(lane.curve), tables=tables), state)
+        return Ended(lane.run, Record(row, tuple(lane.curve), tables=tables, settings=self._job.settings), state)
+
+
+def device_name() -> str:
+    """The kind of device that this process trains on, and how many of them."""
+    num_devices = jax.local_device_count()
+    return f"{num_devices} x " * (num_devices > 1) + str(jax.local_devices()[0].device_kind)
 
 
 def _lane_of(tree: Any, index: int) -> Any:

@@ -112,7 +112,8 @@ def usual_forms(argv: Sequence[str]) -> list[str]:
 
 def is_list(name: str) -> bool:
     """Whether an option takes several values."""
-    return typing.get_origin(FIELDS.get(name)) is tuple
+    hint = FIELDS.get(name)
+    return any(typing.get_origin(each) is tuple for each in (hint, *typing.get_args(hint)))
 
 
 def _list(name: str, text: str) -> list[str]:

@@ -6,8 +6,9 @@ import dataclasses
 import math
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
+T = TypeVar("T")
 MAX_SEED = 2**32 - 1
 """jax keys are made of 32 bits: a seed beyond would silently repeat another's numbers."""
 
@@ -56,24 +57,26 @@ class SweepConfig:
     """Task, with settings as in gap@filler=blank; or package.module:Name of your own."""
     cells: tuple[str, ...] = ("rnn", "gru", "lstm")
     """Cells, with settings as in lstm@forget_bias=5,init=orthogonal; or package.module:Name (Flax cells too)."""
-    gaps: tuple[int, ...] = (5, 10, 20)
-    """Dependency distances, in time steps."""
+    gaps: tuple[int, ...] | None = (5, 10, 20)
+    """Dependency distances, in time steps. None: as the experiment says."""
     learning_rates: tuple[float, ...] = (0.003,)
     """Learning rates; the best is chosen for each cell and gap on the tuning seeds."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Seeds whose results are reported."""
     tuning_seeds: tuple[int, ...] = (100, 101)
-    """Seeds that choose the learning rate, and are not reported."""
+    """Seeds that choose the learning rate, and are not reported; with one rate they are not trained."""
     hidden_dim: int | None = None
     """Units a layer, the same for all cells. None: each cell gets the size that comes nearest to num-params."""
-    num_params: int = 5530
-    """Parameters of a model, readout and embedding included, where hidden-dim is None: equal terms for all cells."""
+    num_params: int | None = 5530
+    """Parameters of a model, readout and embedding included, where hidden-dim is None: equal terms for all cells.
+    None: as the experiment says."""
     num_layers: int = 1
     """Recurrent layers."""
-    dropout: float = 0.0
-    """Dropout rate between layers, in training."""
-    embedding_dim: int = 16
-    """Width of the token embedding."""
+    dropout: float | None = 0.0
+    """Dropout rate in training: of embeddings, between layers, and of the last layer's outputs. None: as the
+    experiment says."""
+    embedding_dim: int | None = 16
+    """Width of the token embedding. None: as the experiment says."""
     optimizer: Literal["adam", "rmsprop"] = "adam"
     """Optimizer."""
     clip_norm: float = 1.0
@@ -83,8 +86,8 @@ class SweepConfig:
     on a CPU, states on an accelerator."""
     truncation: int | None = None
     """Time steps that a gradient goes back (truncated backpropagation), counted from the last. None: all."""
-    batch_size: int = 32
-    """Sequences an update."""
+    batch_size: int | None = 32
+    """Sequences an update. None: as the experiment says."""
     max_steps: int = 1000
     """The budget of a run, in updates; a run that has solved the task or diverged stops before."""
     chunk_steps: int = 50
@@ -123,17 +126,11 @@ HOUSEKEEPING = (
 
 MAX_COUNT = 2**31 - 1
 MAX_LAYERS = 100
-_COUNTS = (
-    "num_params",
-    "embedding_dim",
-    "batch_size",
-    "max_steps",
-    "chunk_steps",
-    "eval_size",
-)
+_COUNTS = ("max_steps", "chunk_steps", "eval_size")
+_COUNTS_OR_NONE = ("hidden_dim", "num_params", "embedding_dim", "batch_size", "lanes", "workers", "truncation")
 ALLOWED: dict[str, str] = {
     **dict.fromkeys(_COUNTS, f"a whole number in 1 to {MAX_COUNT}"),
-    **dict.fromkeys(("hidden_dim", "lanes", "workers", "truncation"), f"a whole number in 1 to {MAX_COUNT}, or None"),
+    **dict.fromkeys(_COUNTS_OR_NONE, f"a whole number in 1 to {MAX_COUNT}, or None"),
     "backward": "autodiff, activations, states, checkpoint or None",
     "stop_when_solved": "true or false",
     "num_layers": f"a whole number in 1 to {MAX_LAYERS}",
@@ -146,7 +143,7 @@ ALLOWED: dict[str, str] = {
     "learning_rates": "one or more positive finite numbers, each once",
     "seeds": f"one or more whole numbers in 0 to {MAX_SEED} (2^32 - 1), each once",
     "tuning_seeds": f"whole numbers in 0 to {MAX_SEED} (2^32 - 1), each once, none of them in seeds",
-    "dropout": "a number in [0, 1)",
+    "dropout": "a number in [0, 1), or None",
     "clip_norm": "a positive number, or inf",
     "preset": "smoke, quick or full",
     "optimizer": "adam or rmsprop",
@@ -167,25 +164,46 @@ ALLOWED: dict[str, str] = {
 """What each field admits, in words, for error messages."""
 
 
+def known(value: T | None) -> T:
+    """A field that was left open and has been filled in by now (`resolved`)."""
+    assert value is not None, "expected a configuration that `resolved` has filled in"
+    return value
+
+
+def resolved(config: SweepConfig, **suggested: Any) -> SweepConfig:
+    """The configuration with `suggested` values, and after them those of this file, in the fields that are None.
+
+    A field that was given stays as it is, whatever its value; one for which None means something of its own too.
+    """
+    defaults = {field.name: field.default for field in dataclasses.fields(SweepConfig)}
+    left_open = [name for name in {**defaults, **suggested} if getattr(config, name) is None]
+    return dataclasses.replace(config, **{name: suggested.get(name, defaults[name]) for name in left_open})
+
+
+def trained_seeds(config: SweepConfig) -> tuple[int, ...]:
+    """The seeds of each learning rate; those for tuning where there are several rates to choose from."""
+    return (*config.tuning_seeds, *config.seeds) if len(config.learning_rates) > 1 else config.seeds
+
+
 def num_runs(config: SweepConfig) -> int:
     """Trainings in a sweep."""
-    total = len(config.cells) * len(config.gaps) * len(config.learning_rates)
-    return total * (len(config.seeds) + len(config.tuning_seeds))
+    return len(config.cells) * len(known(config.gaps)) * len(config.learning_rates) * len(trained_seeds(config))
 
 
 def validate(config: SweepConfig) -> None:
     """Raise ConfigError for the first field whose value is not allowed. Cells and tasks are checked where made."""
     for name in _COUNTS:
         _require(config, name, [getattr(config, name)], _at_least_one)
-    for name in ("hidden_dim", "lanes", "workers", "truncation"):
+    for name in _COUNTS_OR_NONE:
         _require(config, name, [value for value in [getattr(config, name)] if value is not None], _at_least_one)
     _require(config, "num_layers", [config.num_layers], lambda number: 1 <= number <= MAX_LAYERS)
     _require(config, "cells", config.cells, bool, at_least=1)
-    _require(config, "gaps", config.gaps, _at_least_one, at_least=1)
+    if config.gaps is not None:
+        _require(config, "gaps", config.gaps, _at_least_one, at_least=1)
     _require(config, "learning_rates", config.learning_rates, lambda rate: math.isfinite(rate) and rate > 0, at_least=1)
     _require(config, "seeds", config.seeds, lambda seed: 0 <= seed <= MAX_SEED, at_least=1)
     _require(config, "tuning_seeds", config.tuning_seeds, lambda seed: 0 <= seed <= MAX_SEED)
-    _require(config, "dropout", [config.dropout], lambda rate: 0 <= rate < 1)
+    _require(config, "dropout", [config.dropout], lambda rate: rate is None or 0 <= rate < 1)
     _require(config, "clip_norm", [config.clip_norm], lambda norm: norm > 0)
     _require(config, "checkpoint_seconds", [config.checkpoint_seconds], lambda seconds: seconds > 0)
     _require(config, "ray.cpus", [config.ray.cpus], lambda number: 0 <= number < math.inf)

@@ -16,6 +16,7 @@ from typing import Any
 from lstm_jax.sweeps import locks
 from lstm_jax.sweeps.command_line import from_yaml, to_yaml
 from lstm_jax.sweeps.config import ConfigError, SweepConfig, differences
+from lstm_jax.sweeps.environment import environment
 from lstm_jax.sweeps.jobs import Job, RunKey
 from lstm_jax.sweeps.machine import versions
 from lstm_jax.sweeps.records import CurvePoint, Record, Run, columns_of, read_record, write_csv, write_rows
@@ -216,14 +217,22 @@ class Directory:
         other: collections.Counter[str] = collections.Counter()
         for job in jobs:
             there = (records.get(self.record_file(job, run)) for run in job.runs)
-            made = [(record.run.settings, record.run.versions) for record in there if record is not None]
+            made = [
+                (record.run.settings, record.run.versions, record.run.environment)
+                for record in there
+                if record is not None
+            ]
             for checkpoint in self.checkpoints(job).glob("running-*"):
                 with contextlib.suppress(DamagedError):  # it is of a job that runs, and was just replaced
                     facts = read_sealed(checkpoint / MANIFEST)
-                    made.append((facts["settings"], facts["versions"]))
-            for settings, made_with in made:
-                if settings != job.settings:
-                    other[f"{job.name} has settings {settings} there, {job.settings} in this command"] += 1
+                    made.append((facts["settings"], facts["versions"], facts.get("environment", "")))
+            for settings, made_with, made_in in made:
+                if settings != job.settings_hash:
+                    other[f"{job.name} has settings {settings} there, {job.settings_hash} in this command"] += 1
+                if made_in != environment():
+                    other[
+                        f"environment {made_in or 'without flags'} there, {environment() or 'without flags'} here"
+                    ] += 1
                 was, now = (dict(pair.split() for pair in text.split(", ")) for text in (made_with, versions()))
                 for name in sorted(was.keys() | now.keys()):
                     if was.get(name) != now.get(name):

@@ -25,6 +25,7 @@ from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 from lstm_jax.sweeps import worker
 from lstm_jax.sweeps.config import ConfigError, SweepConfig
 from lstm_jax.sweeps.directory import Directory
+from lstm_jax.sweeps.environment import own_flags, pin
 from lstm_jax.sweeps.jobs import Job
 from lstm_jax.sweeps.machine import accelerators, has_accelerator, num_cores, num_workers
 from lstm_jax.sweeps.program_cache import keep_programs
@@ -110,15 +111,15 @@ def work_elsewhere(job: Job, root: Path, path: Sequence[str]) -> Result:
 
 
 def prepare_process() -> None:
-    """Have jax take one thread in this process, and keep what it compiles. Must come before jax makes an array."""
-    flags = ["--xla_cpu_multi_thread_eigen=false"]
-    if not has_accelerator():
-        flags.append("--xla_backend_optimization_level=1")  # compiles faster, runs as fast: docs/decisions/0009
+    """Have jax take one thread in this process, keep what it compiles, and make the same numbers whatever options the
+    user's environment sets. Must come before jax makes an array."""
+    flags = own_flags()
     given = os.environ.get("XLA_FLAGS", "")
     if flags[0] not in given:
         os.environ["XLA_FLAGS"] = " ".join([*flags, given]).strip()  # the last one counts
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     keep_programs()
+    pin()
 
 
 def end_with_parent(parent: int | None = None) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from lstm_jax.sweeps.config import ConfigError, SweepConfig
+from lstm_jax.sweeps.config import ConfigError, SweepConfig, known, trained_seeds
+from lstm_jax.sweeps.environment import environment
 from lstm_jax.sweeps.machine import available_bytes, has_accelerator, num_workers, versions
 from lstm_jax.sweeps.records import Run, Status
+from lstm_jax.sweeps.sources import code_digest
 from lstm_jax.sweeps.storage import file_name
 
 if TYPE_CHECKING:
@@ -23,6 +26,8 @@ FLOATS_PER_STEP = {"autodiff": 16, "activations": 12, "states": 7, "checkpoint":
 FASTEST_FIRST: tuple["Backward", ...] = ("activations", "states", "checkpoint")
 """In this order they are mostly faster on a CPU, and take more memory: docs/performance.md."""
 FLOAT_BYTES = 4
+_CHANGES_NO_NUMBER = {"changes_numbers": False}
+"""Said of the few fields of a job that its settings leave out: what is not marked is part of a run's identity."""
 
 
 class RunKey(NamedTuple):
@@ -54,8 +59,10 @@ class Job:
     eval_size: int
     stop_when_solved: bool
     lanes: int | None
-    checkpoint_seconds: float
-    runs: tuple[RunKey, ...]
+    code: str = ""
+    """`sources.code_digest` of its training: fields as they are, defaults included, and the user's own source."""
+    checkpoint_seconds: float = dataclasses.field(default=math.inf, metadata=_CHANGES_NO_NUMBER)
+    runs: tuple[RunKey, ...] = dataclasses.field(default=(), metadata=_CHANGES_NO_NUMBER)
 
     @property
     def name(self) -> str:
@@ -63,12 +70,22 @@ class Job:
         return job_name(self.cell, self.gap)
 
     @property
-    def settings(self) -> str:
-        """A hash of what the numbers of its runs depend on, beside a run's own key, the lanes and the versions."""
-        tree = dataclasses.asdict(self)
-        for name in ("runs", "lanes", "checkpoint_seconds"):
-            del tree[name]
-        return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()[:12]
+    def settings(self) -> dict[str, Any]:
+        """What the numbers of its runs depend on, beside a run's own key and the versions: plain values."""
+        values = {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if field.metadata != _CHANGES_NO_NUMBER
+        }
+        return {
+            name: str(value) if isinstance(value, float) and not math.isfinite(value) else value
+            for name, value in values.items()
+        }
+
+    @property
+    def settings_hash(self) -> str:
+        """A hash of `settings`."""
+        return hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()[:12]
 
     @property
     def weight(self) -> float:
@@ -119,8 +136,9 @@ def run_row(job: Job, training: Training, run: RunKey, status: Status, **outcome
         forget_bias=training.model.initial_forget_bias,
         status=status,
         chance=training.task.chance,
-        settings=job.settings,
+        settings=job.settings_hash,
         versions=versions(),
+        environment=environment(),
         **never | outcome,
     )
 
@@ -131,26 +149,38 @@ def make_jobs(config: SweepConfig, *, to_train: bool = True) -> tuple[list[Job],
     Imports jax, computes shapes only. Raises ConfigError for a cell or task that can't be made and, of jobs `to_train`,
     for a size that would not fit in memory.
     """
-    runs = tuple(RunKey(seed, rate) for rate in config.learning_rates for seed in (*config.tuning_seeds, *config.seeds))
-    for gap in config.gaps:
+    runs = tuple(RunKey(seed, rate) for rate in config.learning_rates for seed in trained_seeds(config))
+    gaps = known(config.gaps)
+    for gap in gaps:
         checked_task(config, gap)
     warnings = []
+    if config.tuning_seeds and len(config.learning_rates) == 1:
+        warnings.append("tuning_seeds: not trained, as there is one learning rate and nothing to choose")
     jobs = []
     for cell in config.cells:
-        hidden_dim, num_params = size_of(config, cell)
-        deviation = num_params / config.num_params - 1
-        if config.hidden_dim is None and abs(deviation) > 0.01:
-            warnings.append(
-                f"{cell}: the nearest to {config.num_params} parameters is {num_params} ({deviation:+.1%}, hidden_dim "
-                f"{hidden_dim}); equal terms mean within 1%: try another --num-params"
-            )
-        for gap in config.gaps:
-            job = _job(config, cell, gap, hidden_dim, num_params, runs)
+        size: tuple[int, int] | None = None
+        for gap in gaps:
+            before, size = size, size_of(config, cell, gap, near=size)
+            if size != before:
+                warnings += off_terms(config, cell, gap, *size)
+            job = _job(config, cell, gap, *size, runs)
+            job = dataclasses.replace(job, code=code_digest(job.training()))
             if to_train:
                 _check_memory(config, job)
             jobs.append(job)
     _check_alike(jobs)
     return sorted(jobs, key=lambda job: -job.weight), warnings
+
+
+def off_terms(config: SweepConfig, cell: str, gap: int, hidden_dim: int, num_params: int) -> list[str]:
+    """A warning where cells are to have equal parameters, and this one is more than 1% off."""
+    deviation = num_params / known(config.num_params) - 1
+    if config.hidden_dim is not None or abs(deviation) <= 0.01:
+        return []
+    return [
+        f"{cell}: the nearest to {config.num_params} parameters at gap {gap} is {num_params} ({deviation:+.1%}, "
+        f"hidden_dim {hidden_dim}); equal terms mean within 1%: try another --num-params"
+    ]
 
 
 def _job(
@@ -171,23 +201,24 @@ def checked_task(config: SweepConfig, gap: int) -> Task:
     try:
         task = make_task(config.task, gap)
         sizes = (task.num_steps, task.num_tokens, task.num_classes, task.chance, task.memoryless_loss)
-        task.segments(config.batch_size)
+        task.segments(known(config.batch_size))
         if task.readout not in ("every", "last"):
             raise ValueError(f"task {config.task!r}: readout: expected 'every' or 'last', got {task.readout!r}")
     except ValueError as error:
         raise ConfigError(f"task: {error}") from None
     except Exception as error:
         raise ConfigError(f"task: {config.task!r} can't be made ({type(error).__name__}: {error})") from error
-    num_bytes = FLOAT_BYTES * sizes[0] * max(config.batch_size, config.eval_size)
+    num_bytes = FLOAT_BYTES * sizes[0] * max(known(config.batch_size), config.eval_size)
     if num_bytes > available_bytes():
         raise ConfigError(f"gaps: a batch at gap {gap} needs {num_bytes / 2**30:.0f} GiB; expected a smaller gap")
     return task
 
 
-def size_of(config: SweepConfig, cell: str) -> tuple[int, int]:
-    """(hidden_dim, number of parameters) of a cell's model: as given, or the nearest to `config.num_params`.
+def size_of(config: SweepConfig, cell: str, gap: int, near: tuple[int, int] | None = None) -> tuple[int, int]:
+    """(hidden_dim, number of parameters) of a cell's model at a gap: as given, or nearest to `config.num_params`.
 
-    Raises ConfigError for a cell that can't be made.
+    `near` is the size at another gap, which is taken where it has as many parameters here. Raises ConfigError for a
+    cell that can't be made.
     """
 
     from lstm_jax.models import count_params, unit_of
@@ -202,20 +233,23 @@ def size_of(config: SweepConfig, cell: str) -> tuple[int, int]:
             raise ConfigError(f"cells: {cell!r} can't be made ({type(error).__name__}: {text})") from error
 
     def count(hidden_dim: int) -> int:
-        return attempt(lambda: count_params(_job(config, cell, config.gaps[0], hidden_dim, 0).training().model))
+        return attempt(lambda: count_params(_job(config, cell, gap, hidden_dim, 0).training().model))
 
     if config.hidden_dim is not None:
         return config.hidden_dim, count(config.hidden_dim)
+    if near is not None and count(near[0]) == near[1]:
+        return near
+    wanted = known(config.num_params)
     unit = attempt(lambda: unit_of(cell))
     low, high = 1, 2
-    while count(high * unit) < config.num_params:
-        if high * unit > config.num_params:  # a unit has at least one parameter
+    while count(high * unit) < wanted:
+        if high * unit > wanted:  # a unit has at least one parameter
             raise ConfigError(
                 f"cells: {cell!r} has {count(high * unit)} parameters with hidden_dim {high * unit}; expected it to "
-                f"grow to num_params, {config.num_params}: give --hidden-dim"
+                f"grow to num_params, {wanted}: give --hidden-dim"
             )
         low, high = high, 2 * high
-    nearest = unit * _bisect(lambda units: count(units * unit), low, high, config.num_params)
+    nearest = unit * _bisect(lambda units: count(units * unit), low, high, wanted)
     return nearest, count(nearest)
 
 

@@ -9,15 +9,21 @@ import os
 from pathlib import Path
 
 from lstm_jax.sweeps.config import SweepConfig
-
-PACKAGES = ("lstm_jax", "jax", "jaxlib", "flax", "optax", "numpy")
-"""What the numbers of a run depend on."""
+from lstm_jax.sweeps.records import Run
+from lstm_jax.sweeps.sources import PACKAGES, own_digest
 
 
 @functools.cache
 def versions() -> str:
-    """The versions that numbers come from, as text: `lstm_jax 0.1.0, jax 0.10.2, ...`."""
-    return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
+    """The versions that numbers come from, as text: `lstm_jax 0.1.0+3a5f..., jax 0.10.2, ...`; ours with its source."""
+    found = {name: importlib.metadata.version(name) for name in PACKAGES}
+    found["lstm_jax"] += f"+{own_digest()}"
+    return ", ".join(f"{name} {version}" for name, version in found.items())
+
+
+def versions_of(run: Run) -> dict[str, str]:
+    """The versions that a row of runs.csv names, by package."""
+    return dict(entry.split(" ", 1) for entry in run.versions.split(", ") if " " in entry)
 
 
 def available_bytes() -> int:

@@ -21,8 +21,9 @@ class Run:
 
     `gap` counts time steps, `solved_step` and `steps` count updates, `loss` is the cross-entropy in nats at recall
     positions, `accuracy` and `chance` are fractions. None is an empty cell: no forget bias, not solved, not evaluated.
-    The last five say under what the numbers repeat bit for bit: what was kept for the backward pass, runs side by side
-    in one program on a device, the kind of device, a hash of the job's settings, versions of the libraries.
+    The last six say under what the numbers repeat bit for bit: what was kept for the backward pass, runs side by side
+    in one program on a device, the kind of device, a hash of the job's settings, versions of the libraries, variables
+    of the environment that may change numbers.
     """
 
     job: str
@@ -46,6 +47,7 @@ class Run:
     device: str = ""
     settings: str = ""
     versions: str = ""
+    environment: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)  # a large sweep has millions of them
@@ -71,7 +73,7 @@ class Record:
     """A run with its learning curve, where it failed the reason, and else the checkpoint that has its last state.
 
     `tables` are what the trained model answered, by the name of the file that has them for all runs: rows of plain
-    values by column.
+    values by column. `settings` are those of the job, whose hash the run has; records of early versions have none.
     """
 
     run: Run
@@ -79,6 +81,7 @@ class Record:
     error: str = ""
     checkpoint: str = ""
     tables: Tables = dataclasses.field(default_factory=dict)
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def write_record(path: Path, record: Record) -> None:
@@ -91,7 +94,14 @@ def read_record(path: Path) -> Record:
     tree = read_sealed(path)
     try:
         curve = tuple(CurvePoint(**point) for point in tree["curve"])
-        return Record(Run(**tree["run"]), curve, tree["error"], tree["checkpoint"], tree.get("tables", {}))
+        return Record(
+            Run(**tree["run"]),
+            curve,
+            tree["error"],
+            tree["checkpoint"],
+            tree.get("tables", {}),
+            tree.get("settings", {}),
+        )
     except (TypeError, KeyError) as error:
         raise DamagedError(f"{path}: expected the record of a run ({error})") from None
 

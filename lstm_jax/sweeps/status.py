@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lstm_jax.sweeps import locks
-from lstm_jax.sweeps.config import SweepConfig
+from lstm_jax.sweeps.config import SweepConfig, known, trained_seeds
 from lstm_jax.sweeps.directory import Directory
 from lstm_jax.sweeps.jobs import job_name, run_weight
 
@@ -129,10 +129,10 @@ def sweep_status(config: SweepConfig, root: Path, alive: Sequence[str] | None = 
     """The status of a sweep. `alive` names the jobs that run, where the caller knows; else their locks are asked."""
     directory = Directory(root)
     jobs: dict[str, JobStatus] = {}
-    runs_a_job = len(config.learning_rates) * (len(config.seeds) + len(config.tuning_seeds))
+    runs_a_job = len(config.learning_rates) * len(trained_seeds(config))
     total = done = 0.0
     for cell in config.cells:
-        for gap in config.gaps:
+        for gap in known(config.gaps):
             name, weight = job_name(cell, gap), run_weight(gap, config.max_steps)
             status = read_status(directory.status_file(name))
             if status.state == "running":

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import collections
 import concurrent.futures
+import contextlib
 import dataclasses
 import math
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import rich.console
 
 from lstm_jax.sweeps import locks
-from lstm_jax.sweeps.config import ConfigError, SweepConfig
+from lstm_jax.sweeps.config import ConfigError, SweepConfig, known, resolved, validate
 from lstm_jax.sweeps.directory import Directory
+from lstm_jax.sweeps.environment import overridden, pinned
 from lstm_jax.sweeps.executors import Executor, Result, make_executor, prepare_process, work
 from lstm_jax.sweeps.jobs import Job, make_jobs, run_row
 from lstm_jax.sweeps.machine import num_workers
@@ -39,11 +42,14 @@ BUSY_SECONDS = 2.0
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What a sweep came to: the records of all runs, the failed ones too, and the reason for each failed job.
+    """What a sweep came to: the records of its runs, the failed ones too, and the reason for each failed job.
 
+    `config` is the sweep with all that was left open filled in. `records` are of its settings alone: those of others,
+    which `--accept-changes` leaves in the directory, stand in runs.csv, and can't be one experiment with these.
     `stopped_by` is the signal that ended it early, 0 for none.
     """
 
+    config: SweepConfig
     records: tuple[Record, ...]
     failures: tuple[tuple[str, str], ...]
     stopped_by: int
@@ -57,9 +63,10 @@ def run_sweep(config: SweepConfig, console: rich.console.Console) -> Outcome:
     once. Raises ConfigError before anything is written where the configuration is bad, and UnwritableError where the
     directory can't be written any more.
     """
+    validate(config)
+    config = resolved(config)
     directory = Directory(Path(config.out))
-    with directory.claim():
-        _prepare_jax(config)
+    with directory.claim(), _prepared_jax(config):
         jobs, warnings = make_jobs(config)
         warnings += directory.compare_config(config)
         try:
@@ -69,9 +76,11 @@ def run_sweep(config: SweepConfig, console: rich.console.Console) -> Outcome:
 
 
 def check_sweep(config: SweepConfig) -> None:
-    """Raise ConfigError where `run_sweep` would for cells, tasks or sizes that can't be had."""
-    _prepare_jax(config)
-    make_jobs(config)
+    """Raise ConfigError where `run_sweep` would for options, cells, tasks or sizes that can't be had."""
+    validate(config)
+    config = resolved(config)
+    with _prepared_jax(config):
+        make_jobs(config)
 
 
 class _Sweep:
@@ -89,6 +98,8 @@ class _Sweep:
     def run(self, warnings: list[str]) -> Outcome:
         self._records, damaged = self._directory.check(self._jobs)
         changes = self._directory.changes(self._jobs, self._records)
+        for name in overridden():
+            self._warn(f"{name} is set in the environment, and has no effect on a sweep")
         for line in [*warnings, *damaged, *changes]:
             self._warn(line)
         if changes and not self._config.accept_changes:
@@ -126,7 +137,19 @@ class _Sweep:
         self._directory.write_runs(records, with_curves=not self._stopped_by)
         self._finish_logging()
         num_trained = len(self._records) - num_done
-        return Outcome(tuple(records), tuple(self._failures.items()), self._stopped_by, num_trained)
+        ours = self._of_this_sweep(records)
+        return Outcome(self._config, tuple(ours), tuple(self._failures.items()), self._stopped_by, num_trained)
+
+    def _of_this_sweep(self, records: list[Record]) -> list[Record]:
+        """The records of this command's settings; says how many others there are."""
+        hashes = {job.name: job.settings_hash for job in self._jobs}
+        ours = [record for record in records if record.run.settings == hashes[record.run.job]]
+        if len(ours) < len(records):
+            self._warn(
+                f"{len(records) - len(ours)} of {len(records)} runs were made with other settings: they stand in "
+                "runs.csv, and tables and figures leave them out"
+            )
+        return ours
 
     def _make_executor(self, num_todo: int) -> None:
         limit = num_workers(self._config) if self._config.executor in ("serial", "process") else math.inf
@@ -269,7 +292,9 @@ class _Sweep:
                 training = job.training()
                 owed = [run for run in job.runs if self._directory.record_file(job, run) not in self._records]
                 reason = self._failures[job.name]
-                records += [Record(run_row(job, training, run, "failed"), error=reason) for run in owed]
+                records += [
+                    Record(run_row(job, training, run, "failed"), error=reason, settings=job.settings) for run in owed
+                ]
         return records
 
     def _finish_logging(self) -> None:
@@ -282,14 +307,18 @@ class _Sweep:
 
 def in_order(config: SweepConfig, jobs: list[Job]) -> list[Job]:
     """Jobs in the order of the grid, not in that of their cost."""
-    return sorted(jobs, key=lambda job: (config.cells.index(job.cell), config.gaps.index(job.gap)))
+    gaps = known(config.gaps)
+    return sorted(jobs, key=lambda job: (config.cells.index(job.cell), gaps.index(job.gap)))
 
 
-def _prepare_jax(config: SweepConfig) -> None:
+@contextlib.contextmanager
+def _prepared_jax(config: SweepConfig) -> Iterator[None]:
     """Jobs of the serial executor train in this process; else it computes shapes, and a GPU belongs to the workers."""
-    if config.executor == "serial":
-        prepare_process()
-        return
     import jax
 
-    jax.config.update("jax_platforms", "cpu")
+    with pinned():
+        if config.executor == "serial":
+            prepare_process()
+        else:
+            jax.config.update("jax_platforms", "cpu")
+        yield

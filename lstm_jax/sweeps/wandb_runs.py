@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import hashlib
-import importlib.metadata
 import json
 import math
 import os
@@ -18,8 +16,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from lstm_jax.sweeps.config import GRID, HOUSEKEEPING, SweepConfig, num_runs
-from lstm_jax.sweeps.records import Record
+from lstm_jax.sweeps.config import SweepConfig, num_runs
+from lstm_jax.sweeps.machine import versions_of
+from lstm_jax.sweeps.records import Record, Run, columns_of
 
 Mode = Literal["online", "offline", "disabled"]
 INIT_TIMEOUT_SECONDS = 5.0
@@ -27,13 +26,17 @@ MAX_FAILURES = 3
 """After so many a sweep goes on without wandb."""
 MAX_TABLE_ROWS = 200
 """Of what a trained model answered, evenly spread."""
+OUTCOMES = ("status", "solved_step", "steps", "accuracy", "loss", "chance", "duration_seconds")
+"""What a run came to: columns of runs.csv that go to the summary of its wandb run, and are no part of its id."""
+CONFIG_COLUMNS = tuple(name for name in columns_of(Run) if name not in (*OUTCOMES, "job", "settings", "versions"))
+"""Columns that say which run it is and how it was made: its wandb config, beside the settings of its record."""
 MARKER = "logged"
 """A file in the folder of a run that wandb has whole; one that was cut off is logged again."""
 
 
-def run_id(config: SweepConfig, record: Record) -> str:
-    """The same for the same training of the same sweep, so that syncing twice makes no second run."""
-    identity = {**_settings(config), **{name: getattr(record.run, name) for name in ("job", "seed", "learning_rate")}}
+def run_id(run: Run) -> str:
+    """The same for the same training, so that syncing twice makes no second run; of its own row alone."""
+    identity = {field.name: getattr(run, field.name) for field in dataclasses.fields(Run) if field.name not in OUTCOMES}
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -105,7 +108,7 @@ class WandbLogger:
         cut_off = {identity for identity, _ in _folders(self._root, self._mode)} - self._logged
         failures_left = MAX_FAILURES
         for record in iter(self._queue.get, None):
-            if run_id(self._config, record) in cut_off:
+            if run_id(record.run) in cut_off:
                 self._forget(record)
             while not self._is_logged(record):
                 try:
@@ -138,7 +141,7 @@ class WandbLogger:
     def _forget(self, record: Record) -> None:
         """Remove what a failure has left, which would look like a run that is logged."""
         for identity, folder in _folders(self._root, self._mode):
-            if identity == run_id(self._config, record) and not (folder / MARKER).exists():
+            if identity == run_id(record.run) and not (folder / MARKER).exists():
                 shutil.rmtree(folder, ignore_errors=True)
 
     def _log(self, wandb: Any, record: Record) -> None:
@@ -147,15 +150,13 @@ class WandbLogger:
         wandb_run = wandb.init(
             mode=self._mode,
             project=None if self._sweep_id else self._config.wandb_project,  # the project of the agent's sweep
-            id=run_id(self._config, record),
+            id=run_id(record.run),
             name=f"{run.job}-seed{run.seed}-learning_rate{run.learning_rate!r}",
             group=run.job,
             job_type="train",
             dir=str(self._root.absolute()),  # wandb's process may live in another directory
             reinit="create_new",
-            config={**_settings(self._config), **_facts(record, ("cell", "task", "gap", "seed", "learning_rate"))}
-            | _facts(record, ("hidden_dim", "num_params", "forget_bias"))
-            | {"versions": _versions()},
+            config={**record.settings, **_facts(record, CONFIG_COLUMNS), "versions": versions_of(run)},
             # A start takes milliseconds without looks at the machine, git, the console and the list of installed
             # packages (which alone is 0.06 s a run), and 0.3 to 1.2 s with them.
             settings=wandb.Settings(
@@ -189,35 +190,19 @@ class WandbLogger:
             for name, rows in record.tables.items():
                 shown = [list(row.values()) for row in rows[:: -(-len(rows) // MAX_TABLE_ROWS) or 1]]
                 wandb_run.log({f"tables/{name}": wandb.Table(columns=list(rows[0]), data=shown)} if rows else {})
-            facts = ("status", "solved_step", "steps", "accuracy", "loss", "chance", "duration_seconds")
-            wandb_run.summary.update(_facts(record, facts))
+            wandb_run.summary.update(_facts(record, OUTCOMES))
         finally:
             wandb_run.finish()
         folder = Path(wandb_run.dir).parent
         if not (folder / f"run-{wandb_run.id}.wandb").exists():
             raise OSError("its run file was not written")
         (folder / MARKER).touch()
-        self._logged.add(run_id(self._config, record))
+        self._logged.add(run_id(record.run))
         self.num_logged += 1
 
     def _is_logged(self, record: Record) -> bool:
         """As itself, or as the run of a wandb agent, which the directory is named after."""
-        return not self._logged.isdisjoint((run_id(self._config, record), self._root.absolute().name))
-
-
-@functools.cache
-def _versions() -> dict[str, str]:
-    return {name: importlib.metadata.version(name) for name in ("jax", "flax", "optax", "lstm_jax")}
-
-
-def _settings(config: SweepConfig) -> dict[str, Any]:
-    """What a run's numbers depend on, beyond its place in the grid."""
-    tree = dataclasses.asdict(config)
-    return {
-        name: _plain(value)
-        for name, value in tree.items()
-        if name not in HOUSEKEEPING and name not in GRID and name not in ("hidden_dim", "num_params")
-    }
+        return not self._logged.isdisjoint((run_id(record.run), self._root.absolute().name))
 
 
 def _facts(record: Record, names: Sequence[str]) -> dict[str, Any]:

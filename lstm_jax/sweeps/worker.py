@@ -9,16 +9,16 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from lstm_jax.sweeps import locks
 from lstm_jax.sweeps.directory import JOB_PATIENCE_SECONDS, Directory
 from lstm_jax.sweeps.jobs import FASTEST_FIRST, Job, RunKey, memory_bytes
-from lstm_jax.sweeps.machine import available_bytes, num_cores, versions
+from lstm_jax.sweeps.machine import available_bytes, num_cores
 from lstm_jax.sweeps.records import write_record
 from lstm_jax.sweeps.status import JobStatus, State, write_news
-from lstm_jax.sweeps.storage import DamagedError, check_directory, writing
+from lstm_jax.sweeps.storage import MANIFEST, DamagedError, check_directory, read_sealed, set_aside, writing
 from lstm_jax.tasks import corpus_of
 from lstm_jax.text import store
 
@@ -74,8 +74,8 @@ class _Work:
         if all(self._directory.is_done(self._job, run) for run in self._job.runs):
             return self._done()
         self._tell("running")
-        backward = _backward(self._job)
-        width = _first_width(self._job, backward)
+        self._check_code()
+        backward, width = self._way_of_checkpoint() or _way(self._job)
         while True:
             try:
                 return self._train(Bank(self._job, width, backward))
@@ -85,13 +85,39 @@ class _Work:
                     raise
             self._notes.append(f"out of memory with {width} runs side by side: {width // 2} from here on")
             width //= 2
-            self._save()  # those in the middle go on from their last checkpoint, or start anew
+            self._save()
+
+    def _check_code(self) -> None:
+        """Raise ValueError where this process has other code than the one that planned the job, as after an edit."""
+        from lstm_jax.sweeps.environment import pin
+        from lstm_jax.sweeps.sources import code_digest
+
+        found = code_digest(self._job.training())
+        pin()  # a user's module may have set options of jax as it was imported
+        if found != self._job.code:
+            raise ValueError(
+                f"the code of {self._job.cell} or {self._job.task} is not that of the command's start (edited since?); "
+                "repeat the command"
+            )
+
+    def _way_of_checkpoint(self) -> tuple[Backward, int] | None:
+        """What the latest checkpoint's runs keep for the backward pass, and how many train side by side: they go on so,
+        whatever would be chosen today. None where there is none, of these settings and this device."""
+        from lstm_jax.sweeps import checkpoints
+        from lstm_jax.sweeps.bank import device_name
+
+        for name in checkpoints.names(self._checkpoints, "running"):
+            with contextlib.suppress(DamagedError, KeyError):
+                facts = read_sealed(self._checkpoints / name / MANIFEST)
+                if (facts["settings"], facts["device"]) == (self._job.settings_hash, device_name()):
+                    return facts["backward"], facts["width"]
+        return None
 
     def _train(self, bank: Bank) -> Outcome:
         from lstm_jax.sweeps.bank import Lane
 
         todo = [run for run in self._job.runs if not self._directory.is_done(self._job, run)]
-        waiting = self._restored(todo, bank.width)
+        waiting = self._restored(todo, bank.facts)
         todo = [run for run in todo if run not in {lane.run for lane, _ in waiting}]
         last_saved = time.monotonic()
         while waiting or todo or bank.lanes:
@@ -108,12 +134,12 @@ class _Work:
             can_write = self._tell("running", sum(lane.step for lane in in_the_middle))
             stopping = self._should_stop()
             if stopping or not can_write or time.monotonic() - last_saved >= self._job.checkpoint_seconds:
-                self._save([*bank.snapshot(), *waiting], bank.width)
+                self._save([*bank.snapshot(), *waiting], bank.facts)
                 last_saved = time.monotonic()
             if stopping:
                 self._tell("waiting", sum(lane.step for lane in in_the_middle))
                 return "stopped"
-        self._save()
+        self._save(facts_now=bank.facts)
         return self._done()
 
     def _done(self) -> Outcome:
@@ -126,8 +152,11 @@ class _Work:
         self._tell("done")
         return "done"
 
-    def _restored(self, todo: Collection[RunKey], width: int) -> list[tuple[Lane, Any]]:
-        """The runs in the middle, each with its state and metrics, from the latest checkpoint that is good."""
+    def _restored(self, todo: Collection[RunKey], facts_now: Mapping[str, Any]) -> list[tuple[Lane, Any]]:
+        """The runs in the middle, each with its state and metrics, from the latest checkpoint that is good.
+
+        A row of runs.csv states one way of making its numbers: runs made in another way than now start anew.
+        """
         from lstm_jax.sweeps import checkpoints
         from lstm_jax.sweeps.bank import Lane
         from lstm_jax.training import NO_UPDATES
@@ -136,9 +165,18 @@ class _Work:
             checkpoint = self._checkpoints / name
             try:
                 facts = check_directory(checkpoint)
-                made_with = (facts["settings"], facts["versions"], facts["width"])
-                if made_with != (self._job.settings, versions(), width):  # one row, one way of making it
-                    raise DamagedError(f"{checkpoint}: made with other settings, versions or lanes")
+                other = [name for name, now in facts_now.items() if facts.get(name, "") != now]
+                if other:
+                    with writing(self._directory.root):
+                        target = set_aside(checkpoint, self._directory.root)
+                    differences = "; ".join(
+                        f"{name} {facts.get(name, '')!r}, now {facts_now[name]!r}" for name in other
+                    )
+                    self._notes.append(
+                        f"{checkpoint.name} was made otherwise ({differences}); moved to {target}, and its "
+                        f"{len(facts['lanes'])} unfinished runs start anew"
+                    )
+                    continue
                 lanes = [Lane.from_json(tree) for tree in facts["lanes"]]
                 form = (checkpoints.abstract_state(self._job), NO_UPDATES)
                 states = checkpoints.read(checkpoint, form, len(lanes))
@@ -150,11 +188,11 @@ class _Work:
             return [(lane, state) for lane, state in zip(lanes, states, strict=True) if lane.run in todo]
         return []
 
-    def _save(self, in_the_middle: Sequence[tuple[Lane, Any]] = (), width: int = 0) -> None:
+    def _save(self, in_the_middle: Sequence[tuple[Lane, Any]] = (), facts_now: Mapping[str, Any] | None = None) -> None:
         """Have everything on disk, in an order in which nothing is lost wherever it is cut off."""
         from lstm_jax.sweeps import checkpoints
 
-        facts = {"job": self._job.name, "settings": self._job.settings, "versions": versions()}
+        facts = {"job": self._job.name, **(facts_now or {})}
         with writing(self._directory.root):
             if self._unsaved:
                 runs = {"runs": [list(each.run) for each in self._unsaved]}
@@ -166,7 +204,7 @@ class _Work:
                     write_record(self._directory.record_file(self._job, ended.run), record)
                 self._unsaved = []
             if in_the_middle:
-                lanes = {"width": width, "lanes": [lane.to_json() for lane, _ in in_the_middle]}
+                lanes = {"lanes": [lane.to_json() for lane, _ in in_the_middle]}
                 checkpoints.save(self._checkpoints, "running", [state for _, state in in_the_middle], facts | lanes)
 
     def _tell(self, state: State, num_updates: int = 0) -> bool:
@@ -181,6 +219,12 @@ class _Work:
         except OSError:
             return False
         return True
+
+
+def _way(job: Job) -> tuple[Backward, int]:
+    """What runs keep for the backward pass, and how many train side by side, where no checkpoint says so."""
+    backward = _backward(job)
+    return backward, _first_width(job, backward)
 
 
 def _backward(job: Job) -> Backward:
