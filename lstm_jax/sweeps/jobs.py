@@ -154,8 +154,6 @@ def make_jobs(config: SweepConfig, *, to_train: bool = True) -> tuple[list[Job],
     for gap in gaps:
         checked_task(config, gap)
     warnings = []
-    if config.tuning_seeds and len(config.learning_rates) == 1:
-        warnings.append("tuning_seeds: not trained, as there is one learning rate and nothing to choose")
     jobs = []
     for cell in config.cells:
         size: tuple[int, int] | None = None

@@ -14,7 +14,7 @@ from pathlib import Path
 import rich.console
 
 from lstm_jax.sweeps import locks
-from lstm_jax.sweeps.config import ConfigError, SweepConfig, known, resolved, validate
+from lstm_jax.sweeps.config import ConfigError, SweepConfig, known, resolved, trained_seeds, validate
 from lstm_jax.sweeps.directory import Directory
 from lstm_jax.sweeps.environment import overridden, pinned
 from lstm_jax.sweeps.executors import Executor, Result, make_executor, prepare_process, work
@@ -98,6 +98,8 @@ class _Sweep:
     def run(self, warnings: list[str]) -> Outcome:
         self._records, damaged = self._directory.check(self._jobs)
         changes = self._directory.changes(self._jobs, self._records)
+        if len(trained_seeds(self._config)) < len(self._config.seeds) + len(self._config.tuning_seeds):
+            self._console.print("one learning rate: nothing to choose, and the tuning seeds are not trained")
         for name in overridden():
             self._warn(f"{name} is set in the environment, and has no effect on a sweep")
         for line in [*warnings, *damaged, *changes]:

@@ -36,3 +36,12 @@ class Broken(Gap):
     @property
     def num_steps(self):
         raise AttributeError("no\nsteps")
+
+
+@dataclasses.dataclass(frozen=True)
+class GrowingVocabulary(Gap):
+    """As many kinds of filler as the gap is long."""
+
+    def __post_init__(self):
+        object.__setattr__(self, "num_fillers", self.gap)
+        super().__post_init__()

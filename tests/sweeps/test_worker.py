@@ -9,12 +9,13 @@ import jax
 import numpy as np
 import pytest
 
-from lstm_jax.sweeps import checkpoints
+from lstm_jax.sweeps import bank, checkpoints, worker
 from lstm_jax.sweeps.bank import Lane
 from lstm_jax.sweeps.config import SweepConfig
 from lstm_jax.sweeps.directory import Directory
 from lstm_jax.sweeps.jobs import RunKey, make_jobs
 from lstm_jax.sweeps.records import read_record
+from lstm_jax.sweeps.status import read_status
 from lstm_jax.sweeps.worker import run_job
 from lstm_jax.training import Hypers
 
@@ -234,3 +235,73 @@ def test_duration_does_not_count_compilation(tmp_path):
     started = time.perf_counter()
     job, _ = run(tmp_path, seeds=(0,), max_steps=1, hidden_dim=11)
     assert records_of(tmp_path, job)[0].run.duration_seconds < 0.3 * (time.perf_counter() - started)
+
+
+# A row states one way of making its numbers
+
+
+def stop_after(number):
+    """A `should_stop` that says so when it is asked the `number`th time."""
+    asked = iter(range(1, 10_000))
+    return lambda: next(asked) >= number
+
+
+def notes_of(tmp_path, job):
+    return " ".join(read_status(Directory(tmp_path).status_file(job.name)).notes)
+
+
+UNEVENTFUL = {"max_steps": 100, "learning_rates": (1e-5,), "seeds": (0, 1, 2, 3)}  # no run solves
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    path = tmp_path_factory.mktemp("undisturbed")
+    return but_durations(records_of(path, run(path, **UNEVENTFUL)[0]))
+
+
+@pytest.mark.parametrize(("what", "other"), [("_backward", "checkpoint"), ("_first_width", 4)])
+def test_a_run_goes_on_in_the_way_of_its_checkpoint(tmp_path, monkeypatch, undisturbed, what, other):
+    """Though this process would choose otherwise: memory was short before, or is now."""
+    job, outcome = run(tmp_path, stop_after(3), **UNEVENTFUL)
+    assert outcome == "stopped"
+    monkeypatch.setattr(worker, what, lambda *_: other)
+    job, outcome = run(tmp_path, **UNEVENTFUL)
+    assert outcome == "done"
+    assert but_durations(records_of(tmp_path, job)) == undisturbed
+
+
+@pytest.mark.parametrize("fact", ["device", "environment"])
+def test_a_run_made_otherwise_starts_anew_and_is_not_called_damaged(tmp_path, monkeypatch, undisturbed, fact):
+    job, _ = run(tmp_path, stop_after(3), **UNEVENTFUL)
+    function = {"device": "device_name", "environment": "environment"}[fact]
+    monkeypatch.setattr(bank, function, lambda: "another")
+    job, outcome = run(tmp_path, **UNEVENTFUL)
+    assert outcome == "done"
+    notes = notes_of(tmp_path, job)
+    assert f"was made otherwise ({fact} " in notes and "now 'another'" in notes and "start anew" in notes
+    assert "damaged" not in notes
+    assert list((tmp_path / "quarantine").glob("*/checkpoints/*/running-*")), "it is kept all the same"
+    ours = [dataclasses.replace(record, run=dataclasses.replace(record.run, device="")) for record in undisturbed]
+    found = but_durations(records_of(tmp_path, job))
+    assert [dataclasses.replace(record, run=dataclasses.replace(record.run, device="")) for record in found] == ours
+
+
+def test_out_of_memory_in_the_middle(tmp_path, monkeypatch):
+    """The runs of the wider program start anew, said in a word of its own; a later command goes on with fewer at once."""
+    settings = UNEVENTFUL | {"lanes": 4}
+    run(tmp_path, stop_after(3), **settings)
+    advance = bank.Bank.advance
+
+    def refuse(self):
+        if self.width == 4:
+            raise RuntimeError("RESOURCE_EXHAUSTED: out of memory")
+        return advance(self)
+
+    monkeypatch.setattr(bank.Bank, "advance", refuse)
+    job, outcome = run(tmp_path, stop_after(3), **settings)
+    notes = notes_of(tmp_path, job)
+    assert outcome == "stopped" and "out of memory with 4 runs side by side: 2 from here on" in notes
+    assert "was made otherwise (width 4, now 2)" in notes and "damaged" not in notes
+    job, outcome = run(tmp_path, **settings)
+    assert outcome == "done" and notes_of(tmp_path, job) == "", "it goes on, and no memory is short a second time"
+    assert {record.run.lanes for record in records_of(tmp_path, job)} == {2}
