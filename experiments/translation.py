@@ -34,7 +34,7 @@ _TWIN = "How long a sequence can an encoder hold?"
 _SYMBOLS = "length of the sequence (symbols)"
 _MAX_TOKENS = 30
 _EMBEDDING_DIM = {"smoke": 16, "quick": 64, "full": 128}
-_WITHOUT_DATA: dict[str, Any] = {"dropout": 0.0, "embedding_dim": 16, "batch_size": 64}
+WITHOUT_DATA: dict[str, Any] = {"dropout": 0.0, "embedding_dim": 16, "batch_size": 64}
 MAX_SENTENCE = 256
 """Words and punctuation marks of a sentence to translate: each costs a step, and attention their square."""
 _CELLS = ("rnn", "gru", "lstm", "rnn@attention=dot", "gru@attention=dot", "lstm@attention=dot")
@@ -75,7 +75,7 @@ def prepare(config: SweepConfig, data: Data, console: rich.console.Console) -> S
     """Make the corpus that the sweep is about; of a task without data, set what suits one that can be solved."""
     if text.task_name(config) != "translation":
         text.refuse_given(data, f"expected no options of data, which the task {config.task} needs none of")
-        return text.resolve(config, console, **_WITHOUT_DATA)
+        return text.resolve(config, console, **WITHOUT_DATA)
     min_count = 2 if data.min_count is None else data.min_count
     max_tokens = _MAX_TOKENS if data.max_tokens is None else data.max_tokens
     chosen = {"gaps": (max_tokens,), "dropout": 0.3, "embedding_dim": _EMBEDDING_DIM[config.preset]}

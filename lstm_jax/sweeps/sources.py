@@ -20,8 +20,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import lstm_jax
-
 PACKAGES = ("lstm_jax", "jax", "jaxlib", "flax", "optax", "numpy")
 """What the numbers of a run depend on, by version; of lstm_jax also by `own_digest`."""
 _MAKE_NO_NUMBERS = ("analysis/", "report/", "sweeps/")
@@ -32,7 +30,7 @@ _BUT_DO = ("sweeps/bank.py",)
 @functools.cache
 def own_digest() -> str:
     """A digest of those files of lstm_jax that make numbers: a checkout that was edited is another version."""
-    root = Path(lstm_jax.__file__).parent
+    root = Path(__file__).parents[1]
     names = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.py"))
     chosen = [name for name in names if not name.startswith(_MAKE_NO_NUMBERS) or name in _BUT_DO]
     return _digest("\n".join(f"{name} {_file_digest(root / name)}" for name in chosen))

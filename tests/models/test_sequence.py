@@ -12,6 +12,7 @@ from cell_cases import OWN, add_noise, call, cell_of, inputs_of
 from flax import nnx
 
 from lstm_jax.models import ModelConfig, SequenceModel, count_params
+from lstm_jax.models.parts import drop
 
 pytestmark = pytest.mark.usefixtures("strict_promotion")
 
@@ -133,7 +134,7 @@ def test_no_steps():
 
 
 def test_dropout():
-    """Between layers only, given a key only, of no effect on the numbers' expectation: see test_layers.py."""
+    """Of embeddings, between layers and of the last outputs, given a key only; one mask each, from a key each."""
     model = make_model(config_of(("rnn", "rnn"), dropout=0.5))
     inputs, key = inputs_of(NUM_STEPS), jax.random.key(0)
     dropped = call(model, inputs, dropout_key=key)
@@ -141,7 +142,15 @@ def test_dropout():
     kept = call(model, inputs)
     assert (np.asarray(dropped) != np.asarray(kept)).any()
     assert_close(kept, call(make_model(config_of(("rnn", "rnn"))), inputs), 0)
-    assert_close(dropped, readout_of(model, call(model.stack, inputs, dropout_key=key)[1]))
+    first, between, last = jax.random.split(key, 3)
+    _, outputs = call(model.stack, drop(inputs, 0.5, first), dropout_key=between)
+    assert_close(dropped, readout_of(model, drop(outputs, 0.5, last)))
+
+
+def test_dropout_has_one_meaning_for_any_number_of_layers():
+    inputs, key = inputs_of(NUM_STEPS), jax.random.key(0)
+    model = make_model(config_of(("rnn",), dropout=0.9))
+    assert (np.asarray(call(model, inputs, dropout_key=key)) != np.asarray(call(model, inputs))).any()
 
 
 def test_initialisation():

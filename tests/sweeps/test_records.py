@@ -46,7 +46,7 @@ def test_columns_of_runs_csv():
     expected = (
         "job, cell, task, gap, seed, learning_rate, hidden_dim, num_params, forget_bias, status, solved_step, steps, "
     )
-    expected += "accuracy, loss, chance, duration_seconds, backward, lanes, device, settings, versions"
+    expected += "accuracy, loss, chance, duration_seconds, backward, lanes, device, settings, versions, environment"
     assert ", ".join(columns_of(Run)) == expected
 
 

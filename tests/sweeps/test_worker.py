@@ -287,7 +287,7 @@ def test_a_run_made_otherwise_starts_anew_and_is_not_called_damaged(tmp_path, mo
 
 
 def test_out_of_memory_in_the_middle(tmp_path, monkeypatch):
-    """The runs of the wider program start anew, said in a word of its own; a later command goes on with fewer at once."""
+    """The wider program's runs start anew, said in a word of its own; a later command goes on with fewer at once."""
     settings = UNEVENTFUL | {"lanes": 4}
     run(tmp_path, stop_after(3), **settings)
     advance = bank.Bank.advance
