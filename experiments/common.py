@@ -7,7 +7,7 @@ import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import rich.console
 
@@ -17,6 +17,9 @@ from lstm_jax.sweeps.records import Record, write_rows
 from lstm_jax.sweeps.signals import Stopped, heard, raise_stopped
 from lstm_jax.sweeps.storage import UnwritableError
 from lstm_jax.text import TextError
+
+if TYPE_CHECKING:
+    from lstm_jax.tasks.base import Task
 
 NUM_EXAMPLES = 3
 INTERVALS = (
@@ -92,7 +95,7 @@ def show(config: SweepConfig, console: rich.console.Console) -> int:
         batch = jax.tree.map(np.asarray, task.sample(jax.random.key(config.seeds[0]), NUM_EXAMPLES))
         console.print(
             f"{config.task}, gap {task.gap}: {task.num_steps} time steps, chance level {task.chance:.3g}, "
-            f"memoryless loss {task.memoryless_loss:.3g} nats",
+            f"memoryless loss {task.memoryless_loss:.3g} nats{_size_of(task, config)}",
             style="bold",
             highlight=False,
             soft_wrap=True,
@@ -102,6 +105,37 @@ def show(config: SweepConfig, console: rich.console.Console) -> int:
             text = task.show(inputs, targets)
             console.print(text, highlight=False, markup=False, soft_wrap=True)
     return 0
+
+
+def _size_of(task: Task, config: SweepConfig) -> str:
+    """What `--show` says of how many sequences there are, and of the held-out ones in training."""
+    if task.num_sequences is None:
+        return ""
+    number = f"{task.num_sequences:,}" if task.num_sequences < 10**9 else f"10^{math.log10(task.num_sequences):.0f}"
+    share = task.seen_share(config.eval_size, config.max_steps * config.batch_size)
+    seen = "" if share is None else f", {_percent(share)} of the held-out ones seen in training"
+    return f"; {number} sequences{seen}"
+
+
+def seen_in_training(config: SweepConfig) -> str:
+    """For captions: at which gaps the task is too small for a held-out set that no run has seen."""
+    from lstm_jax.tasks import make_task
+
+    gaps: dict[tuple[str, str], list[str]] = {}
+    for gap in config.gaps:
+        task = make_task(config.task, gap)
+        share = task.seen_share(config.eval_size, config.max_steps * config.batch_size)
+        if share:
+            gaps.setdefault((f"{task.num_sequences:,}", _percent(share)), []).append(str(gap))
+    parts = [
+        f"{number} sequences at gap{'' if len(its) == 1 else 's'} {', '.join(its)} ({share} of the held-out ones seen)"
+        for (number, share), its in gaps.items()
+    ]
+    return f" Training has seen held-out sequences, as the task has but {'; '.join(parts)}." if parts else ""
+
+
+def _percent(share: float) -> str:
+    return "none" if share == 0.0 else "all" if share > 0.9995 else f"{share:.0%}"
 
 
 def run_all(experiment: Experiment, sweeps: Sequence[SweepConfig], console: rich.console.Console) -> int:
@@ -163,12 +197,10 @@ def report(
     write_rows(out / "summary.csv", Summary, summaries)
     write_rows(out / "horizon.csv", Horizon, found)
     write_rows(out / "contrasts.csv", Contrast, contrasts(runs, config.tuning_seeds))
-    chance = runs[0].chance
     protocol = describe(config, records)
     plots = draw_gap_length(
         summaries,
         found,
-        chance=chance,
         caption=f"{protocol} {INTERVALS}",
         title=experiment.title,
         stem=out / experiment.module.rpartition(".")[2],
@@ -177,7 +209,6 @@ def report(
     draw_learning_curves(
         records,
         summaries,
-        chance=chance,
         caption=protocol,
         title=f"Learning curves. {experiment.title}",
         path=out / "learning_curves.png",
@@ -211,6 +242,7 @@ def describe(config: SweepConfig, records: Sequence[Record], text: str | None = 
         f"{task}: trained from scratch with {config.optimizer} on at most "
         f"{config.max_steps} updates of {config.batch_size} sequences, gradients {clipping}; "
         f"{_count(len(config.seeds), 'seed')} a point, {tuning}. {terms}{solved}"
+        f"{seen_in_training(config) if text is None else ''}"
     )
 
 
