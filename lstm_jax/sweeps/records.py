@@ -120,7 +120,8 @@ def _text(value: Any) -> str:
 
 def unused(name: str, taken: Collection[str]) -> str:
     """The name, or with a number behind it where it is taken."""
-    return next(each for each in (name, *(f"{name}_{number}" for number in itertools.count(2))) if each not in taken)
+    numbered = (f"{name}_{number}" for number in itertools.count(2))
+    return next(each for each in itertools.chain([name], numbered) if each not in taken)
 
 
 def write_record(path: Path, record: Record) -> None:
