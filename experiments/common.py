@@ -7,7 +7,7 @@ import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import rich.console
 
@@ -17,6 +17,9 @@ from lstm_jax.sweeps.records import Record, write_rows
 from lstm_jax.sweeps.signals import Stopped, heard, raise_stopped
 from lstm_jax.sweeps.storage import UnwritableError
 from lstm_jax.text import TextError
+
+if TYPE_CHECKING:
+    from lstm_jax.tasks.base import Task
 
 NUM_EXAMPLES = 3
 INTERVALS = (
@@ -93,7 +96,7 @@ def show(config: SweepConfig, console: rich.console.Console) -> int:
         batch = jax.tree.map(np.asarray, task.sample(jax.random.key(config.seeds[0]), NUM_EXAMPLES))
         console.print(
             f"{config.task}, gap {task.gap}: {task.num_steps} time steps, chance level {task.chance:.3g}, "
-            f"memoryless loss {task.memoryless_loss:.3g} nats",
+            f"memoryless loss {task.memoryless_loss:.3g} nats{_size_of(task, config)}",
             style="bold",
             highlight=False,
             soft_wrap=True,
@@ -103,6 +106,37 @@ def show(config: SweepConfig, console: rich.console.Console) -> int:
             text = task.show(inputs, targets)
             console.print(text, highlight=False, markup=False, soft_wrap=True)
     return 0
+
+
+def _size_of(task: Task, config: SweepConfig) -> str:
+    """What `--show` says of how many sequences there are, and of the held-out ones in training."""
+    if task.num_sequences is None:
+        return ""
+    number = f"{task.num_sequences:,}" if task.num_sequences < 10**9 else f"10^{math.log10(task.num_sequences):.0f}"
+    share = task.seen_share(config.eval_size, config.max_steps * known(config.batch_size))
+    seen = "" if share is None else f", {_percent(share)} of the held-out ones seen in training"
+    return f"; {number} sequences{seen}"
+
+
+def seen_in_training(config: SweepConfig) -> str:
+    """For captions: at which gaps the task is too small for a held-out set that no run has seen."""
+    from lstm_jax.tasks import make_task
+
+    gaps: dict[tuple[str, str], list[str]] = {}
+    for gap in known(config.gaps):
+        task = make_task(config.task, gap)
+        share = task.seen_share(config.eval_size, config.max_steps * known(config.batch_size))
+        if share:
+            gaps.setdefault((f"{task.num_sequences:,}", _percent(share)), []).append(str(gap))
+    parts = [
+        f"{number} sequences at gap{'' if len(its) == 1 else 's'} {', '.join(its)} ({share} of the held-out ones seen)"
+        for (number, share), its in gaps.items()
+    ]
+    return f" Training has seen held-out sequences, as the task has but {'; '.join(parts)}." if parts else ""
+
+
+def _percent(share: float) -> str:
+    return "none" if share == 0.0 else "all" if share > 0.9995 else f"{share:.0%}"
 
 
 def run_all(experiment: Experiment, sweeps: Sequence[SweepConfig], console: rich.console.Console) -> int:
@@ -127,6 +161,7 @@ def run(experiment: Experiment, config: SweepConfig, console: rich.console.Conso
     from lstm_jax.sweeps.sweep import run_sweep
 
     outcome = run_sweep(config, console)
+    config = outcome.config
     if outcome.stopped_by:
         console.print(
             f"interrupted: {len(outcome.records)} of {num_runs(config)} runs are kept in {config.out}; "
@@ -164,12 +199,10 @@ def report(
     write_rows(out / "summary.csv", Summary, summaries)
     write_rows(out / "horizon.csv", Horizon, found)
     write_rows(out / "contrasts.csv", Contrast, contrasts(runs, config.tuning_seeds))
-    chance = runs[0].chance
     protocol = describe(config, records)
     plots = draw_gap_length(
         summaries,
         found,
-        chance=chance,
         caption=f"{protocol} {INTERVALS}",
         title=experiment.title,
         stem=out / experiment.module.rpartition(".")[2],
@@ -178,7 +211,6 @@ def report(
     draw_learning_curves(
         records,
         summaries,
-        chance=chance,
         caption=protocol,
         title=f"Learning curves. {experiment.title}",
         path=out / "learning_curves.png",
@@ -186,33 +218,72 @@ def report(
         loss_panels=experiment.has_sequence_loss,
     )
     print_summary(console, summaries, found, config.learning_rates)
+    for line in off_terms(config, records):
+        console.print(f"not on equal terms: {line}", highlight=False, markup=False, soft_wrap=True)
     console.print(f"plot: {plots[0]}", highlight=False, soft_wrap=True)
 
 
 def describe(config: SweepConfig, records: Sequence[Record], text: str | None = None) -> str:
-    """What was measured, for captions: budget, seeds, tuning, sizes, and what solved means; or on which `text`."""
-    sizes = dict.fromkeys((record.run.cell, record.run.hidden_dim, record.run.num_params) for record in records)
-    if config.hidden_dim is None:
-        units = ", ".join(f"{cell} {hidden_dim}" for cell, hidden_dim, _ in sizes)
-        terms = f"Equal parameter count, about {config.num_params} (hidden units: {units})."
-    else:
-        counts = ", ".join(f"{cell} {num_params}" for cell, _, num_params in sizes)
-        terms = f"Equal hidden size, {config.hidden_dim} (parameters: {counts})."
-    rates = ", ".join(f"{rate:g}" for rate in sorted(config.learning_rates))
+    """What was measured, for captions: budget, seeds, tuning, sizes, and what solved means; or on which `text`.
+
+    As the records say it, which are all of one way of training.
+    """
+    made = {**dataclasses.asdict(config), **records[0].settings}
     others = _count(len(config.tuning_seeds), "other seed")
+    rates = ", ".join(f"{rate:g}" for rate in sorted({record.run.learning_rate for record in records}))
     tuning = (
         f"learning rate chosen from {{{rates}}} for each cell and gap on {others}"
         if len(config.learning_rates) > 1
         else f"learning rate {rates}, not tuned"
     )
-    clipping = f"clipped at {config.clip_norm:g}" if math.isfinite(config.clip_norm) else "not clipped"
-    task = f"Task {config.task}" if text is None else text
+    clip_norm = float(made["clip_norm"])
+    clipping = f"clipped at {clip_norm:g}" if math.isfinite(clip_norm) else "not clipped"
+    task = f"Task {made['task']}" if text is None else text
     solved = " Solved: recall accuracy of at least 0.99 at three evaluations in a row." if text is None else ""
+    versions = {(record.run.versions, record.run.environment) for record in records}
+    mixed = f" Made with {len(versions)} sets of versions or environments (runs.csv)." if len(versions) > 1 else ""
     return (
-        f"{task}: trained from scratch with {config.optimizer} on at most "
-        f"{config.max_steps} updates of {config.batch_size} sequences, gradients {clipping}; "
-        f"{_count(len(config.seeds), 'seed')} a point, {tuning}. {terms}{solved}"
+        f"{task}: trained from scratch with {made['optimizer']} on at most "
+        f"{made['max_steps']} updates of {made['batch_size']} sequences, gradients {clipping}; "
+        f"{_count(len(config.seeds), 'seed')} a point, {tuning}. {_terms(config, records)}{solved}{mixed}"
+        f"{seen_in_training(config) if text is None else ''}"
     )
+
+
+def _terms(config: SweepConfig, records: Sequence[Record]) -> str:
+    """On which terms cells meet, and where they don't."""
+    sizes: dict[str, dict[tuple[int, int], None]] = {}
+    for record in records:
+        sizes.setdefault(record.run.cell, {})[record.run.hidden_dim, record.run.num_params] = None
+
+    def of_each(place: int) -> str:
+        values = {cell: sorted({size[place] for size in found}) for cell, found in sizes.items()}
+        return ", ".join(
+            f"{cell} {' to '.join(map(str, dict.fromkeys((its[0], its[-1]))))}" for cell, its in values.items()
+        )
+
+    if config.hidden_dim is not None:
+        return f"Equal hidden size, {config.hidden_dim} (parameters: {of_each(1)})."
+    off = off_terms(config, records)
+    but = f" But {'; '.join(off)}." if off else ""
+    return f"Equal parameter count, about {config.num_params} (hidden units: {of_each(0)}).{but}"
+
+
+def off_terms(config: SweepConfig, records: Sequence[Record]) -> list[str]:
+    """The cells, and gaps, whose parameters are more than 1% off the number that all are to have."""
+    if config.hidden_dim is not None:
+        return []
+    wanted = known(config.num_params)
+    gaps: dict[tuple[str, int], list[str]] = {}
+    for record in records:
+        if abs(record.run.num_params / wanted - 1) > 0.01:
+            its = gaps.setdefault((record.run.cell, record.run.num_params), [])
+            if str(record.run.gap) not in its:
+                its.append(str(record.run.gap))
+    return [
+        f"{cell} has {num_params} parameters ({num_params / wanted - 1:+.1%}) at gap {', '.join(its)}"
+        for (cell, num_params), its in gaps.items()
+    ]
 
 
 def _count(number: int, noun: str) -> str:

@@ -135,7 +135,6 @@ def draw_curves(experiment: Experiment, config: SweepConfig, shown: Sequence[Rec
     return draw_learning_curves(
         shown,
         summaries,
-        chance=shown[0].run.chance,
         caption=caption,
         title=f"Learning curves. {experiment.title}",
         path=config.out / "learning_curves.png",

@@ -20,7 +20,8 @@ from flax import nnx
 from jaxtyping import Array, Float, Int32, Key, UInt32
 
 from lstm_jax.models import Config
-from lstm_jax.tasks.base import Batch, Task
+from lstm_jax.models.base import Pair
+from lstm_jax.tasks.base import MANY, Batch, Task
 
 Optimizer = Literal["adam", "rmsprop"]
 
@@ -107,11 +108,12 @@ class Training:
     ) -> tuple[RunState, ChunkMetrics]:
         """Make `num_updates` updates; the number is traced, so that calls for any number share one program."""
         optimizer = self._optimizer(hypers)
+        apart = self._apart()
 
         def update(_: Any, carry: tuple[RunState, ChunkMetrics]) -> tuple[RunState, ChunkMetrics]:
             state, metrics = carry
             key, batch_key, dropout_key = jax.random.split(state.key, 3)
-            (loss, model_carry), gradient = self._gradient(state, batch_key, dropout_key)
+            (loss, model_carry), gradient = self._gradient(state, batch_key, dropout_key, apart)
             grad_norm = optax.tree.norm(gradient)
             updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
             params = optax.apply_updates(state.params, updates)
@@ -164,11 +166,35 @@ class Training:
     def _segments(self) -> int | None:
         return self.task.segments(self.batch_size)
 
-    def _gradient(self, state: RunState, batch_key: Array, dropout_key: Array) -> tuple[tuple[Array, Any], Any]:
+    def train_batch(
+        self, key: Key[Array, ""], step: Int32[Array, ""], shape: int = 0, apart: UInt32[Array, " E"] | None = None
+    ) -> Batch:
+        """The batch of an update, in which sequences with the fingerprints `apart` have no weight."""
+        batch = self.task.train_batch(key, step, self.batch_size, shape)
+        if apart is None:
+            return batch
+        is_held_out = (_fingerprints(batch)[:, None] == apart).any(axis=1)
+        return batch._replace(weights=jnp.where(is_held_out, 0.0, batch.weights))
+
+    def _apart(self) -> UInt32[Array, " E"] | None:
+        """The fingerprints of what no run trains on: the held-out set of a task that has many more sequences."""
+        keeps_apart = self.task.keeps_apart(self.eval_size)
+        if keeps_apart is False:
+            return None
+        found = jnp.sort(_fingerprints(self.task.held_out(self.eval_size)))
+        if keeps_apart:
+            return found
+        # Of N sequences, E^2 / 2 N pairs of E are alike: E / 2 MANY where there are MANY times as many.
+        num_alike = (found[1:] == found[:-1]).sum()
+        return jnp.where(2 * MANY * num_alike <= self.eval_size, found, 0)
+
+    def _gradient(
+        self, state: RunState, batch_key: Array, dropout_key: Array, apart: UInt32[Array, " E"] | None = None
+    ) -> tuple[tuple[Array, Any], Any]:
         """((loss, the model's states after it), gradient) of a batch, whose shape is drawn where there are several."""
 
         def of_shape(shape: int) -> tuple[tuple[Array, Any], Any]:
-            batch = self.task.train_batch(batch_key, state.step, self.batch_size, shape)
+            batch = self.train_batch(batch_key, state.step, shape, apart)
             gradient: Any = jax.value_and_grad(self._train_loss, has_aux=True)
             key = dropout_key if self.model.draws else None
             value, of_params = gradient(state.params, batch, self._carry(state), key, self.model.scheduled(state.step))
@@ -235,4 +261,11 @@ def lift(function: Callable[..., Any], num_lanes: int, in_axes: Any = 0) -> Call
 
 
 def _mean(values: Float[Array, "S B"], weights: Float[Array, "S B"]) -> Float[Array, ""]:
-    return jnp.sum(values * weights) / jnp.sum(weights)
+    return jnp.sum(values * weights) / jnp.maximum(jnp.sum(weights), 1.0)  # of nothing: 0
+
+
+def _fingerprints(batch: Batch) -> UInt32[Array, " B"]:
+    """A number for each sequence, or source: the same for the same, once in 2^31 for another, and never 0."""
+    tokens = batch.inputs.source if isinstance(batch.inputs, Pair) else batch.inputs
+    factors = np.random.default_rng(0).integers(2**31, size=(len(tokens), 1), dtype=np.uint32) * 2 + 1
+    return (tokens.astype(jnp.uint32) * factors).sum(axis=0, dtype=jnp.uint32) | 1

@@ -19,7 +19,8 @@ class Summary:
     """One cell at one gap, on the report seeds: a row of summary.csv.
 
     `num_runs` counts solved, unsolved and diverged runs. `solve_rate` has a 95% Wilson interval. `accuracy` is the mean
-    final accuracy, a diverged run counting as chance; None where no run was evaluated. `median_solved_step` is the
+    final accuracy, a diverged run counting as chance; None where no run was evaluated. `chance` is what guessing scores
+    at that gap, the most of it where the runs' differ. `median_solved_step` is the
     Kaplan-Meier median in updates, None where it is not reached within the budget.
     """
 
@@ -33,6 +34,7 @@ class Summary:
     ci_low: float
     ci_high: float
     accuracy: float | None
+    chance: float
     median_solved_step: float | None
 
 
@@ -116,5 +118,6 @@ def _summarise(runs: list[Run], budget: int) -> Summary:
         ci_high=float(interval.high),
         # fsum: the order of the runs does not show in the last digit.
         accuracy=math.fsum(accuracies) / len(accuracies) if accuracies else None,
+        chance=max(run.chance for run in runs),
         median_solved_step=median_solved_step(runs, budget),
     )

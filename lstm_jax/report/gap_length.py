@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,7 +13,7 @@ from matplotlib.figure import Figure
 from lstm_jax.analysis.horizon import Horizon
 from lstm_jax.analysis.summary import Summary
 from lstm_jax.report import panels, style
-from lstm_jax.report.numbers import format_horizon
+from lstm_jax.report.numbers import format_horizon, format_span
 from lstm_jax.report.strip import OPEN_ENDS, Reach, draw_strip, mark_reach, strip_inches
 from lstm_jax.report.style import CellStyle
 
@@ -25,7 +26,6 @@ def draw_gap_length(
     summaries: Sequence[Summary],
     horizons: Sequence[Horizon],
     *,
-    chance: float,
     caption: str,
     title: str,
     stem: Path,
@@ -34,14 +34,14 @@ def draw_gap_length(
     """Draw the figure to `stem`.png and `stem`.svg, each written whole or not at all; returns these paths.
 
     At the top the solve rate with its 95% Wilson band, and each cell's horizon on the line of one half; in the middle
-    the horizons with their intervals, one row per cell; at the bottom the mean final accuracy, and chance. An arrow is
-    an end that the measured gaps leave open, a hollow marker a bound. Points stand beside their gap by at most a tenth
-    of the distance between two gaps, so that no cell hides another; their heights are exact.
+    the horizons with their intervals, one row per cell; at the bottom the mean final accuracy, and chance at each gap.
+    An arrow is an end that the measured gaps leave open, a hollow marker a bound. Points stand beside their gap by at
+    most a tenth of the distance between two gaps, so that no cell hides another; their heights are exact.
 
     Raises ValueError where there is nothing to draw.
     """
     return style.save(
-        gap_length_figure(summaries, horizons, chance=chance, caption=caption, title=title, gap_label=gap_label),
+        gap_length_figure(summaries, horizons, caption=caption, title=title, gap_label=gap_label),
         [stem.with_name(f"{stem.name}.{ending}") for ending in ("png", "svg")],
     )
 
@@ -50,7 +50,6 @@ def gap_length_figure(
     summaries: Sequence[Summary],
     horizons: Sequence[Horizon],
     *,
-    chance: float,
     caption: str,
     title: str,
     gap_label: str = "gap (time steps)",
@@ -61,13 +60,14 @@ def gap_length_figure(
     cells = style.in_order([*(row.cell for row in summaries), *(found.cell for found in horizons)])
     styles = style.cell_styles(cells)
     gaps = sorted({row.gap for row in summaries})
+    chances = [max(row.chance for row in summaries if row.gap == gap) for gap in gaps]
 
     notes = f" {OPEN_ENDS.format('gaps')}" + (_SIDE_BY_SIDE if len(cells) > 1 else "")
     page = panels.stack_panels(
         title,
         (caption + notes).strip(),
         [style.handle(cell, styles[cell]) for cell in cells],
-        [_ONE_HALF, *_chance_label(chance).splitlines(), *map(format_horizon, horizons)],
+        [_ONE_HALF, *_chance_label(chances).splitlines(), *map(format_horizon, horizons)],
         (_RATE_INCHES, strip_inches(len(cells)), _ACCURACY_INCHES),
     )
     rate, strip, accuracy = page.panels
@@ -78,7 +78,7 @@ def gap_length_figure(
     for found in reaches:
         if found.bound == "":  # on the line of one half only where the curve crosses it
             mark_reach(rate, found, 0.5, styles[found.cell])
-    _draw_accuracies(accuracy, summaries, styles, gaps, chance)
+    _draw_accuracies(accuracy, summaries, styles, gaps, chances)
     style.label_gaps(rate, gaps, page.panel_inches)
     panels.label_panels(page, gap_label, ("solve rate", "horizon", "accuracy"))
     return page.figure
@@ -100,12 +100,20 @@ def _draw_rates(axes: Axes, summaries: Sequence[Summary], styles: dict[str, Cell
 
 
 def _draw_accuracies(
-    axes: Axes, summaries: Sequence[Summary], styles: dict[str, CellStyle], gaps: Sequence[int], chance: float
+    axes: Axes,
+    summaries: Sequence[Summary],
+    styles: dict[str, CellStyle],
+    gaps: Sequence[int],
+    chances: Sequence[float],
 ) -> None:
     axes.set_ylim(0.0, 1.06)
     axes.set_yticks([0.0, 0.25, 0.5, 0.75, 1.0], ["0", "0.25", "0.5", "0.75", "1"])
-    axes.axhline(chance, color=style.GREY, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
-    style.beside_axis(axes, chance, _chance_label(chance))
+    grey: dict[str, Any] = {"color": style.GREY, "linewidth": 0.8, "linestyle": (0, (4, 3)), "zorder": 1}
+    if len(set(chances)) == 1:
+        axes.axhline(chances[0], **grey)
+    else:
+        axes.plot(gaps, chances, **grey)
+    style.beside_axis(axes, chances[-1], _chance_label(chances))
     for index, (cell, look) in enumerate(styles.items()):
         rows = sorted((row for row in summaries if row.cell == cell), key=lambda row: row.gap)
         known = [row for row in rows if row.accuracy is not None]
@@ -113,5 +121,5 @@ def _draw_accuracies(
         style.draw_curve(axes, x, np.array([row.accuracy for row in known], dtype=np.float64), look, index)
 
 
-def _chance_label(chance: float) -> str:
-    return f"chance\n{chance:.3g}"
+def _chance_label(chances: Sequence[float]) -> str:
+    return f"chance\n{format_span(chances)}"

@@ -15,6 +15,7 @@ from matplotlib.lines import Line2D
 from lstm_jax.analysis.outcomes import Floats
 from lstm_jax.analysis.summary import Summary
 from lstm_jax.report import style
+from lstm_jax.report.numbers import format_span
 from lstm_jax.report.style import CellStyle
 from lstm_jax.sweeps.records import Record
 
@@ -39,7 +40,6 @@ def draw_learning_curves(
     records: Sequence[Record],
     summaries: Sequence[Summary],
     *,
-    chance: float,
     caption: str,
     title: str,
     path: Path,
@@ -48,18 +48,17 @@ def draw_learning_curves(
 ) -> Path:
     """Draw the learning curves of the runs that `summaries` report to `path` (its ending gives the format).
 
-    One panel per gap: a thin line per seed, a thick one for the median over the seeds of a cell. A run that stops when
-    it has solved keeps its value in the median, one that diverged counts as chance. At most MAX_PANELS gaps are shown,
-    evenly chosen; the caption says so. With `loss_panels` a second row shows the held-out loss over all trained
-    positions beside what a solver without memory reaches.
+    One panel per gap, with its chance level: a thin line per seed, a thick one for the median over the seeds of a cell.
+    A run that stops when it has solved keeps its value in the median, one that diverged counts as chance. At most
+    MAX_PANELS gaps are shown, evenly chosen; the caption says so. With `loss_panels` a second row shows the held-out
+    loss over all trained positions beside what a solver without memory reaches.
 
     Records of `tuning_seeds` and of other learning rates than the chosen ones are left out. Raises ValueError where
     nothing is left.
     """
     figure = learning_curves_figure(
-        records, summaries, chance=chance, caption=caption, title=title, tuning_seeds=tuning_seeds,
-        loss_panels=loss_panels,
-    )  # fmt: skip
+        records, summaries, caption=caption, title=title, tuning_seeds=tuning_seeds, loss_panels=loss_panels
+    )
     return style.save(figure, [path])[0]
 
 
@@ -67,7 +66,6 @@ def learning_curves_figure(
     records: Sequence[Record],
     summaries: Sequence[Summary],
     *,
-    chance: float,
     caption: str,
     title: str,
     tuning_seeds: Collection[int] = (),
@@ -89,6 +87,7 @@ def learning_curves_figure(
         raise ValueError("expected learning curves of runs that the summary reports, got none")
     all_gaps = sorted({record.run.gap for record in shown})
     gaps = pick_evenly(all_gaps, MAX_PANELS)
+    chances = {gap: max(record.run.chance for record in shown if record.run.gap == gap) for gap in gaps}
     notes = ["Thin: one run; thick: median over runs. Dot: solved, and stopped. Cross: diverged, counted as chance."]
     if len(gaps) < len(all_gaps):
         notes.append(f"{len(gaps)} of {len(all_gaps)} gaps are shown.")
@@ -98,7 +97,10 @@ def learning_curves_figure(
     width = style.WIDTH_INCHES
     title_lines = style.wrap(title, width - 2 * _TOP, style.TITLE_POINTS, "bold")
     caption_lines = style.wrap(" ".join([caption, *notes]).strip(), width - 2 * _TOP, style.CAPTION_POINTS)
-    handles = [*(_median_handle(cell, look) for cell, look in styles.items()), _baseline_handle(chance, loss_panels)]
+    handles = [
+        *(_median_handle(cell, look) for cell, look in styles.items()),
+        _baseline_handle(list(chances.values()), loss_panels),
+    ]
     labels = [str(handle.get_label()) for handle in handles]
     columns = style.legend_columns(labels, width - _LEFT - _TOP)
     title_height = style.height_inches(title_lines, style.TITLE_POINTS) + 0.06
@@ -140,7 +142,7 @@ def learning_curves_figure(
             axes.locator_params(axis="x", nbins=3)
             if below == 0:
                 axes.set_title(f"gap {gap}", fontsize=style.LABEL_POINTS, pad=4.0)
-                _accuracy_axis(axes, chance)
+                _accuracy_axis(axes, chances[gap])
             else:
                 _loss_axis(axes, own)
             if column == 0:
@@ -149,7 +151,7 @@ def learning_curves_figure(
             elif below == 0:
                 axes.tick_params(axis="y", labelleft=False)
             for index, (cell, look) in enumerate(styles.items()):
-                curves = [_curve(record, below == 1, chance, unit) for record in own if record.run.cell == cell]
+                curves = [_curve(record, below == 1, unit) for record in own if record.run.cell == cell]
                 _draw_cell(axes, curves, look, index)
     return figure
 
@@ -161,8 +163,8 @@ def _median_handle(cell: str, look: CellStyle) -> Line2D:
     )  # fmt: skip
 
 
-def _baseline_handle(chance: float, loss_panels: bool) -> Line2D:
-    label = f"chance ({chance:.3g})" + (", loss without memory" if loss_panels else "")
+def _baseline_handle(chances: Sequence[float], loss_panels: bool) -> Line2D:
+    label = f"chance ({format_span(chances)})" + (", loss without memory" if loss_panels else "")
     return Line2D([], [], label=label, color=style.GREY, linestyle=_BASELINE, linewidth=0.8)
 
 
@@ -182,13 +184,13 @@ def median_curve(curves: Sequence[Curve], steps: Floats) -> Floats:
     return np.asarray(np.median(held, axis=0))
 
 
-def _curve(record: Record, loss: bool, chance: float, unit: float) -> Curve:
+def _curve(record: Record, loss: bool, unit: float) -> Curve:
     steps = np.array([point.step for point in record.curve], dtype=np.float64) / unit
     values = np.array([point.sequence_loss if loss else point.accuracy for point in record.curve], dtype=np.float64)
     diverged = record.run.status == "diverged"
     # Of numbers that overflowed there is nothing to see: chance is what such a model scores, and its loss is off the
     # panel.
-    worst = math.inf if loss else chance
+    worst = math.inf if loss else record.run.chance
     values[~np.isfinite(values)] = worst
     if diverged:
         values[-1] = worst

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from lstm_jax.analysis.horizon import Horizon
 
 
@@ -18,6 +20,11 @@ def format_bound(bound: str, gap: float) -> str:
 def format_horizon(found: Horizon) -> str:
     """Return a horizon as text, a bound with its sign: `28.3`, `> 160`."""
     return format_bound(found.bound, found.horizon)
+
+
+def format_span(values: Sequence[float]) -> str:
+    """Return one number where all are alike, else the least and the greatest: `0.125`, `0.136 to 0.325`."""
+    return " to ".join(dict.fromkeys(f"{value:.3g}" for value in (min(values), max(values))))
 
 
 def format_ends(low: float | None, high: float | None) -> str:

@@ -17,10 +17,11 @@ from jax.sharding import AxisType, Mesh, PartitionSpec
 
 from lstm_jax.scan import Backward
 from lstm_jax.sweeps.checkpoints import to_host
+from lstm_jax.sweeps.config import single
 from lstm_jax.sweeps.environment import environment
 from lstm_jax.sweeps.jobs import Job, RunKey, run_row
 from lstm_jax.sweeps.machine import versions
-from lstm_jax.sweeps.records import CurvePoint, Record, Status
+from lstm_jax.sweeps.records import CurvePoint, Record, Status, plain_tables
 from lstm_jax.training import (
     DIVERGED_LOSS,
     NO_UPDATES,
@@ -51,7 +52,7 @@ class Lane:
 
     def boundary(self, job: Job) -> int:
         """The update after which it is evaluated next."""
-        return min((self.step // job.chunk_steps + 1) * job.chunk_steps, job.max_steps)
+        return min((self.step // job.eval_steps + 1) * job.eval_steps, job.max_steps)
 
     def observe(self, point: CurvePoint, diverged_step: int, job: Job) -> None:
         """Take note of an evaluation; sets `status` where the run has ended with it."""
@@ -122,8 +123,8 @@ class Bank:
 
         numbers: list[Any] = [  # NumPy's: making jax's would compile a program for each
             np.uint32(run.seed),
-            np.float32(run.learning_rate),
-            np.float32(self._job.clip_norm),
+            np.float32(single(run.learning_rate)),
+            np.float32(single(self._job.clip_norm)),
         ]
         return Hypers(*numbers)
 
@@ -199,7 +200,7 @@ class Bank:
         self._metrics = jax.tree.map(np.array, jax.device_get(metrics))
         seconds = time.perf_counter() - started
         faster = min(8.0, CALL_SECONDS / max(seconds, 1e-9))  # the first calls are no measure of the next
-        self._num_updates = max(1, min(self._job.chunk_steps, int(num_updates * faster)))
+        self._num_updates = max(1, min(self._job.eval_steps, int(num_updates * faster)))
         at_boundary = []
         for index, lane in self.lanes.items():
             if lane.step + num_updates == lane.boundary(self._job):
@@ -247,7 +248,7 @@ class Bank:
             lanes=self.width,
             device=device_name(),
         )
-        tables = {} if lane.status == "diverged" else self._training.answers(state)
+        tables = {} if lane.status == "diverged" else plain_tables(self._training.answers(state))
         return Ended(lane.run, Record(row, tuple(lane.curve), tables=tables, settings=self._job.settings), state)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import struct
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -91,7 +92,7 @@ class SweepConfig:
     max_steps: int = 1000
     """The budget of a run, in updates; a run that has solved the task or diverged stops before."""
     chunk_steps: int = 50
-    """Updates between two evaluations."""
+    """Updates between two evaluations; at most a third of max-steps, since it takes three to have solved a task."""
     eval_size: int = 256
     """Sequences in the held-out set."""
     stop_when_solved: bool = True
@@ -124,12 +125,15 @@ HOUSEKEEPING = (
 )
 """Fields that change no number."""
 
+MIN_STEPS = 3
+"""A run counts as solved after three evaluations: a smaller budget would show that nothing can be learned."""
 MAX_COUNT = 2**31 - 1
 MAX_LAYERS = 100
 _COUNTS = ("max_steps", "chunk_steps", "eval_size")
 _COUNTS_OR_NONE = ("hidden_dim", "num_params", "embedding_dim", "batch_size", "lanes", "workers", "truncation")
 ALLOWED: dict[str, str] = {
     **dict.fromkeys(_COUNTS, f"a whole number in 1 to {MAX_COUNT}"),
+    "max_steps": f"a whole number in {MIN_STEPS} to {MAX_COUNT}, for the three evaluations that solved means",
     **dict.fromkeys(_COUNTS_OR_NONE, f"a whole number in 1 to {MAX_COUNT}, or None"),
     "backward": "autodiff, activations, states, checkpoint or None",
     "stop_when_solved": "true or false",
@@ -140,11 +144,11 @@ ALLOWED: dict[str, str] = {
     "config": "a YAML file",
     "cells": "one or more of rnn, gru, lstm, name@field=value or package.module:Name, each once",
     "gaps": "one or more whole numbers of at least 1, each once",
-    "learning_rates": "one or more positive finite numbers, each once",
+    "learning_rates": "one or more positive finite numbers, each once, in single precision too (1.2e-38 to 3.4e38)",
     "seeds": f"one or more whole numbers in 0 to {MAX_SEED} (2^32 - 1), each once",
     "tuning_seeds": f"whole numbers in 0 to {MAX_SEED} (2^32 - 1), each once, none of them in seeds",
-    "dropout": "a number in [0, 1), or None",
-    "clip_norm": "a positive number, or inf",
+    "dropout": "a number in [0, 1), in single precision too, or None",
+    "clip_norm": "a positive number, or inf; in single precision too (1.2e-38 to 3.4e38)",
     "preset": "smoke, quick or full",
     "optimizer": "adam or rmsprop",
     "wandb": "online, offline or disabled",
@@ -196,15 +200,20 @@ def validate(config: SweepConfig) -> None:
         _require(config, name, [getattr(config, name)], _at_least_one)
     for name in _COUNTS_OR_NONE:
         _require(config, name, [value for value in [getattr(config, name)] if value is not None], _at_least_one)
+    _require(config, "max_steps", [config.max_steps], lambda number: number >= MIN_STEPS)
     _require(config, "num_layers", [config.num_layers], lambda number: 1 <= number <= MAX_LAYERS)
     _require(config, "cells", config.cells, bool, at_least=1)
     if config.gaps is not None:
         _require(config, "gaps", config.gaps, _at_least_one, at_least=1)
-    _require(config, "learning_rates", config.learning_rates, lambda rate: math.isfinite(rate) and rate > 0, at_least=1)
+    _require(config, "learning_rates", config.learning_rates, _is_positive_single, at_least=1)
+    singles = [single(rate) for rate in config.learning_rates]
+    alike = [rate for rate, its in zip(config.learning_rates, singles, strict=True) if singles.count(its) > 1]
+    if alike:
+        raise expected("learning_rates", f"{_text(alike)}, which are one number in single precision")
     _require(config, "seeds", config.seeds, lambda seed: 0 <= seed <= MAX_SEED, at_least=1)
     _require(config, "tuning_seeds", config.tuning_seeds, lambda seed: 0 <= seed <= MAX_SEED)
-    _require(config, "dropout", [config.dropout], lambda rate: rate is None or 0 <= rate < 1)
-    _require(config, "clip_norm", [config.clip_norm], lambda norm: norm > 0)
+    _require(config, "dropout", [config.dropout], lambda rate: rate is None or 0 <= single(rate) < 1)
+    _require(config, "clip_norm", [config.clip_norm], lambda norm: norm == math.inf or _is_positive_single(norm))
     _require(config, "checkpoint_seconds", [config.checkpoint_seconds], lambda seconds: seconds > 0)
     _require(config, "ray.cpus", [config.ray.cpus], lambda number: 0 <= number < math.inf)
     _require(config, "ray.gpus", [config.ray.gpus], lambda number: 0 <= number < math.inf)
@@ -225,6 +234,18 @@ def validate(config: SweepConfig) -> None:
 def expected(name: str, given: str) -> ConfigError:
     """The error that says what `name` admits."""
     return ConfigError(f"{name}: got {given}; expected {ALLOWED.get(name, 'a value of another type')}")
+
+
+def single(number: float) -> float:
+    """The number in single precision (float32), which is what is computed with."""
+    try:
+        return float(struct.unpack("f", struct.pack("f", number))[0])
+    except OverflowError:
+        return math.copysign(math.inf, number)
+
+
+def _is_positive_single(number: float) -> bool:
+    return 2.0**-126 <= single(number) < math.inf  # what is smaller counts as 0 on many machines
 
 
 def _require(

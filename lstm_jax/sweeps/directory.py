@@ -9,7 +9,7 @@ import functools
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,12 @@ from lstm_jax.sweeps.config import ConfigError, SweepConfig, differences
 from lstm_jax.sweeps.environment import environment
 from lstm_jax.sweeps.jobs import Job, RunKey
 from lstm_jax.sweeps.machine import versions
-from lstm_jax.sweeps.records import CurvePoint, Record, Run, columns_of, read_record, write_csv, write_rows
+from lstm_jax.sweeps.records import CurvePoint, Record, Run, columns_of, read_record, unused, write_csv, write_rows
 from lstm_jax.sweeps.storage import (
     MANIFEST,
     DamagedError,
     check_directory,
+    file_name,
     read_sealed,
     set_aside,
     write_atomically,
@@ -32,6 +33,12 @@ from lstm_jax.sweeps.storage import (
 JOB_PATIENCE_SECONDS = 5.0
 """How long a worker waits for a job that another holds: one whose command was killed is there for a second."""
 COMMAND_PATIENCE_SECONDS = 0.5
+OWN_TABLES = frozenset(
+    ("runs", "curves", "summary", "horizon", "contrasts", "scores", "lengths", "context", "effective_context")
+)
+"""Files of ours: a task's table of that name goes to another, table_NAME.csv."""
+_KEY = ("job", "cell", "gap", "seed", "learning_rate")
+Rows = Iterable[Mapping[str, Any]]
 _DIGEST = "# sha256 of the lines above: "
 
 
@@ -245,20 +252,36 @@ class Directory:
         write_rows(self.root / "runs.csv", Run, (record.run for record in records))
         if not with_curves:
             return
-        key = ["job", "cell", "gap", "seed", "learning_rate"]
+        curves = {column: column for column in columns_of(CurvePoint)}
+        self._write_table("curves", curves, records, lambda record: map(dataclasses.asdict, record.curve))
+        names: dict[str, str] = {}  # of files, by table
+        for name in dict.fromkeys(name for record in records for name, rows in record.tables.items() if rows):
+            file = file_name(name)
+            if file.lower() in OWN_TABLES or not file:
+                file = f"table_{file}"
+            taken = [each.lower() for each in names.values()]  # as some file systems see it
+            names[name] = file + unused(file.lower(), taken)[len(file) :]
+        for name, file in names.items():
+            columns: dict[str, str] = {}  # of the file, by the table's: of all rows, in order of appearance
+            for row in (row for record in records for row in record.tables.get(name, ())):
+                for column in row:
+                    if column not in columns:
+                        own = f"table_{column}" if column in _KEY else column
+                        columns[column] = unused(own, columns.values())
+            self._write_table(file, columns, records, functools.partial(_rows_of, name))
 
-        def write(name: str, columns: list[str], rows_of: Callable[[Record], Iterable[Mapping[str, Any]]]) -> None:
-            keyed = (({each: getattr(record.run, each) for each in key}, rows_of(record)) for record in records)
-            rows = ({**key_of_run, **row} for key_of_run, rows in keyed for row in rows)
-            write_csv(self.root / f"{name}.csv", [*key, *columns], rows)
+    def _write_table(
+        self, name: str, columns: Mapping[str, str], records: Sequence[Record], rows_of: Callable[[Record], Rows]
+    ) -> None:
+        """Write rows of all records behind the keys of their runs; `columns` says what those of the rows are called."""
+        keyed = (({each: getattr(record.run, each) for each in _KEY}, rows_of(record)) for record in records)
+        rows = (
+            {**key, **{columns[column]: value for column, value in row.items()}} for key, rows in keyed for row in rows
+        )
+        write_csv(self.root / f"{name}.csv", [*_KEY, *columns.values()], rows)
 
-        write("curves", columns_of(CurvePoint), lambda record: map(dataclasses.asdict, record.curve))
-        columns = {name: list(rows[0]) for record in records for name, rows in record.tables.items() if rows}
-        for name in columns:
-            write(name, columns[name], functools.partial(_rows_of, name))
 
-
-def _rows_of(name: str, record: Record) -> Iterable[Mapping[str, Any]]:
+def _rows_of(name: str, record: Record) -> Rows:
     return record.tables.get(name, ())
 
 

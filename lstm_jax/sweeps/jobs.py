@@ -9,8 +9,9 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from lstm_jax.sweeps.config import ConfigError, SweepConfig, known, trained_seeds
+from lstm_jax.sweeps.config import MIN_STEPS, ConfigError, SweepConfig, known, trained_seeds
 from lstm_jax.sweeps.environment import environment
+from lstm_jax.sweeps.guessing import check_guessing
 from lstm_jax.sweeps.machine import available_bytes, has_accelerator, num_workers, versions
 from lstm_jax.sweeps.records import Run, Status
 from lstm_jax.sweeps.sources import code_digest
@@ -86,6 +87,11 @@ class Job:
     def settings_hash(self) -> str:
         """A hash of `settings`."""
         return hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()[:12]
+
+    @property
+    def eval_steps(self) -> int:
+        """Updates between two evaluations: no budget is too small for those that solved means."""
+        return max(1, min(self.chunk_steps, self.max_steps // MIN_STEPS))
 
     @property
     def weight(self) -> float:
@@ -209,6 +215,7 @@ def checked_task(config: SweepConfig, gap: int) -> Task:
     num_bytes = FLOAT_BYTES * sizes[0] * max(known(config.batch_size), config.eval_size)
     if num_bytes > available_bytes():
         raise ConfigError(f"gaps: a batch at gap {gap} needs {num_bytes / 2**30:.0f} GiB; expected a smaller gap")
+    check_guessing(task, config.eval_size)
     return task
 
 

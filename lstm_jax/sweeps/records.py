@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import itertools
 import typing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -84,6 +85,48 @@ class Record:
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
+def plain_tables(tables: Any) -> Tables:
+    """What a task of anybody's answered, as a record keeps it: text and numbers by column. Nothing raises or is lost.
+
+    What is no table of rows becomes one of a column `value`.
+    """
+    named = tables if isinstance(tables, Mapping) else {"answers": tables}
+    return {_text(name): [_plain_row(row) for row in _rows(rows)] for name, rows in named.items()}
+
+
+def _rows(rows: Any) -> Iterable[Any]:
+    return rows if isinstance(rows, Iterable) and not isinstance(rows, str | bytes | Mapping) else [rows]
+
+
+def _plain_row(row: Any) -> dict[str, Any]:
+    if not isinstance(row, Mapping):
+        return {"value": _plain(row)}
+    plain: dict[str, Any] = {}
+    for column, value in row.items():
+        plain[unused(_text(column), plain)] = _plain(value)
+    return plain
+
+
+def _plain(value: Any) -> Any:
+    if getattr(value, "shape", None) == () and hasattr(value, "item"):  # a number of NumPy's or jax's
+        value = value.item()
+    if value is None or isinstance(value, bool | float):
+        return value
+    if isinstance(value, int):
+        return value if abs(value) < 2**63 else str(value)
+    return _text(value)
+
+
+def _text(value: Any) -> str:
+    return str(value).encode("utf-8", "backslashreplace").decode()
+
+
+def unused(name: str, taken: Collection[str]) -> str:
+    """The name, or with a number behind it where it is taken."""
+    numbered = (f"{name}_{number}" for number in itertools.count(2))
+    return next(each for each in itertools.chain([name], numbered) if each not in taken)
+
+
 def write_record(path: Path, record: Record) -> None:
     """Write one run's record as JSON with a checksum, whole or not at all."""
     write_sealed(path, dataclasses.asdict(record))
@@ -107,12 +150,15 @@ def read_record(path: Path) -> Record:
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write rows as CSV, whole or not at all; None is an empty cell, a float the shortest text that reads back."""
+    """Write rows as CSV, whole or not at all.
+
+    What is None, or not there, is an empty cell, a float the shortest text that reads back.
+    """
     lines: list[str] = []
     buffer = csv.writer(_Lines(lines), lineterminator="\n")
     buffer.writerow(columns)
     for row in rows:
-        buffer.writerow(["" if row[column] is None else row[column] for column in columns])
+        buffer.writerow(["" if row.get(column) is None else row[column] for column in columns])
     write_atomically(path, "".join(lines))
 
 

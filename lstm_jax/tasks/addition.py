@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Array, Integer, Key
 
 from lstm_jax.models.base import Pair
-from lstm_jax.tasks.base import Batch, elide
+from lstm_jax.tasks.base import Batch, balanced, elide, held_out_key
 from lstm_jax.tasks.twin import NUM_SPECIAL, Twin, answer_of, symbols_of
 
 _PLUS = 10
@@ -59,14 +59,38 @@ class Addition(Twin):
     def sample(self, key: Key[Array, ""], batch_size: int) -> Batch:
         """Digits, uniform and independent."""
         numbers = jax.random.randint(key, (2, self.gap, batch_size), 0, 10)
-
-        def add(carry: Array, digits: Array) -> tuple[Array, Array]:
-            total = digits + carry
-            return total // 10, total % 10
-
-        carry, digits = jax.lax.scan(add, jnp.zeros(batch_size, numbers.dtype), numbers.sum(axis=0))
+        digits, carry = _carried(numbers.sum(axis=0))
         plus = jnp.full((1, batch_size), _PLUS, numbers.dtype)
         return self.batch(jnp.concatenate([numbers[0], plus, numbers[1]]), jnp.concatenate([digits, carry[None]]))
+
+    @property
+    def num_sequences(self) -> int | None:
+        """Pairs of numbers."""
+        return 100**self.gap if self.draws_as(Addition) else None
+
+    @property
+    def num_scored(self) -> int | None:
+        """The digits of the sum."""
+        return self.gap + 1 if self.draws_as(Addition) else None
+
+    def held_out(self, size: int) -> Batch:
+        """Each digit equally often at each place of the sum but the last, which is 0 as often as chance says."""
+        if not self.draws_as(Addition):
+            return super().held_out(size)
+        sum_key, *keys = jax.random.split(held_out_key(), 3)
+        total = balanced(sum_key, self.gap, size, 10)
+        # A sum and one number, both uniform, say the other, and a carry: of two such numbers, one without.
+        ones = [jax.random.randint(key, total.shape, 0, 10) for key in keys]
+        others, carries = zip(*(_carried(total - one) for one in ones), strict=True)
+        carry = [each < 0 for each in carries]
+        wanted = round(size * (1.0 - 10.0**-self.gap) / 2.0)
+        excess = carry[0].sum() - wanted
+        fewer, more = carry[0] & ~carry[1], ~carry[0] & carry[1]
+        swapped = (fewer & (jnp.cumsum(fewer) <= excess)) | (more & (jnp.cumsum(more) <= -excess))
+        one, other = (jnp.where(swapped, pair[1], pair[0]) for pair in (ones, others))
+        plus = jnp.full((1, size), _PLUS, total.dtype)
+        last = jnp.where(swapped, carry[1], carry[0]).astype(total.dtype)
+        return self.batch(jnp.concatenate([one, plus, other]), jnp.concatenate([total, last[None]]))
 
     def solve(self, inputs: Pair) -> Integer[np.ndarray, "S B"]:
         """By the whole numbers of Python."""
@@ -81,6 +105,17 @@ class Addition(Twin):
         names = [*(str(digit) for digit in range(10)), "+"]
         lines = (("source", inputs.source), ("target", targets))
         return "\n".join(f"{name} {elide([names[token - NUM_SPECIAL] for token in row[:-1]])}" for name, row in lines)
+
+
+def _carried(sums: Integer[Array, "N B"]) -> tuple[Integer[Array, "N B"], Integer[Array, " B"]]:
+    """(digits, what is carried in the end) of what adding, or subtracting, digit by digit gives."""
+
+    def add(carry: Array, digits: Array) -> tuple[Array, Array]:
+        total = digits + carry
+        return total // 10, total % 10
+
+    carry, digits = jax.lax.scan(add, jnp.zeros(sums.shape[1], sums.dtype), sums)
+    return digits, carry
 
 
 def _number(digits: list[int]) -> int:

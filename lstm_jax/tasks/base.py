@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import math
 from typing import Any, Literal, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int32, Integer, Key
 
@@ -26,12 +28,16 @@ class Batch(NamedTuple):
     recall: Float[Array, "S B"]
 
 
+MANY = 16
+"""A task with so many times the sequences of a held-out set can spare them: no run trains on any."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Task(abc.ABC):
     """A family of token sequences at one distance: a frozen dataclass whose `gap` is the distance in time steps.
 
     What a new task has to say is abstract. The rest has a default: batches of one shape that know nothing of each
-    other, a held-out set from the same distribution, nothing written.
+    other, a held-out set from the same distribution, nothing said of how many sequences there are, nothing written.
     """
 
     gap: int
@@ -80,6 +86,16 @@ class Task(abc.ABC):
         """`batch_size` fresh sequences; a pure function of the key, so it runs inside a jitted program."""
 
     @property
+    def num_sequences(self) -> int | None:
+        """How many sequences there are, all equally likely; None where that is not known."""
+        return None
+
+    @property
+    def num_scored(self) -> int | None:
+        """How many answers of a sequence are scored; None where sequences differ."""
+        return 1 if self.readout == "last" else None
+
+    @property
     def shape_shares(self) -> tuple[float, ...]:
         """How often a training batch has each of the task's shapes (length buckets), fractions that add up to 1."""
         return (1.0,)
@@ -95,9 +111,44 @@ class Task(abc.ABC):
         return None
 
     def held_out(self, size: int) -> Batch:
-        """`size` sequences that no run trains on, the same for all runs."""
-        # Runs fold 0 into the key of their seed.
-        return self.sample(jax.random.fold_in(jax.random.key(0), 1), size)
+        """`size` sequences that runs are scored on, the same for all runs.
+
+        No run trains on one of them where the task has MANY times as many (`keeps_apart`); else a run sees a share of
+        them, which `seen_share` says. Where one answer a sequence is scored, no constant answer scores more than
+        chance: the sequences are chosen so from up to four times as many.
+        """
+        if self.readout != "last":
+            return self.sample(held_out_key(), size)
+        pool = self.sample(held_out_key(), 2 * size + min(2 * size, math.ceil(16 / self.chance)))
+        chosen = _evenly(pool.targets[0], size, self.chance)
+        batch: Batch = jax.tree.map(lambda leaf: leaf[:, chosen], pool)
+        return batch
+
+    def keeps_apart(self, size: int) -> bool | None:
+        """Whether runs leave the held-out sequences out of training; None: if the held-out set hardly repeats itself.
+
+        A task that makes its own training batches sees to that itself.
+        """
+        if self._makes_batches:
+            return False
+        return None if self.num_sequences is None else self.num_sequences >= MANY * size
+
+    def seen_share(self, size: int, num_drawn: int) -> float | None:
+        """The share of the held-out set that a run of so many sequences has probably trained on; None: not known."""
+        number = self.num_sequences
+        if number is None or self._makes_batches:
+            return None
+        if self.keeps_apart(size):
+            return 0.0
+        return 1.0 if number == 1 else -math.expm1(num_drawn * math.log1p(-1.0 / number))
+
+    @property
+    def _makes_batches(self) -> bool:
+        return type(self).train_batch is not Task.train_batch
+
+    def draws_as(self, kind: type[Task]) -> bool:
+        """Whether its sequences are those of `kind`: a class that is derived from it may draw others."""
+        return type(self).sample is kind.sample
 
     def answers(self, model: Any) -> dict[str, list[dict[str, Any]]]:
         """What a trained model answers, as tables for the record: rows of plain values by column."""
@@ -111,6 +162,28 @@ class Task(abc.ABC):
     @abc.abstractmethod
     def show(self, inputs: Any, targets: Integer[np.ndarray, " S"]) -> str:
         """One sequence as a person would read it."""
+
+
+def held_out_key() -> Key[Array, ""]:
+    """The key of the held-out set: runs fold 0 into the key of their seed."""
+    return jax.random.fold_in(jax.random.key(0), 1)
+
+
+def balanced(key: Key[Array, ""], num_rows: int, size: int, num_values: int) -> Integer[Array, "R B"]:
+    """Symbols from 0, in random order: in each row, and over all rows, each equally often, or once more."""
+    rows = jnp.arange(num_rows * size).reshape(num_rows, size) % num_values
+    return jax.random.permutation(key, rows, axis=1, independent=True)
+
+
+def _evenly(answers: Integer[Array, " N"], size: int, chance: float) -> Integer[Array, " B"]:
+    """The places of `size` answers of which none comes more often than by chance, as far as there are enough others."""
+    order = jnp.argsort(answers, stable=True)
+    ordered = answers[order]
+    of_its_kind = jnp.arange(len(answers)) - jnp.searchsorted(ordered, ordered)  # how many equal ones came before
+    expected = size * chance
+    least, most = math.floor(expected + 1e-9), math.ceil(expected - 1e-9)
+    over = (of_its_kind >= least).astype(jnp.int32) + (of_its_kind >= most)
+    return jnp.argsort(jnp.zeros_like(over).at[order].set(over), stable=True)[:size]
 
 
 def elide(words: list[str], limit: int = 16) -> str:

@@ -28,7 +28,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Integer, Key
 
-from lstm_jax.tasks.base import Batch, Task, elide
+from lstm_jax.tasks.base import Batch, Task, balanced, elide, held_out_key
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +77,26 @@ class Copy(Task):
 
     def sample(self, key: Key[Array, ""], batch_size: int) -> Batch:
         """Symbols, uniform and independent."""
-        symbols = jax.random.randint(key, (self.num_recalled, batch_size), 0, self.num_symbols)
+        return self._batch(jax.random.randint(key, (self.num_recalled, batch_size), 0, self.num_symbols))
+
+    @property
+    def num_sequences(self) -> int | None:
+        """One for each row of symbols."""
+        return self.num_symbols**self.num_recalled if self.draws_as(Copy) else None
+
+    @property
+    def num_scored(self) -> int | None:
+        """The recalled symbols."""
+        return self.num_recalled if self.draws_as(Copy) else None
+
+    def held_out(self, size: int) -> Batch:
+        """Each symbol equally often at each recalled position."""
+        if not self.draws_as(Copy):
+            return super().held_out(size)
+        return self._batch(balanced(held_out_key(), self.num_recalled, size, self.num_symbols))
+
+    def _batch(self, symbols: Integer[Array, "R B"]) -> Batch:
+        batch_size = symbols.shape[1]
 
         def blanks(num_steps: int) -> Array:
             return jnp.full((num_steps, batch_size), self.num_symbols)

@@ -26,7 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Integer, Key
 
-from lstm_jax.tasks.base import Batch, Task, elide
+from lstm_jax.tasks.base import Batch, Task, balanced, elide, held_out_key
 
 _FACTS = [
     ("France", "French"),
@@ -96,7 +96,22 @@ class Gap(Task):
     def sample(self, key: Key[Array, ""], batch_size: int) -> Batch:
         """Facts and fillers, uniform and independent."""
         fact_key, filler_key = jax.random.split(key)
-        facts = jax.random.randint(fact_key, (1, batch_size), 0, self.num_facts)
+        return self._batch(jax.random.randint(fact_key, (1, batch_size), 0, self.num_facts), filler_key)
+
+    @property
+    def num_sequences(self) -> int | None:
+        """Each fact with any fillers."""
+        return self.num_facts * self._num_fillers ** (self.num_steps - 2) if self.draws_as(Gap) else None
+
+    def held_out(self, size: int) -> Batch:
+        """Each fact equally often."""
+        if not self.draws_as(Gap):
+            return super().held_out(size)
+        fact_key, filler_key = jax.random.split(held_out_key())
+        return self._batch(balanced(fact_key, 1, size, self.num_facts), filler_key)
+
+    def _batch(self, facts: Integer[Array, "1 B"], filler_key: Key[Array, ""]) -> Batch:
+        batch_size = facts.shape[1]
         num_before = self.num_steps - self.gap - 2
         shape = (num_before + self.gap, batch_size)
         fillers = jax.random.randint(filler_key, shape, self.num_facts, self.num_facts + self._num_fillers)

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Integer, Key
 
 from lstm_jax.models.base import Pair
-from lstm_jax.tasks.base import Batch, elide
+from lstm_jax.tasks.base import Batch, balanced, elide, held_out_key
 from lstm_jax.tasks.twin import NUM_SPECIAL, Twin, answer_of, symbols_of
 
 
@@ -59,6 +59,23 @@ class Reverse(Twin):
     def sample(self, key: Key[Array, ""], batch_size: int) -> Batch:
         """Symbols, uniform and independent."""
         symbols = jax.random.randint(key, (self.gap, batch_size), 0, self.num_symbols)
+        return self.batch(symbols, symbols[::-1])
+
+    @property
+    def num_sequences(self) -> int | None:
+        """One for each row of symbols."""
+        return self.num_symbols**self.gap if self.draws_as(Reverse) else None
+
+    @property
+    def num_scored(self) -> int | None:
+        """The symbols, without EOS."""
+        return self.gap if self.draws_as(Reverse) else None
+
+    def held_out(self, size: int) -> Batch:
+        """Each symbol equally often at each position."""
+        if not self.draws_as(Reverse):
+            return super().held_out(size)
+        symbols = balanced(held_out_key(), self.gap, size, self.num_symbols)
         return self.batch(symbols, symbols[::-1])
 
     def solve(self, inputs: Pair) -> Integer[np.ndarray, "S B"]:

@@ -17,8 +17,13 @@ def solved(step: int, seed: int = 0, **changes: float) -> Run:
 
 def test_columns_are_those_of_the_file() -> None:
     assert ",".join(columns_of(Summary)) == (
-        "cell,gap,learning_rate,num_runs,num_solved,num_diverged,solve_rate,ci_low,ci_high,accuracy,median_solved_step"
+        "cell,gap,learning_rate,num_runs,num_solved,num_diverged,solve_rate,ci_low,ci_high,accuracy,chance,median_solved_step"
     )
+
+
+def test_chance_is_that_of_the_gap() -> None:
+    runs = [dataclasses.replace(make_run(seed=seed, gap=gap), chance=1 / gap) for gap in (5, 10) for seed in range(3)]
+    assert [(row.gap, row.chance) for row in summarise(runs, ())] == [(5, 0.2), (10, 0.1)]
 
 
 @pytest.mark.parametrize(("num_solved", "num_runs"), [(0, 3), (3, 3), (3, 10), (15, 30), (29, 30)])

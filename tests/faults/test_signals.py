@@ -10,7 +10,7 @@ import time
 import faults
 import pytest
 
-SLOW = [*faults.SWEEP, "--cells", "own_cells:Slow", "--batch-size", "1", "--eval-size", "1", "--wandb", "disabled"]
+SLOW = [*faults.SWEEP, "--cells", "own_cells:Slow", "--batch-size", "1", "--eval-size", "7", "--wandb", "disabled"]
 
 
 def wait_for_updates(process, out, seconds=60):

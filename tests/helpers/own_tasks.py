@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 
 from lstm_jax.tasks.gap import Gap
 
@@ -45,3 +47,43 @@ class GrowingVocabulary(Gap):
     def __post_init__(self):
         object.__setattr__(self, "num_fillers", self.gap)
         super().__post_init__()
+
+
+@dataclasses.dataclass(frozen=True)
+class Answers(Gap):
+    """Answers in tables of names and columns that ours have too, and in others at another gap."""
+
+    def answers(self, model):
+        del model
+        mine = {"gap": "mine", "own": np.float32(0.5), 3: jnp.int32(self.gap)}
+        return {
+            "runs": [mine, {"more": None, "job": b"x"}],
+            "a/../b\0": [{"at": self.gap, f"only{self.gap}": True}],
+            "numbers": [1, 2],
+            "nothing": [],
+            "empty": [{}],
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class Rare(Gap):
+    """Draws the first fact nine times in ten."""
+
+    @property
+    def chance(self):
+        return 0.9 + 0.1 / self.num_facts
+
+    def sample(self, key, batch_size):
+        key, rare_key = jax.random.split(key)
+        batch = super().sample(key, batch_size)
+        is_rare = jax.random.bernoulli(rare_key, 0.9, (batch_size,))
+        return batch._replace(targets=jnp.where(is_rare, 0, batch.targets))
+
+
+@dataclasses.dataclass(frozen=True)
+class Few(Gap):
+    """Says nothing of how few sequences it has."""
+
+    @property
+    def num_sequences(self):
+        return None

@@ -23,11 +23,15 @@ CELLS = (
 CAPTION = "1,000 updates of batch 32, $H$ = 64; the learning rate is chosen on 2 tuning seeds, 3 others are shown. " * 3
 
 
-def summary(cell: str, gap: int, solved: int, of: int = 5, accuracy: float | None = None) -> Summary:
+def summary(
+    cell: str, gap: int, solved: int, of: int = 5, accuracy: float | None = None, chance: float = 0.1
+) -> Summary:
     rate = solved / of
     low, high = max(0.0, rate - 0.3), min(1.0, rate + 0.3)
     accuracy = 0.125 + 0.875 * rate if accuracy is None else accuracy
-    return Summary(cell, gap, 0.003, of, solved, 0, rate, low, high, accuracy, 400.0 if 2 * solved >= of else None)
+    return Summary(
+        cell, gap, 0.003, of, solved, 0, rate, low, high, accuracy, chance, 400.0 if 2 * solved >= of else None
+    )
 
 
 def sweep(num_cells: int, gaps: tuple[int, ...]) -> tuple[list[Summary], list[Horizon]]:

@@ -123,7 +123,7 @@ def test_effective_contexts_have_a_row_each_and_open_ends_reach_the_edge() -> No
 def test_a_cell_has_the_colour_that_it_has_in_other_figures() -> None:
     by_context = context_figure(*models(6), caption="", title="")
     rows = [summary(cell, gap, 3) for cell in MODELS[:6] for gap in (5, 10)]
-    by_gap = gap_length_figure(rows, [], chance=0.1, caption="", title="")
+    by_gap = gap_length_figure(rows, [], caption="", title="")
     looks = [
         [(line.get_color(), line.get_marker(), line.get_linewidth()) for line in figure.legends[0].get_lines()]
         for figure in (by_context, by_gap)

@@ -1,3 +1,4 @@
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,8 @@ def figure_of(
     num_cells: int, gaps: tuple[int, ...], title: str = "How learning degrades", chance: float = 0.1
 ) -> Figure:
     summaries, horizons = sweep(num_cells, gaps)
-    return gap_length_figure(summaries, horizons, chance=chance, caption=CAPTION, title=title)
+    summaries = [dataclasses.replace(row, chance=chance) for row in summaries]
+    return gap_length_figure(summaries, horizons, caption=CAPTION, title=title)
 
 
 @pytest.mark.parametrize("gaps", [(20,), (5, 10), GAPS, FULL, DENSE, (1, 100000)])
@@ -37,11 +39,22 @@ def test_chance_is_a_labelled_line(chance: float) -> None:
     assert any(text.get_text() == f"chance\n{chance:.3g}" for text in accuracy.texts)
 
 
+def test_each_gap_has_its_own_chance() -> None:
+    chances = {5: 0.325, 10: 0.136, 20: 0.119}
+    rows = [dataclasses.replace(summary(cell, gap, 2), chance=chances[gap]) for cell in CELLS[:2] for gap in chances]
+    figure = gap_length_figure(rows, [], caption="", title="")
+    check_layout(figure, CELLS[:2])
+    lines = [(list(line.get_xdata()), list(line.get_ydata())) for line in figure.axes[2].get_lines()]
+    assert (list(chances), list(chances.values())) in lines
+    assert not any(len(set(heights)) == 1 for _, heights in lines[:1]), "one level for all gaps"
+    assert any(text.get_text() == "chance\n0.119 to 0.325" for text in figure.axes[2].texts)
+
+
 def test_both_files_are_written_whole_and_the_same_numbers_give_the_same_files(tmp_path: Path) -> None:
     summaries, horizons = sweep(4, GAPS)
 
     def draw(stem: Path) -> list[bytes]:
-        paths = draw_gap_length(summaries, horizons, chance=0.1, caption=CAPTION, title="Title", stem=stem)
+        paths = draw_gap_length(summaries, horizons, caption=CAPTION, title="Title", stem=stem)
         assert paths == [stem.with_name("gap_length.png"), stem.with_name("gap_length.svg")]
         assert sorted(path.name for path in stem.parent.iterdir()) == ["gap_length.png", "gap_length.svg"]
         return [path.read_bytes() for path in paths]
@@ -59,14 +72,14 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypa
     monkeypatch.setattr(Figure, "savefig", fail)
     summaries, horizons = sweep(2, GAPS)
     with pytest.raises(OSError, match="disk full"):
-        draw_gap_length(summaries, horizons, chance=0.1, caption="", title="", stem=tmp_path / "gap_length")
+        draw_gap_length(summaries, horizons, caption="", title="", stem=tmp_path / "gap_length")
     assert [path.name for path in tmp_path.iterdir()] == ["gap_length.png"]
     assert (tmp_path / "gap_length.png").read_text() == "old"
 
 
 def test_heights_are_exact_and_points_stand_near_their_gap() -> None:
     summaries, horizons = sweep(10, GAPS)
-    figure = gap_length_figure(summaries, horizons, chance=0.1, caption="", title="")
+    figure = gap_length_figure(summaries, horizons, caption="", title="")
     for axes, name in ((figure.axes[0], "solve_rate"), (figure.axes[2], "accuracy")):
         curves = [line for line in axes.get_lines() if len(np.asarray(line.get_xdata())) == len(GAPS)]
         assert len(curves) == 10
@@ -83,7 +96,7 @@ def test_heights_are_exact_and_points_stand_near_their_gap() -> None:
 def test_a_measured_horizon_is_marked_on_the_line_of_one_half_and_a_bound_is_not() -> None:
     summaries = [summary(cell, gap, 3) for cell in CELLS[:3] for gap in GAPS]
     found = [Horizon("rnn", 25.0, 12.0, None, ""), Horizon("gru", 160.0, 80.0, None, ">")]
-    figure = gap_length_figure(summaries, found, chance=0.1, caption="", title="")
+    figure = gap_length_figure(summaries, found, caption="", title="")
     marks = [line for line in figure.axes[0].get_lines() if len(np.asarray(line.get_xdata())) == 1]
     assert [(mark.get_xdata(), mark.get_ydata()) for mark in marks] == [([25.0], [0.5])]
     strip = figure.axes[1]
@@ -105,11 +118,11 @@ def test_cells_differ_without_colour_and_keep_their_look() -> None:
 def test_an_accuracy_that_is_not_known_is_no_point() -> None:
     rows = [summary("rnn", 5, 5), summary("rnn", 10, 2)]
     rows[1] = type(rows[1])(**{**vars(rows[1]), "accuracy": None})
-    figure = gap_length_figure(rows, [], chance=0.1, caption="", title="")
+    figure = gap_length_figure(rows, [], caption="", title="")
     check_layout(figure, ["rnn"])
     assert len(np.asarray(figure.axes[2].get_lines()[-1].get_xdata())) == 1
 
 
 def test_nothing_to_draw_is_an_error() -> None:
     with pytest.raises(ValueError, match="got none"):
-        gap_length_figure([], [], chance=0.1, caption="", title="")
+        gap_length_figure([], [], caption="", title="")

@@ -23,6 +23,7 @@ def record(
     seed: int = 0,
     status: Status = "unsolved",
     rate: float = 0.003,
+    chance: float = 0.125,
 ) -> Record:
     points = tuple(
         CurvePoint(100 * (index + 1), 1.0, 1.0, accuracy, 0.5 - 0.4 * accuracy, 10 * math.log(8) / (gap + 20))
@@ -30,7 +31,7 @@ def record(
     )
     steps = 100 * len(points)
     solved_step = steps if status == "solved" else None
-    run = Run("j", cell, "copy", gap, seed, rate, 8, 9, None, status, solved_step, steps, 0.5, 0.1, 0.125, 1.0)
+    run = Run("j", cell, "copy", gap, seed, rate, 8, 9, None, status, solved_step, steps, 0.5, 0.1, chance, 1.0)
     return Record(run, points)
 
 
@@ -47,9 +48,7 @@ def test_everything_is_legible(num_cells: int, num_gaps: int, loss_panels: bool)
         record([0.1, 0.3, 0.9], cell, gap, seed, "solved") for cell in cells for gap in gaps for seed in range(3)
     ]
     summaries = [summary(cell, gap, 3) for cell in cells for gap in gaps]
-    figure = learning_curves_figure(
-        records, summaries, chance=0.125, caption=CAPTION, title="Title " * 20, loss_panels=loss_panels
-    )
+    figure = learning_curves_figure(records, summaries, caption=CAPTION, title="Title " * 20, loss_panels=loss_panels)
     check_layout(figure, cells)
     assert len(figure.axes) == min(8, num_gaps) * (1 + loss_panels)
     assert any(f"8 of {num_gaps} gaps" in text.get_text().replace("\n", " ") for text in figure.texts) == (num_gaps > 8)
@@ -65,30 +64,39 @@ def test_only_reported_runs_are_drawn(tmp_path: Path) -> None:
         Record(shown[0].run),
     ]
     summaries = [summary("rnn", 5, 0)]
-    figure = learning_curves_figure(
-        [*hidden, *shown], summaries, chance=0.125, caption="", title="", tuning_seeds=[100]
-    )
+    figure = learning_curves_figure([*hidden, *shown], summaries, caption="", title="", tuning_seeds=[100])
     (axes,) = figure.axes
     assert lines(axes) == [[0.125, 0.125], [0.1, 0.2], [0.3, 0.4], pytest.approx([0.2, 0.3], abs=1e-15)]
     with pytest.raises(ValueError, match="got none"):
-        learning_curves_figure(hidden, summaries, chance=0.125, caption="", title="", tuning_seeds=[100])
+        learning_curves_figure(hidden, summaries, caption="", title="", tuning_seeds=[100])
     path = tmp_path / "learning_curves.png"
-    assert draw_learning_curves(shown, summaries, chance=0.125, caption="", title="", path=path) == path
+    assert draw_learning_curves(shown, summaries, caption="", title="", path=path) == path
     assert [file.name for file in tmp_path.iterdir()] == ["learning_curves.png"]
 
 
 def test_a_diverged_run_ends_at_chance_and_a_solved_one_with_a_dot() -> None:
     records = [record([0.5, 0.6, math.nan], status="diverged"), record([0.2, 1.0], seed=1, status="solved")]
-    figure = learning_curves_figure(records, [summary("rnn", 5, 1)], chance=0.125, caption="", title="")
+    figure = learning_curves_figure(records, [summary("rnn", 5, 1)], caption="", title="")
     baseline, diverged, cross, solved, dot, median = lines(figure.axes[0])
     assert (baseline, diverged, cross) == ([0.125, 0.125], [0.5, 0.6, 0.125], [0.125])
     assert (solved, dot) == ([0.2, 1.0], [1.0])
     assert median == pytest.approx([0.35, 0.8, (0.125 + 1.0) / 2], abs=1e-15)
 
 
+def test_each_panel_has_the_chance_of_its_gap() -> None:
+    rows = [(5, 0.325, "diverged"), (10, 0.136, "diverged")]
+    records = [record([0.5, math.nan], gap=gap, status=status, chance=chance) for gap, chance, status in rows]
+    figure = learning_curves_figure(records, [summary("rnn", gap, 0) for gap, *_ in rows], caption="", title="")
+    check_layout(figure, ["rnn"])
+    for axes, (_, chance, _) in zip(figure.axes, rows, strict=True):
+        baseline, curve, *_ = lines(axes)
+        assert (baseline, curve) == ([chance, chance], [0.5, chance])
+    assert "chance (0.136 to 0.325)" in [text.get_text() for text in figure.legends[0].get_texts()]
+
+
 def test_the_loss_is_shown_beside_that_of_a_solver_without_memory() -> None:
     figure = learning_curves_figure(
-        [record([0.5, 1.0], gap=80)], [summary("rnn", 80, 1)], chance=0.125, caption="", title="", loss_panels=True
+        [record([0.5, 1.0], gap=80)], [summary("rnn", 80, 1)], caption="", title="", loss_panels=True
     )
     memoryless = 10 * math.log(8) / 100
     assert lines(figure.axes[1]) == [pytest.approx([memoryless] * 2), *[pytest.approx([0.3, 0.1])] * 2]

@@ -93,7 +93,7 @@ def test_heights_are_exact_and_lines_look_as_in_the_legend() -> None:
 def test_a_system_has_the_colour_that_it_has_in_other_figures() -> None:
     by_length = by_length_figure(lengths(6), caption="", title="")
     rows = [summary(cell, gap, 3) for cell in SYSTEMS[:6] for gap in (5, 10)]
-    by_gap = gap_length_figure(rows, [], chance=0.1, caption="", title="")
+    by_gap = gap_length_figure(rows, [], caption="", title="")
     looks = [
         [(line.get_color(), line.get_marker(), line.get_linewidth()) for line in figure.legends[0].get_lines()[:6]]
         for figure in (by_length, by_gap)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from lstm_jax.sweeps.command_line import FIELDS, from_yaml, parse_command, read_yaml, to_yaml
-from lstm_jax.sweeps.config import ALLOWED, ConfigError, SweepConfig, differences, validate
+from lstm_jax.sweeps.config import ALLOWED, MIN_STEPS, ConfigError, SweepConfig, differences, single, validate
+from lstm_jax.training import SOLVED_EVALUATIONS
 
 PRESETS = {
     "quick": SweepConfig(preset="quick"),
@@ -67,6 +70,14 @@ BAD = [
     ("--cells rnn rnn", "cells: got 'rnn' more than once"),
     ("--learning-rates 0", "learning_rates: got 0.0; expected one or more positive finite numbers"),
     ("--learning-rates -0.1", "learning_rates: got -0.1"),
+    ("--learning-rates 1e-46", "learning_rates: got 1e-46; expected .* in single precision too"),
+    ("--learning-rates 1e-40", "learning_rates: got 1e-40"),
+    ("--learning-rates 1e39", r"learning_rates: got 1e\+39"),
+    ("--learning-rates 0.1 0.1000000001 0.2", "learning_rates: got 0.1, 0.1000000001, which are one number in single"),
+    ("--clip-norm 1e-46", "clip_norm: got 1e-46; expected a positive number, or inf; in single precision too"),
+    ("--clip-norm 1e39", r"clip_norm: got 1e\+39"),
+    ("--dropout 0.99999999999", "dropout: got 0.99999999999; expected"),
+    ("--max-steps 2", "max_steps: got 2; expected a whole number in 3 to 2147483647, for the three evaluations"),
     ("--learning-rates inf", "learning_rates: got inf"),
     ("--learning-rates 0.1 nan", "learning_rates: got nan"),
     ("--learning-rates x", "learning_rates: got 'x'"),
@@ -81,7 +92,7 @@ BAD = [
     ("--hidden-dim 0", "hidden_dim: got 0; expected a whole number in 1 to 2147483647, or None"),
     ("--hidden-dim many", "hidden_dim: got 'many'"),
     ("--batch-size 0", "batch_size: got 0"),
-    ("--max-steps 99999999999", "max_steps: got 99999999999; expected a whole number in 1 to 2147483647"),
+    ("--max-steps 99999999999", "max_steps: got 99999999999; expected a whole number in 3 to 2147483647"),
     ("--num-layers 3000", "num_layers: got 3000; expected a whole number in 1 to 100"),
     ("--out=", "out: got ''; expected a directory"),
     ("--out", "out: got 'nothing'; expected a directory"),
@@ -180,6 +191,18 @@ def test_every_field_says_what_it_admits():
     unchecked = set(FIELDS) - set(ALLOWED)
     assert unchecked == set()
     validate(SweepConfig())
+
+
+@pytest.mark.parametrize(
+    "number", [0.1, 1e-3, 3.4028235e38, 1.17549435e-38, 1e-46, 1e39, -1e39, math.inf, 1 / 3, 1e-40]
+)
+def test_single_precision_is_that_of_numpy(number):
+    with np.errstate(over="ignore"):
+        assert single(number) == float(np.float32(number))
+
+
+def test_the_least_budget_has_the_evaluations_that_solved_means():
+    assert MIN_STEPS == SOLVED_EVALUATIONS
 
 
 def test_differences():

@@ -6,13 +6,16 @@ import csv
 import dataclasses
 import math
 
+import numpy as np
 import pytest
 
+from lstm_jax.sweeps.directory import Directory
 from lstm_jax.sweeps.records import (
     CurvePoint,
     Record,
     Run,
     columns_of,
+    plain_tables,
     read_record,
     read_runs,
     write_record,
@@ -69,6 +72,36 @@ def test_read_runs_names_line_and_columns(tmp_path):
     (tmp_path / "runs.csv").write_text("a,b\n1,2\n")
     with pytest.raises(ValueError, match="expected the columns job, cell"):
         read_runs(tmp_path / "runs.csv")
+
+
+def test_tables_of_any_kind_are_kept_as_plain_values(tmp_path):
+    given = {
+        1: [{"a": np.float64(0.5), ("b", 2): np.int64(7), "c": None, "d": True, "e": 2**80, "f": "\ud800", "g": [1]}],
+        "same": ({1: "a", "1": "b"} for _ in range(2)),
+        "text": "no rows",
+        "one": {"a": 1},
+    }
+    tables = plain_tables(given)
+    assert tables == {
+        "1": [{"a": 0.5, "('b', 2)": 7, "c": None, "d": True, "e": str(2**80), "f": "\\ud800", "g": "[1]"}],
+        "same": [{"1": "a", "1_2": "b"}] * 2,
+        "text": [{"value": "no rows"}],
+        "one": [{"a": 1}],
+    }
+    assert plain_tables([1]) == {"answers": [{"value": 1}]}
+    write_record(tmp_path / "r.json", Record(RUN, tables=tables))
+    assert read_record(tmp_path / "r.json").tables == tables
+    assert plain_tables(tables) == tables
+
+
+def test_tables_whose_names_differ_by_case_alone_are_two_files(tmp_path):
+    tables = {"Runs": [{"a": 1}], "mine": [{"a": 2}], "Mine": [{"a": 3}], "": [{"a": 4}], "table_runs": [{"a": 5}]}
+    Directory(tmp_path).write_runs([Record(RUN, tables=tables)])
+    names = sorted(path.name for path in tmp_path.glob("*.csv"))
+    assert names == [
+        *("Mine_2.csv", "curves.csv", "mine.csv", "runs.csv", "table_.csv", "table_Runs.csv", "table_runs_2.csv"),
+    ]
+    assert read_runs(tmp_path / "runs.csv") == [RUN]
 
 
 def test_records_read_back_bitwise(tmp_path):

@@ -79,7 +79,7 @@ def test_signals_save_and_the_command_goes_on(tmp_path, undisturbed):
 @pytest.mark.long
 def test_what_does_not_end_is_killed(tmp_path):
     """An update that takes minutes; and its process ends with the command."""
-    slow = ["--cells", "own_cells:Slow", "--batch-size", "1", "--eval-size", "1"]
+    slow = ["--cells", "own_cells:Slow", "--batch-size", "1", "--eval-size", "7"]
     process = start(tmp_path / "out", *LOCAL, *slow)
     while not list((tmp_path / "out" / "jobs").glob("*-gap*.lock")):
         time.sleep(0.05)

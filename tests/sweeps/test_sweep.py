@@ -18,7 +18,7 @@ import pytest
 import rich.console
 
 from lstm_jax.sweeps.config import ConfigError, SweepConfig
-from lstm_jax.sweeps.directory import Directory
+from lstm_jax.sweeps.directory import OWN_TABLES, Directory
 from lstm_jax.sweeps.progress import Progress
 from lstm_jax.sweeps.records import read_runs
 from lstm_jax.sweeps.status import JobStatus, write_news
@@ -135,6 +135,45 @@ def test_bad_input_makes_no_directory(tmp_path):
     with pytest.raises(ConfigError):
         sweep(config_of(tmp_path, cells=("lsmt",)))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_task_of_anybodys_replaces_no_table_and_loses_none(tmp_path):
+    """Names of ours, columns of ours, other columns at another gap, what is no table, values that are no text."""
+    config = config_of(tmp_path, task="own_tasks:Answers", seeds=(0,))
+    outcome, _ = sweep(config)
+    assert not outcome.failures and read_runs(config.out / "runs.csv") == [record.run for record in outcome.records]
+    before = {path.name: path.read_text() for path in config.out.glob("*.csv")}
+    assert sorted(before) == [
+        "a%2F..%2Fb%00.csv",
+        "curves.csv",
+        "empty.csv",
+        "numbers.csv",
+        "runs.csv",
+        "table_runs.csv",
+    ]
+    key = {"job": "rnn-gap2", "cell": "rnn", "gap": "2", "seed": "0", "learning_rate": "0.01"}
+
+    def rows(name):
+        return list(csv.DictReader(io.StringIO(before[f"{name}.csv"])))
+
+    first, second, *_ = rows("table_runs")
+    assert first == {**key, "table_gap": "mine", "own": "0.5", "3": "2", "more": "", "table_job": ""}
+    assert second == {**key, "table_gap": "", "own": "", "3": "", "more": "", "table_job": "b'x'"}
+    assert [(row["at"], row["only2"], row["only3"]) for row in rows("a%2F..%2Fb%00")] == [
+        ("2", "True", ""),
+        ("3", "", "True"),
+    ]
+    assert [(row["gap"], row["value"]) for row in rows("numbers")] == [("2", "1"), ("2", "2"), ("3", "1"), ("3", "2")]
+    assert rows("empty") == [key, {**key, "job": "rnn-gap3", "gap": "3"}]
+    sweep(config)  # from the records
+    assert {path.name: path.read_text() for path in config.out.glob("*.csv")} == before
+
+
+def test_all_tables_that_are_ours_are_kept_from_tasks():
+    root = Path(__file__).parents[2]
+    sources = [*root.glob("experiments/*.py"), *root.glob("lstm_jax/**/*.py")]
+    written = {name for file in sources for name in re.findall(r'/ "(\w+)\.csv"', file.read_text())}
+    assert len(written) >= 7 and written | {"curves"} == OWN_TABLES
 
 
 def test_a_job_that_fails_is_named_and_the_others_finish(tmp_path):

@@ -144,7 +144,27 @@ def test_the_budget_is_kept_where_chunks_do_not_divide_it(tmp_path):
     job, _ = run(tmp_path, max_steps=40, learning_rates=(1e-6,), seeds=(0,))
     (record,) = records_of(tmp_path, job)
     assert record.run.status == "unsolved" and record.run.steps == 40
-    assert [point.step for point in record.curve] == [25, 40]
+    assert [point.step for point in record.curve] == [13, 26, 39, 40]
+
+
+@pytest.mark.parametrize(
+    ("max_steps", "chunk_steps"), [(3, 50), (4, 50), (20, 10), (40, 25), (100, 50), (600, 50), (7, 1)]
+)
+def test_any_budget_is_enough_to_have_solved(trained, max_steps, chunk_steps):
+    job = dataclasses.replace(trained[1], max_steps=max_steps, chunk_steps=chunk_steps)
+    point, lane = records_of(*trained[:2])[0].curve[0], Lane(RunKey(0, 0.02))
+    while lane.status is None:
+        step = lane.boundary(job)
+        assert lane.step < step <= lane.step + chunk_steps
+        lane.step = step
+        lane.observe(dataclasses.replace(point, step=step, accuracy=1.0), 0, job)
+    assert lane.status == "solved" and lane.solved_step == lane.curve[0].step
+
+
+def test_a_small_budget_does_not_say_that_nothing_is_learned(tmp_path):
+    job, _ = run(tmp_path, max_steps=200, chunk_steps=200, seeds=(0,), stop_when_solved=False)
+    (record,) = records_of(tmp_path, job)
+    assert record.run.status == "solved" and [point.step for point in record.curve] == [66, 132, 198, 200]
 
 
 def count_compilations(function):
