@@ -235,4 +235,4 @@ def lift(function: Callable[..., Any], num_lanes: int, in_axes: Any = 0) -> Call
 
 
 def _mean(values: Float[Array, "S B"], weights: Float[Array, "S B"]) -> Float[Array, ""]:
-    return jnp.sum(values * weights) / jnp.sum(weights)
+    return jnp.sum(values * weights) / jnp.maximum(jnp.sum(weights), 1.0)  # of a batch without any 0, and no gradient
