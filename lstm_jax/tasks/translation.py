@@ -129,7 +129,8 @@ class Translation(Task):
         """
         order = _by_length(self.corpus)
         number = len(order)
-        chosen = order[np.arange(size) * number // size + number // (2 * size)] if number > size else np.arange(size)
+        spread = ((np.arange(size) + 0.5) * number / size).astype(int)
+        chosen = order[spread] if number > size else np.arange(size)
         batch = _batch(self._dev, chosen % number)
         counts = (jnp.arange(size) < number).astype(batch.weights.dtype)
         return batch._replace(weights=batch.weights * counts, recall=batch.recall * counts)
