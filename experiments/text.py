@@ -87,9 +87,7 @@ def reported(config: SweepConfig, records: Sequence[Record], console: Console) -
     """The records of the runs that are reported, as `choice.least_loss_runs` says; names the cells that have none."""
     from lstm_jax.analysis.choice import least_loss_runs
 
-    runs, without = least_loss_runs(
-        [record.run for record in records], config.tuning_seeds, config.learning_rates
-    )
+    runs, without = least_loss_runs([record.run for record in records], config.tuning_seeds, config.learning_rates)
     for cell in without:
         console.print(
             f"{cell}: at no learning rate has a tuning run ended with a finite loss, so none is chosen or reported",

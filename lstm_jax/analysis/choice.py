@@ -75,11 +75,12 @@ def least_loss_runs(
 ) -> tuple[list[Run], list[str]]:
     """Return the runs that are reported, where no run solves anything, and the cells of which none can be.
 
-    `learning_rates` were to be tried, whether they have runs or not. The runs are those of the other seeds at the learning rate, one for each cell and gap, whose tuning runs have the least
-    held-out loss in the mean over those that ended. A diverged run's loss is infinite, so that of rates which all have
-    some the one with the smallest share of them comes first. A rate without a tuning run that ended with a finite loss
-    is never chosen; where all are such, nothing is reported of the cell. Among equals the smaller rate is taken. Where
-    a cell has a single rate there is nothing to choose.
+    `learning_rates` were to be tried, whether they have runs or not. The runs are those of the other
+    seeds at the learning rate, one for each cell and gap, whose tuning runs have the least held-out loss in the mean
+    over those that ended. A diverged run's loss is infinite, so that of rates which all have some the one with the
+    smallest share of them comes first. A rate without a tuning run that ended with a finite loss is never chosen; where
+    all are such, nothing is reported of the cell. Among equals the smaller rate is taken. Where a cell has a single
+    rate there is nothing to choose.
 
     Raises ValueError where a cell has runs at several learning rates and `tuning_seeds` is empty.
     """

@@ -1,7 +1,8 @@
 """How far back a language model looks: its loss as the context it may see is cut, and where that stops to matter.
 
 A row {"context", "block", "loss", "count", "unk"} holds the summed loss in nats of `count` tokens, predicted from
-`context` tokens before each (0: from all there are), of which `unk` are <unk>. Blocks are neighbouring tokens, the same in all runs and at all contexts.
+`context` tokens before each (0: from all there are), of which `unk` are <unk>. Blocks are neighbouring
+tokens, the same in all runs and at all contexts.
 """
 
 from __future__ import annotations

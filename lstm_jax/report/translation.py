@@ -141,8 +141,8 @@ def samples_markdown(
     """Return sample translations, from good to bad, as a Markdown table.
 
     `rows` have "source", "reference" and "output" as tokens joined by spaces, `scores` are those of `sentence_scores`.
-    `write` makes text of tokens. The sentences are sorted by score, ties in their own order, and taken at equal distances, best and worst included:
-    nobody picks them. `num_samples` is at least 2.
+    `write` makes text of tokens. The sentences are sorted by score, ties in their own order, and taken at equal
+    distances, best and worst included: nobody picks them. `num_samples` is at least 2.
     """
     order = sorted(range(len(rows)), key=lambda index: (-scores[index], index))
     chosen = pick_evenly(order, num_samples)

@@ -124,8 +124,8 @@ class Translation(Task):
     def held_out(self, size: int) -> Batch:
         """`size` pairs of the `dev` split; of one that has no more all of them, and pairs that do not count.
 
-        Files are often sorted by length, and what is hard about a pair goes with it. So the sample is evenly spread over
-        the pairs by length, and over the file among those of one length: its lengths are those of the split.
+        Files are often sorted by length, and what is hard about a pair goes with it. So the sample is evenly spread
+        over the pairs by length, and over the file among those of one length: its lengths are those of the split.
         """
         order = _by_length(self.corpus)
         number = len(order)

@@ -13,7 +13,7 @@ from jaxtyping import Int
 
 from lstm_jax.text.files import TextError
 from lstm_jax.text.pairs import Cleaned
-from lstm_jax.text.tokens import Cut, Tokenization, normalize, straighten, without_marks
+from lstm_jax.text.tokens import AS_WORDS, Cut, Tokenization, normalize, straighten, without_marks
 from lstm_jax.text.vocabulary import SPECIAL, UNK, Vocabulary
 
 MIN_PAIRS = 10
@@ -46,7 +46,7 @@ class PairCorpus:
     dev: PairSplit
     test: PairSplit
     facts: dict[str, Any]
-    tokenization: Tokenization = Tokenization()
+    tokenization: Tokenization = AS_WORDS
     """Of the source; of the target too, but for its case, which stays."""
 
     def read(self, sentence: str) -> list[str]:
@@ -68,7 +68,7 @@ class TextCorpus:
     dev: tuple[Int[np.ndarray, "_"], ...]
     test: tuple[Int[np.ndarray, "_"], ...]
     facts: dict[str, Any]
-    tokenization: Tokenization = Tokenization()
+    tokenization: Tokenization = AS_WORDS
 
     def read(self, text: str) -> list[str]:
         """The tokens of a text, as those of the corpus were made."""
@@ -152,7 +152,7 @@ def prepare_pairs(
             f"100 to be safe), got {sum(kept.values())}: {', '.join(f'{count} {name}' for name, count in kept.items())}"
         )
     train, dev, test = (PairSplit(*map(tuple, zip(*split.values(), strict=True))) for split in splits.values())
-    options = {"min_count": min_count, "max_tokens": max_tokens, "dev_fraction": dev_fraction}
+    options: dict[str, Any] = {"min_count": min_count, "max_tokens": max_tokens, "dev_fraction": dev_fraction}
     options |= {"test_fraction": test_fraction, "seed": seed, "lower": lower, "tokens": cut}
     counts = {"kept": kept, "dropped": {reason: count for reason, count in sorted(dropped.items()) if count}}
     return PairCorpus(
@@ -171,7 +171,7 @@ def _bare(tokens: Sequence[str]) -> _Words:
     return tuple(map(without_marks, tokens))
 
 
-def words_of(text: str, tokenization: Tokenization = Tokenization()) -> list[str]:
+def words_of(text: str, tokenization: Tokenization = AS_WORDS) -> list[str]:
     """The tokens of running text, `<eos>` at the end of each line that is not blank; `<unk>` in the text is itself."""
     words: list[str] = []
     for line in text.split("\n"):

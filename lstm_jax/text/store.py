@@ -15,7 +15,7 @@ import platformdirs
 
 from lstm_jax.text.corpus import PairCorpus, PairSplit, TextCorpus, ids_array
 from lstm_jax.text.files import TextError
-from lstm_jax.text.tokens import Tokenization
+from lstm_jax.text.tokens import AS_WORDS, Tokenization
 from lstm_jax.text.vocabulary import Vocabulary
 
 NAME = "corpus.json"
@@ -71,7 +71,7 @@ def adopt(directory: Path) -> str:
 
 def _content(corpus: PairCorpus | TextCorpus) -> dict[str, Any]:
     made = corpus.tokenization
-    read = {} if made == Tokenization() else {"tokenization": dataclasses.asdict(made)}  # new text is read by it
+    read = {} if made == AS_WORDS else {"tokenization": dataclasses.asdict(made)}  # new text is read by it
     if isinstance(corpus, PairCorpus):
         splits = {name: dataclasses.asdict(getattr(corpus, name)) for name in ("train", "dev", "test")}
         return {"kind": "pairs", "source": corpus.source.tokens, "target": corpus.target.tokens, **splits, **read}

@@ -185,3 +185,6 @@ class Tokenization:
     def text(self, tokens: Iterable[str]) -> str:
         """The text of tokens."""
         return detokenize(tokens) if self.cut == "words" else " ".join(tokens)
+
+
+AS_WORDS = Tokenization()

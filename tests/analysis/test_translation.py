@@ -71,8 +71,7 @@ def test_columns_are_those_of_the_files() -> None:
     )
     assert columns_of(TranslationContrast) == ["system_a", "system_b", "difference", "ci_low", "ci_high", "p_value"]
     assert ",".join(columns_of(LengthScore)) == (
-        "system,kind,low,high,num_sentences,bleu,bleu_low,bleu_high,chrf,chrf_low,chrf_high,"
-        "unk_share,source_unk_share"
+        "system,kind,low,high,num_sentences,bleu,bleu_low,bleu_high,chrf,chrf_low,chrf_high,unk_share,source_unk_share"
     )
 
 

@@ -155,8 +155,8 @@ def test_sentences_are_read_from_the_standard_input(translated, capsys, monkeypa
     assert [lines[0], lines[6], ""] == capsys.readouterr().out.split("\n")
     warnings = [line for line in error.split("\n") if line.startswith("warning: ")]
     assert warnings == [
-        "warning: standard input, line 3: expected at most 256 words and punctuation marks, got 100000; its translation "
-        "is left empty",
+        "warning: standard input, line 3: expected at most 256 words and punctuation marks, got 100000; "
+        "its translation is left empty",
         "warning: standard input, line 4: expected UTF-8; its translation is left empty",
     ]
     assert read(b"\nYes\n\n")[::2] == (0, "") and read(b"\n\n\n")[:2] == (0, "\n\n\n")
@@ -222,7 +222,9 @@ def test_pairs_are_of_one_place(capsys, tmp_path):
     assert "tokens: got 'space'" in fails(language_model, capsys, *out, *characters)
 
 
-def test_a_sweep_goes_again_on_a_machine_that_has_never_seen_its_text(translated, modelled, capsys, tmp_path, monkeypatch):
+def test_a_sweep_goes_again_on_a_machine_that_has_never_seen_its_text(
+    translated, modelled, capsys, tmp_path, monkeypatch
+):
     """The file is all that is named, and the text lies beside it."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "empty"))
     for command, (directory, _) in ((translation, translated), (language_model, modelled)):
@@ -239,7 +241,17 @@ def test_a_sweep_goes_again_on_a_machine_that_has_never_seen_its_text(translated
 def test_a_text_that_is_tokenised_is_translated_as_such(capsys, tmp_path, monkeypatch):
     lines = [f"w{n % 50}x,y don't-{n % 7}\tशब्द{n % 9}@@ क,ख" for n in range(400)]
     (tmp_path / "pairs.tsv").write_text("\n".join(f"{line}{n}" for n, line in enumerate(lines)) + "\n")
-    argv = [*TINY, "--pairs", tmp_path / "pairs.tsv", "--tokens", "space", "--out", tmp_path / "out", "--wandb", "disabled"]
+    argv = [
+        *TINY,
+        "--pairs",
+        tmp_path / "pairs.tsv",
+        "--tokens",
+        "space",
+        "--out",
+        tmp_path / "out",
+        "--wandb",
+        "disabled",
+    ]
     assert translation.main([*map(str, argv), "--cells", "rnn"]) == 0
     (corpus,) = (tmp_path / "out" / "corpus").glob("*.json")
     assert '"tokens":"space"' in corpus.read_text()

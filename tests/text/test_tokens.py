@@ -14,7 +14,33 @@ from lstm_jax.text.tokens import APART, JOINED, detokenize, normalize, straighte
 
 FIXTURE = Path(__file__).parent / "fixtures" / "english-marathi.tsv"
 PIECES = ["क", "्", "ष", "ि", "ं", "़", "र", "\u200d", "\u200c", "।", "e", "\u0301", "'", "’", "-", "_", ".", ",", "…"]
-PIECES += ['"', "s", ":", "(", "/", "\u0905", "\u0945", "\u0947", "\u093e", "\u2060", "\u200b", "1", "२", "%", "☎", "\ufe0f", " ", "\n", "\u00a0", "\ufeff", "\u00ad", "<", "A", "\x00", "\u2028"]
+PIECES += [
+    '"',
+    "s",
+    ":",
+    "(",
+    "/",
+    "\u0905",
+    "\u0945",
+    "\u0947",
+    "\u093e",
+    "\u2060",
+    "\u200b",
+    "1",
+    "२",
+    "%",
+    "☎",
+    "\ufe0f",
+    " ",
+    "\n",
+    "\u00a0",
+    "\ufeff",
+    "\u00ad",
+    "<",
+    "A",
+    "\x00",
+    "\u2028",
+]
 TEXTS = st.one_of(st.text(), st.lists(st.sampled_from(PIECES)).map("".join))
 
 
@@ -70,7 +96,9 @@ def test_text_comes_back_as_it_was(text):
     assert tokenize(detokenize(tokenize(text))) == tokenize(text)
 
 
-@pytest.mark.parametrize("text", ["It's 2:30 p.m.", "24 / 7", 'सी.आय.ए.ची "X"चा', "a , b", "C++ x=1", "( a )", "#1 # 1"])
+@pytest.mark.parametrize(
+    "text", ["It's 2:30 p.m.", "24 / 7", 'सी.आय.ए.ची "X"चा', "a , b", "C++ x=1", "( a )", "#1 # 1"]
+)
 def test_unusual_spaces_come_back(text):
     assert detokenize(tokenize(text)) == text
     assert without_marks(" ".join(tokenize(text))) == " ".join(map(without_marks, tokenize(text)))
