@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import rich.console
 
+from lstm_jax.sweeps.command_line import Command
 from lstm_jax.sweeps.config import ConfigError, SweepConfig, known, num_runs, resolved
 from lstm_jax.sweeps.grid import parse_commands
 from lstm_jax.sweeps.records import Record, write_rows
 from lstm_jax.sweeps.signals import Stopped, heard, raise_stopped
 from lstm_jax.sweeps.storage import UnwritableError
+from lstm_jax.tasks import corpus_of
 from lstm_jax.text import TextError
 
 if TYPE_CHECKING:
@@ -63,6 +65,8 @@ def main(experiment: Experiment, argv: Sequence[str] | None = None) -> int:
                 description=experiment.description,
                 data=experiment.data,
             )
+            for command in commands:
+                _find_corpus(command)
             sweeps = [command.sweep for command in commands]
             if experiment.prepare is not None:
                 sweeps = [experiment.prepare(command.sweep, command.data, console) for command in commands]
@@ -75,6 +79,20 @@ def main(experiment: Experiment, argv: Sequence[str] | None = None) -> int:
     except Stopped as stopped:
         print("interrupted: repeat the command to go on", file=sys.stderr)
         return stopped.status
+
+
+def _find_corpus(command: Command) -> None:
+    """Have the text that a `--config` file's task names in the cache: the sweep whose file it is has a copy beside."""
+    try:
+        digest = corpus_of(command.sweep.task)
+    except ValueError:  # told where tasks are made
+        return
+    if digest is not None and command.config is not None:
+        from lstm_jax.sweeps.directory import Directory
+        from lstm_jax.text import store
+
+        for root in (Path(command.sweep.out), command.config.parent):
+            store.ensure(digest, Directory(root).corpus)
 
 
 def one_line(error: Exception) -> int:

@@ -24,6 +24,7 @@ from lstm_jax.sweeps.config import ConfigError, SweepConfig, expected
 from lstm_jax.sweeps.records import Record, write_rows
 from lstm_jax.sweeps.storage import write_atomically
 from lstm_jax.text.corpus import TextCorpus, prepare_text
+from lstm_jax.text.tokens import Cut
 
 _SHARED = SweepConfig(
     task="language",
@@ -50,6 +51,9 @@ class Data:
     """A text file, UTF-8. None: the King James Bible, from Debian's packages."""
     level: Literal["word", "character"] | None = None
     """What a token is. None: word."""
+    tokens: Cut | None = None
+    """What a word is: words and punctuation marks, or, of a file that is tokenised already, what is between spaces.
+    None: words."""
     min_count: int | None = None
     """How often a token must occur in training to be in the vocabulary; others are <unk>. None: 3."""
 
@@ -63,6 +67,8 @@ def prepare(config: SweepConfig, data: Data, console: rich.console.Console) -> S
     min_count = 3 if data.min_count is None else data.min_count
     if min_count < 1:
         raise expected("min_count", str(min_count))
+    if data.level == "character" and data.tokens is not None:
+        raise ConfigError(f"tokens: got {data.tokens!r}; expected none with characters, which are not cut into words")
     if data.text is not None:
         from lstm_jax.text.files import read_text
 
@@ -72,7 +78,9 @@ def prepare(config: SweepConfig, data: Data, console: rich.console.Console) -> S
 
         with console.status("the King James Bible, from Debian's packages"):
             running, facts = king_james(), KING_JAMES
-    corpus = prepare_text(running, level=data.level or "word", min_count=min_count, facts=facts)
+    corpus = prepare_text(
+        running, level=data.level or "word", min_count=min_count, cut=data.tokens or "words", facts=facts
+    )
     return text.resolve(text.with_corpus(config, corpus, console), console)
 
 
@@ -83,7 +91,7 @@ def report(
     from lstm_jax.analysis.context import ContextPoint, EffectiveContext, context_curve, effective_contexts
     from lstm_jax.report.context import draw_context, print_context
 
-    shown = text.reported(config, records)
+    shown = text.reported(config, records, console)
     runs = [(record.run, record.tables["contexts"]) for record in shown if "contexts" in record.tables]
     if not runs:
         console.print("no run has ended: there is nothing to score", highlight=False)
@@ -100,9 +108,10 @@ def report(
     out = config.out
     write_rows(out / "context.csv", ContextPoint, curve)
     write_rows(out / "effective_context.csv", EffectiveContext, effective)
-    protocol = common.describe(config, records, corpus.facts["origin"])
-    curves = text.draw_curves(experiment, config, shown, protocol)
     unit = f"{corpus.level}s"
+    unknown = text.unk_sentence(curve[0].unk_share, f"the predicted {unit}")
+    protocol = f"{common.describe(config, records, corpus.facts['origin'])} {unknown}".strip()
+    curves = text.draw_curves(experiment, config, shown, protocol)
     plots = draw_context(
         curve, effective, caption=protocol, title=experiment.title, stem=out / "language_model",
         unit=unit,
@@ -112,8 +121,10 @@ def report(
     print_context(console, curve, effective, unit)
     for row in scores:
         bits = "" if row.bits_per_character is None else f", {row.bits_per_character:.3f} bits per character"
+        unk = "" if row.unk_share is None else f", {row.unk_share:.1%} of them <unk>"
         console.print(
-            f"{row.cell}, {row.seed}: perplexity {row.perplexity:.4g}{bits} ({row.num_tokens:,} {unit} of {row.of})",
+            f"{row.cell}, {row.seed}: perplexity {row.perplexity:.4g}{bits} "
+            f"({row.num_tokens:,} {unit} of {row.of}{unk})",
             highlight=False, markup=False, soft_wrap=True,
         )  # fmt: skip
     lines = ["# Samples"]
@@ -140,7 +151,8 @@ class Perplexity:
     """What a run makes of held-out text: a row of scores.csv.
 
     `of` says what was predicted: all tokens of the test split, with the state carried over, or tokens that are evenly
-    spread over it, with as much context as the model's form can see.
+    spread over it, with as much context as the model's form can see. `unk_share` of them are <unk>, which is one token,
+    and easily said where many are.
     """
 
     cell: str
@@ -151,11 +163,12 @@ class Perplexity:
     bits_per_character: float | None
     num_tokens: int
     num_params: int
+    unk_share: float | None
 
 
 def perplexities(records: Sequence[Record], level: str) -> Iterator[Perplexity]:
     """The perplexity of each run, on all tokens where its model carries its state over."""
-    from lstm_jax.analysis.context import bits, perplexity
+    from lstm_jax.analysis.context import bits, perplexity, unk_share
 
     for record in records:
         rows, of = record.tables.get("perplexity", ()), "the test split"
@@ -165,7 +178,10 @@ def perplexities(records: Sequence[Record], level: str) -> Iterator[Perplexity]:
         if num_tokens:
             run, loss = record.run, sum(row["loss"] for row in rows) / num_tokens
             per_character = bits(loss) if level == "character" else None
-            yield Perplexity(run.cell, run.seed, of, loss, perplexity(loss), per_character, num_tokens, run.num_params)
+            yield Perplexity(
+                run.cell, run.seed, of, loss, perplexity(loss), per_character, num_tokens, run.num_params,
+                unk_share(rows),
+            )  # fmt: skip
 
 
 EXPERIMENT = Experiment(

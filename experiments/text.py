@@ -102,27 +102,22 @@ def _in_words(value: Any) -> str:
     return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def reported(config: SweepConfig, records: Sequence[Record]) -> list[Record]:
-    """The runs of the seeds that are reported, at the learning rate with the least loss on the tuning seeds, by cell.
+def reported(config: SweepConfig, records: Sequence[Record], console: Console) -> list[Record]:
+    """The records of the runs that are reported, as `choice.least_loss_runs` says; names the cells that have none."""
+    from lstm_jax.analysis.choice import least_loss_runs
 
-    The loss and not the accuracy chooses, since no run solves anything; a diverged run's is infinite.
-    """
-    ended = [record for record in records if record.run.status != "failed"]
-    losses: dict[tuple[str, float], list[float]] = {}
-    for record in ended:
-        if record.run.seed in config.tuning_seeds:
-            is_good = record.run.status != "diverged" and record.run.loss is not None
-            loss = record.run.loss if is_good else float("inf")
-            losses.setdefault((record.run.cell, record.run.learning_rate), []).append(loss or 0.0)
-    best: dict[str, tuple[float, float]] = {}
-    for (cell, rate), found in losses.items():
-        best[cell] = min(best.get(cell, (float("inf"), rate)), (sum(found) / len(found), rate))
-    return [
-        record
-        for record in ended
-        if record.run.seed not in config.tuning_seeds
-        and record.run.learning_rate == best.get(record.run.cell, (0.0, record.run.learning_rate))[1]
-    ]
+    runs, without = least_loss_runs([record.run for record in records], config.tuning_seeds, config.learning_rates)
+    for cell in without:
+        console.print(
+            f"{cell}: at no learning rate has a tuning run ended with a finite loss, so none is chosen or reported",
+            highlight=False, markup=False, soft_wrap=True,
+        )  # fmt: skip
+    return [record for record in records if record.run in runs]
+
+
+def unk_sentence(share: float | None, of: str) -> str:
+    """What stands beside a perplexity or BLEU: how much of it is about words that are not in the vocabulary."""
+    return "" if share is None else f"{share:.1%} of {of} are <unk>."
 
 
 def draw_curves(experiment: Experiment, config: SweepConfig, shown: Sequence[Record], caption: str) -> Path:

@@ -28,7 +28,7 @@ from lstm_jax.sweeps.storage import write_atomically
 from lstm_jax.text import TextError
 from lstm_jax.text.corpus import PairCorpus, prepare_pairs
 from lstm_jax.text.files import excerpt
-from lstm_jax.text.tokens import detokenize, tokenize
+from lstm_jax.text.tokens import Cut, without_marks
 
 _TWIN = "How long a sequence can an encoder hold?"
 _SYMBOLS = "length of the sequence (symbols)"
@@ -62,9 +62,12 @@ class Data:
 
     corpus: Literal["libreoffice", "full"] | None = None
     """Pairs from Debian's translations of software, fetched by package name: of LibreOffice, or of many programs.
-    None: libreoffice."""
+    None: libreoffice, where there are no --pairs."""
     pairs: Path | None = None
     """A file of pairs instead, English<TAB>Marathi[<TAB>attribution], the form of ManyThings and Anki."""
+    tokens: Cut | None = None
+    """What a token is: words and punctuation marks, or, of a file that is tokenised already, what is between spaces.
+    None: words."""
     min_count: int | None = None
     """How often a word must occur in training to be in the vocabulary; others are <unk>. None: 2."""
     max_tokens: int | None = None
@@ -84,6 +87,8 @@ def prepare(config: SweepConfig, data: Data, console: rich.console.Console) -> S
     for name, value in (("min_count", min_count), ("max_tokens", max_tokens)):
         if value < 1:
             raise expected(name, str(value))
+    if data.pairs is not None and data.corpus is not None:
+        raise ConfigError(f"pairs, corpus: got {data.pairs} and {data.corpus}; expected one of them")
     if data.pairs is not None:
         from lstm_jax.text.pairs import read_pairs
 
@@ -94,7 +99,7 @@ def prepare(config: SweepConfig, data: Data, console: rich.console.Console) -> S
         name = data.corpus or "libreoffice"
         with console.status(f"pairs of {name}, from Debian's packages"):
             cleaned = english_marathi(name)
-    corpus = prepare_pairs(cleaned, min_count=min_count, max_tokens=max_tokens)
+    corpus = prepare_pairs(cleaned, min_count=min_count, max_tokens=max_tokens, cut=data.tokens or "words")
     return text.resolve(text.with_corpus(config, corpus, console), console, **chosen)
 
 
@@ -116,9 +121,9 @@ def report(
         translation_scores,
     )
     from lstm_jax.report.learning_curves import pick_evenly
-    from lstm_jax.report.translation import draw_by_length, print_scores, samples_markdown
+    from lstm_jax.report.translation import as_markdown, draw_by_length, print_scores, samples_markdown
 
-    shown = text.reported(config, records)
+    shown = text.reported(config, records, console)
     translations = [(record.run, record.tables.get("translations", ())) for record in shown]
     if not any(rows for _, rows in translations):
         console.print("no run has ended: there is nothing to score", highlight=False)
@@ -126,13 +131,16 @@ def report(
     corpus = text.corpus_of_sweep(config)
     assert isinstance(corpus, PairCorpus)
     others = baselines(corpus.train.sources, corpus.train.targets, corpus.test.sources)
-    scores = translation_scores(translations, others)
-    lengths = bleu_by_length(translations, others)
+    vocabularies = corpus.source, corpus.target
+    scores = translation_scores(translations, others, vocabularies)
+    lengths = bleu_by_length(translations, others, vocabularies)
     out = config.out
     write_rows(out / "scores.csv", TranslationScore, scores)
     write_rows(out / "contrasts.csv", TranslationContrast, translation_contrasts(translations, others))
     write_rows(out / "lengths.csv", LengthScore, lengths)
-    protocol = common.describe(config, records, corpus.facts["origin"])
+    unknown = text.unk_sentence(corpus.target.unk_share(corpus.test.targets), "the test references' tokens")
+    unknown += " " + text.unk_sentence(corpus.source.unk_share(corpus.test.sources), "the sources'")
+    protocol = f"{common.describe(config, records, corpus.facts['origin'])} {unknown}"
     curves = text.draw_curves(experiment, config, shown, protocol)
     plots = draw_by_length(
         lengths,
@@ -144,10 +152,10 @@ def report(
     best = max((row for row in scores if row.kind == "model" and row.seed is None), key=lambda row: row.bleu)
     run, rows = next((run, rows) for run, rows in translations if run.cell == best.system and rows)
     by_sentence = sentence_scores(rows)
-    heading = f"# Samples of {run.cell}, seed {run.seed}\n\n"
-    write_atomically(out / "samples.md", heading + samples_markdown(rows, by_sentence))
+    heading = f"# Samples of {run.cell}, seed {run.seed}\n\n{as_markdown(unknown)}\n\n"
+    write_atomically(out / "samples.md", heading + samples_markdown(rows, by_sentence, corpus.write))
     for place in pick_evenly(sorted(range(len(rows)), key=lambda index: -by_sentence[index]), 5):
-        words = (detokenize(rows[place][name].split()) for name in ("source", "output"))
+        words = (corpus.write(rows[place][name].split()) for name in ("source", "output"))
         console.print("  " + "  ->  ".join(words), highlight=False, markup=False, soft_wrap=True)
     pictures = [plots[0], curves, *_draw_alignments(config, shown)]
     console.print(f"samples: {out / 'samples.md'}", highlight=False, soft_wrap=True)
@@ -164,8 +172,8 @@ def _draw_alignments(config: SweepConfig, records: Sequence[Record]) -> list[Pat
             sentences.setdefault(row["sentence"], []).append(row)
         found = [
             Alignment(
-                [*record.tables["translations"][index]["source"].split(), "<eos>"],
-                [row["word"] for row in rows],
+                [*without_marks(record.tables["translations"][index]["source"]).split(), "<eos>"],
+                [without_marks(row["word"]) for row in rows],
                 np.array([[float(weight) for weight in row["weights"].split()] for row in rows]),
             )
             for index, rows in sentences.items()
@@ -206,7 +214,11 @@ EXPERIMENT = Experiment(
 
 @dataclasses.dataclass(frozen=True)
 class Translate:
-    """Translate sentences with a trained model: those given, or the lines of the standard input."""
+    """Translate sentences with a trained model: those given, or the lines of the standard input.
+
+    One line comes out for each line that goes in: an empty one for a line without words, and for one that can't be
+    translated, which the standard error names and the exit status, 1, tells of.
+    """
 
     checkpoint: Path
     """The directory of a sweep, or of one of its jobs under checkpoints/."""
@@ -224,53 +236,62 @@ class Translate:
 
 def translate(argv: Sequence[str]) -> int:
     """Run `translate` as a command; returns the exit status."""
-    return text.answer(lambda: _translate(argv))
+    skipped: list[int] = []
+    return text.answer(lambda: _translate(argv, skipped)) or int(bool(skipped))
 
 
-def _translate(argv: Sequence[str]) -> None:
+def _translate(argv: Sequence[str], skipped: list[int]) -> None:
+    """Translate; the lines of the standard input that can't be are added to `skipped`."""
     options = parse_options(Translate, argv, "python -m experiments.translation translate", str(Translate.__doc__))
     if options.beam_size < 1 or not 0 <= options.length_penalty < float("inf"):
         raise ConfigError(
             f"beam_size, length_penalty: got {options.beam_size}, {options.length_penalty}; expected at least 1, 0"
         )
-    given = [_words(sentence, f"sentence {place}") for place, sentence in enumerate(options.sentences, start=1)]
     trained = text.trained_model(options.checkpoint, "translation", "encoder_decoder", options.cell, options.seed)
     from lstm_jax.tasks.translation import Translation
     from lstm_jax.tasks.translation import translate as translate_words
 
     assert isinstance(trained.task, Translation)
     corpus = trained.task.pairs
-    is_lower = corpus.facts.get("options", {}).get("lower", False)
-    for words in given or _lines():
-        read = [word.lower() for word in words] if is_lower else words
-        unknown = [word for word in dict.fromkeys(read) if word not in corpus.source]
-        if unknown:
+    given = [_words(corpus, sentence, f"sentence {place}") for place, sentence in enumerate(options.sentences, start=1)]
+    for place, words in enumerate(given, start=1):
+        if not words:
+            raise TextError(
+                f"sentence {place}: expected a sentence to translate, got {excerpt(options.sentences[place - 1])}"
+            )
+    for words in given or _lines(corpus, skipped):
+        if not words:
+            print(flush=True)
+            continue
+        if unknown := corpus.source.unknown(words):
             print(f"not in the vocabulary, read as <unk>: {' '.join(unknown)}", file=sys.stderr)
         found = translate_words(
             trained.model,
             corpus,
-            [read],
+            [words],
             beam_size=options.beam_size,
             length_penalty=options.length_penalty,
             batch_size=1,
         )
-        print(detokenize(found[0].output), flush=True)
+        print(corpus.write(found[0].output), flush=True)
 
 
-def _lines() -> Iterator[list[str]]:
+def _lines(corpus: PairCorpus, skipped: list[int]) -> Iterator[list[str]]:
+    """The words of each line; none of one that is blank, or that can't be translated, which is named."""
     for number, line in enumerate(sys.stdin.buffer, start=1):
         place = f"standard input, line {number}"
+        words: list[str] = []
         try:
-            sentence = line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
-        except UnicodeDecodeError:
-            raise TextError(f"{place}: expected UTF-8") from None
-        yield _words(sentence, place)
+            words = _words(corpus, line.decode("utf-8-sig" if number == 1 else "utf-8"), place)
+        except (TextError, UnicodeDecodeError) as error:
+            reason = error if isinstance(error, TextError) else f"{place}: expected UTF-8"
+            print(f"warning: {reason}; its translation is left empty", file=sys.stderr)
+            skipped.append(number)
+        yield words
 
 
-def _words(sentence: str, place: str) -> list[str]:
-    words = tokenize(sentence)
-    if not words:
-        raise TextError(f"{place}: expected a sentence to translate, got {excerpt(sentence)}")
+def _words(corpus: PairCorpus, sentence: str, place: str) -> list[str]:
+    words = corpus.read(sentence)
     if len(words) > MAX_SENTENCE:
         raise TextError(f"{place}: expected at most {MAX_SENTENCE} words and punctuation marks, got {len(words)}")
     return words

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import sparse
 
+from lstm_jax.text.tokens import without_marks
+
 Sentences = Sequence[Sequence[str]]  # tokens
 NEAREST = "nearest neighbour"
 _ROWS_AT_ONCE = 64  # 64 rows of similarities to 50,000 sentences are 26 MB
@@ -35,9 +37,12 @@ def baselines(train_sources: Sentences, train_targets: Sentences, test_sources: 
 def nearest_sentences(train: Sentences, test: Sentences) -> list[int | None]:
     """Return the index of the training sentence most similar to each test sentence, None where no word is shared.
 
+    Punctuation with unusual spaces beside it is the same word as with the usual ones.
+
     Similarity is the cosine between sets of words, each word weighted by its inverse document frequency,
     log((1 + N) / (1 + n)) + 1. Of equally similar sentences the first is taken.
     """
+    train, test = ([[*map(without_marks, words)] for words in sentences] for sentences in (train, test))
     places = {word: place for place, word in enumerate(sorted({word for words in train for word in words}))}
     known, queries = (_bags(sentences, places) for sentences in (train, test))
     document_frequency = np.asarray(known.sum(axis=0)).ravel()

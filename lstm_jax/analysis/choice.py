@@ -1,12 +1,18 @@
-"""The one rule by which a learning rate is chosen, for the data and for every replicate of the bootstrap."""
+"""How a learning rate is chosen, from the tuning seeds alone: by runs that solve a task, or where none can by loss.
+
+One rule each, and nowhere else. For both a run that failed (a crash) says nothing, and a run that diverged is the worst
+that there is.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import math
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
 from lstm_jax.analysis.outcomes import Floats, Integers, Outcomes
+from lstm_jax.sweeps.records import Run
 
 NONE = -1
 
@@ -57,15 +63,67 @@ def chosen_learning_rates(table: Outcomes, tuning_seeds: Collection[int]) -> Int
     if not tuning_seeds:
         several = np.flatnonzero(present.sum(axis=-1) > 1)
         if len(several) > 0:
-            rates = ", ".join(f"{rate:g}" for rate in table.learning_rates[present[several[0]]])
-            raise ValueError(
-                f"expected tuning seeds to choose a learning rate by, got none: {table.cell} has runs at gap "
-                f"{table.gaps[several[0]]} with the learning rates {rates}. Name some seeds as tuning seeds "
-                "(results are then reported on the others), or keep one learning rate"
-            )
+            rates = table.learning_rates[present[several[0]]].tolist()
+            raise _no_tuning_seeds(table.cell, int(table.gaps[several[0]]), rates)
         return np.asarray(present.argmax(axis=-1), dtype=np.int64)
     seeds = table.seeds[np.isin(table.seeds, np.array(sorted(tuning_seeds), dtype=np.int64))]
     return np.asarray(best_learning_rates(table.select(seeds), np.ones((1, len(seeds))))[0])
+
+
+def least_loss_runs(
+    runs: Sequence[Run], tuning_seeds: Collection[int], learning_rates: Collection[float] = ()
+) -> tuple[list[Run], list[str]]:
+    """Return the runs that are reported, where no run solves anything, and the cells of which none can be.
+
+    `learning_rates` were to be tried, whether they have runs or not. The runs are those of the other
+    seeds at the learning rate, one for each cell and gap, whose tuning runs have the least held-out loss in the mean
+    over those that ended. A diverged run's loss is infinite, so that of rates which all have some the one with the
+    smallest share of them comes first. A rate without a tuning run that ended with a finite loss is never chosen; where
+    all are such, nothing is reported of the cell. Among equals the smaller rate is taken. Where a cell has a single
+    rate there is nothing to choose.
+
+    Raises ValueError where a cell has runs at several learning rates and `tuning_seeds` is empty.
+    """
+    places: dict[tuple[str, int], list[Run]] = {}
+    for run in runs:
+        places.setdefault((run.cell, run.gap), []).append(run)
+    reported, without = [], []
+    for (cell, gap), own in places.items():
+        rates = sorted({*learning_rates, *(run.learning_rate for run in own)})
+        if len(rates) > 1 and not tuning_seeds:
+            raise _no_tuning_seeds(cell, gap, rates)
+        scores = [
+            _loss_of([run for run in own if run.learning_rate == rate and run.seed in tuning_seeds]) for rate in rates
+        ]
+        best = min(range(len(rates)), key=lambda index: scores[index])
+        if len(rates) > 1 and not math.isfinite(scores[best][1]):
+            without.append(cell)
+            continue
+        reported += [
+            run
+            for run in own
+            if run.learning_rate == rates[best] and run.seed not in tuning_seeds and run.status != "failed"
+        ]
+    return reported, list(dict.fromkeys(without))
+
+
+def _loss_of(runs: Sequence[Run]) -> tuple[float, float]:
+    """The share of diverged runs among those that ended, and the mean loss of the rest; of none both infinite."""
+    losses = [
+        math.inf if run.status == "diverged" or run.loss is None or not math.isfinite(run.loss) else run.loss
+        for run in runs
+        if run.status != "failed"
+    ]
+    finite = [loss for loss in losses if math.isfinite(loss)]
+    return (1.0 - len(finite) / len(losses), math.fsum(finite) / len(finite)) if finite else (math.inf, math.inf)
+
+
+def _no_tuning_seeds(cell: str, gap: int, rates: Sequence[float]) -> ValueError:
+    return ValueError(
+        f"expected tuning seeds to choose a learning rate by, got none: {cell} has runs at gap {gap} with the learning "
+        f"rates {', '.join(f'{rate:g}' for rate in rates)}. Name some seeds as tuning seeds (results are then reported "
+        "on the others), or keep one learning rate"
+    )
 
 
 def weigh(weights: Floats, values: Floats) -> Floats:

@@ -1,7 +1,8 @@
 """How far back a language model looks: its loss as the context it may see is cut, and where that stops to matter.
 
-A row {"context", "block", "loss", "count"} holds the summed loss in nats of `count` tokens, predicted from `context`
-tokens before each (0: from all there are). Blocks are neighbouring tokens, the same in all runs and at all contexts.
+A row {"context", "block", "loss", "count", "unk"} holds the summed loss in nats of `count` tokens, predicted from
+`context` tokens before each (0: from all there are), of which `unk` are <unk>. Blocks are neighbouring
+tokens, the same in all runs and at all contexts.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ THRESHOLD_NATS = 0.01
 class ContextPoint:
     """The perplexity of a cell's models that see `context` tokens (0: all): a row of context.csv.
 
-    exp of the mean loss over its runs, of which there are `num_runs`, with its interval.
+    exp of the mean loss over its runs, of which there are `num_runs`, with its interval. `unk_share` is the share of
+    the predicted tokens that are <unk>, one token that is easily said; None where the rows don't say.
     """
 
     cell: str
@@ -36,6 +38,7 @@ class ContextPoint:
     ci_low: float
     ci_high: float
     num_runs: int
+    unk_share: float | None = None
 
 
 @dataclass(frozen=True)
@@ -55,12 +58,16 @@ class EffectiveContext:
 
 
 class _Losses(NamedTuple):
-    """One cell's summed losses [S, K, N] of runs, contexts (ascending, uncut last) and blocks; tokens [N] a block."""
+    """One cell's summed losses [S, K, N] of runs, contexts (ascending, uncut last) and blocks; tokens [N] a block.
+
+    Of all tokens together `unk_share` are <unk>.
+    """
 
     cell: str
     contexts: tuple[int, ...]
     sums: Floats
     counts: Floats
+    unk_share: float | None
 
 
 def context_curve(
@@ -80,7 +87,7 @@ def context_curve(
         for place, context in enumerate(losses.contexts):
             low, high = interval(float(means[place]), replicates[:, place], confidence)
             value, low, high = (perplexity(nats) for nats in (float(means[place]), low, high))
-            points.append(ContextPoint(losses.cell, context, value, low, high, len(losses.sums)))
+            points.append(ContextPoint(losses.cell, context, value, low, high, len(losses.sums), losses.unk_share))
     return points
 
 
@@ -188,7 +195,14 @@ def _read(run: Run, rows: Sequence[Mapping[str, Any]]) -> _Losses:
         counts[place] = row["count"]
     if not (counts == counts[0]).all():  # where a block is missing its count is NaN
         raise ValueError(f"expected the same blocks at every context, got others from {run.job} ({run.cell})")
-    return _Losses(run.cell, contexts, sums[None], counts[0])
+    return _Losses(run.cell, contexts, sums[None], counts[0], unk_share(rows))
+
+
+def unk_share(rows: Sequence[Mapping[str, Any]]) -> float | None:
+    """Return the share of <unk> among the tokens of the rows; None where a row does not say, as those of before."""
+    if not rows or any(row.get("unk") is None for row in rows):
+        return None
+    return float(sum(row["unk"] for row in rows) / sum(row["count"] for row in rows))
 
 
 def perplexity(nats: float) -> float:

@@ -10,6 +10,7 @@ import numpy as np
 from lstm_jax.analysis.outcomes import Floats
 from lstm_jax.analysis.resampling import interval, seed_shifts, unit_weights
 from lstm_jax.sweeps.records import Run
+from lstm_jax.text.tokens import without_marks
 
 Rows = Sequence[Mapping[str, Any]]
 Translations = Sequence[tuple[Run, Rows]]
@@ -31,7 +32,10 @@ class System(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """The sentences of a test set and the systems that translated them."""
+    """The sentences of a test set and the systems that translated them.
+
+    What is scored are words and punctuation: what tokens say of unusual spaces is not in references or outputs.
+    """
 
     sources: list[str]
     references: list[str]
@@ -49,6 +53,7 @@ def collect(translations: Translations, baselines: Mapping[str, Sequence[str]] =
     if first is None:
         return Comparison([], [], [])
     sources, references = ([row[name] for row in first] for name in ("source", "reference"))
+    scored = [without_marks(reference) for reference in references]
     nothing = [{"output": "", "greedy": ""}] * len(first)
     systems = {run.cell: System(run.cell, "model", [], [], []) for run, _ in done}
     for run, rows in sorted(done, key=lambda item: item[0].seed):
@@ -59,15 +64,15 @@ def collect(translations: Translations, baselines: Mapping[str, Sequence[str]] =
             raise ValueError(f"expected one run per cell and seed, got several of {run.cell} with seed {run.seed}")
         greedy: list[Any] = [row.get("greedy") for row in rows or nothing]
         system.runs.append(run)
-        system.outputs.append([row["output"] for row in rows or nothing])
-        system.greedy.append(None if None in greedy else greedy)
+        system.outputs.append([without_marks(row["output"]) for row in rows or nothing])
+        system.greedy.append(None if None in greedy else [*map(without_marks, greedy)])
     for name, outputs in baselines.items():
         if len(outputs) != len(sources):
             raise ValueError(f"expected {len(sources)} outputs of the baseline {name!r}, got {len(outputs)}")
         if name in systems:
             raise ValueError(f"expected a baseline with a name of its own, got {name!r}, which is a cell")
-        systems[name] = System(name, "baseline", [], [list(outputs)], [])
-    return Comparison(sources, references, list(systems.values()))
+        systems[name] = System(name, "baseline", [], [[*map(without_marks, outputs)]], [])
+    return Comparison(sources, scored, list(systems.values()))
 
 
 def replicates_of(score: Callable[[Floats], Floats], statistics: Floats, num_bootstrap: int, seed: int) -> Floats:

@@ -19,7 +19,10 @@ from lstm_jax.analysis.ngram_scores import bleu, bleu_of_short, bleu_statistics,
 from lstm_jax.analysis.outcomes import Floats, Integers, final_accuracy
 from lstm_jax.analysis.resampling import interval, p_value
 from lstm_jax.analysis.systems import NO_BASELINES, Kind, Rows, System, Translations, collect, estimate, replicates_of
+from lstm_jax.text.tokens import without_marks
+from lstm_jax.text.vocabulary import Vocabulary
 
+Vocabularies = tuple[Vocabulary, Vocabulary]
 _AVERAGED = ("chrf", "greedy_bleu", "exact_match", "token_accuracy", "loss")
 
 FIRST_LENGTHS = (1, 3, 5, 9, 17)  # of the bins of source length in tokens; the last is open
@@ -33,7 +36,8 @@ class TranslationScore:
     BLEU and chrF are 0 to 100, the interval that of BLEU; `greedy_bleu` is BLEU of greedy search. `exact_match` is the
     share of outputs that are the reference. `token_accuracy` (a fraction) and `loss` (nats a token) are with the
     reference fed to the decoder; None for a baseline, and a mean over runs of which one has none. `signature` says how
-    sacrebleu was called.
+    sacrebleu was called. `unk_share` is the share of the references' tokens that the vocabulary lacks, so that no model
+    can write them, `source_unk_share` of the sources' that models read as <unk>; a baseline has no vocabulary.
     """
 
     system: str
@@ -51,6 +55,8 @@ class TranslationScore:
     num_sentences: int
     num_params: int | None
     signature: str
+    unk_share: float | None = None
+    source_unk_share: float | None = None
 
 
 @dataclass(frozen=True)
@@ -74,7 +80,8 @@ class LengthScore:
 
     A row of lengths.csv. BLEU here is by sacrebleu's effective order: sentences of one or two words have no 4-grams, so
     that BLEU would be 0 by definition and not by error. It then averages fewer orders where sentences are short, which
-    flatters them: systems can be compared within a bin, but across bins it is chrF that measures the same.
+    flatters them: systems can be compared within a bin, but across bins it is chrF that measures the same. The shares
+    of <unk> are those of the bin's sentences, as in `TranslationScore`.
     """
 
     system: str
@@ -88,11 +95,14 @@ class LengthScore:
     chrf: float
     chrf_low: float
     chrf_high: float
+    unk_share: float | None = None
+    source_unk_share: float | None = None
 
 
 def translation_scores(
     translations: Translations,
     baselines: Mapping[str, Sequence[str]] = NO_BASELINES,
+    vocabularies: Vocabularies | None = None,
     *,
     num_bootstrap: int = 1000,
     confidence: float = 0.95,
@@ -102,12 +112,13 @@ def translation_scores(
 
     The interval of a run is a percentile bootstrap over sentences (Koehn 2004), that of a system over sentences and
     seeds (`resampling.seed_shifts`); of one run, over sentences alone. A failed run is left out. One that diverged
-    before it wrote anything wrote nothing: its outputs are empty.
+    before it wrote anything wrote nothing: its outputs are empty. `vocabularies` are those of source and target.
 
     Raises ValueError where runs are of different test sentences, or two are of the same cell and seed.
     """
     test = collect(translations, baselines)
     signature = signatures() if test.systems else ""
+    shares = _unk_shares(vocabularies, test.sources, test.references)
     rows = []
     for system in test.systems:
         statistics = _statistics(system, test.references)
@@ -132,6 +143,7 @@ def translation_scores(
                 num_sentences=len(test.references),
                 num_params=run.num_params if run else None,
                 signature=signature,
+                **(shares if run else {}),
             )
             each.append(row)
         if system.runs:
@@ -175,6 +187,7 @@ def translation_contrasts(
 def bleu_by_length(
     translations: Translations,
     baselines: Mapping[str, Sequence[str]] = NO_BASELINES,
+    vocabularies: Vocabularies | None = None,
     *,
     num_bootstrap: int = 1000,
     confidence: float = 0.95,
@@ -186,14 +199,21 @@ def bleu_by_length(
     """
     test = collect(translations, baselines)
     bins = length_bins([len(source.split()) for source in test.sources])
+    by_bin = [
+        _unk_shares(vocabularies, *([sentences[index] for index in members] for sentences in test[:2]))
+        for _, _, members in bins
+    ]
     rows = []
     for system in test.systems:
         words = _statistics(system, test.references)
         characters = np.stack([chrf_statistics(outputs, test.references) for outputs in system.outputs])
-        for low, high, members in bins:
+        for (low, high, members), shares in zip(bins, by_bin, strict=True):
             by_words = estimate(bleu_of_short, words[:, members], num_bootstrap, confidence, seed)
             by_characters = estimate(chrf, characters[:, members], num_bootstrap, confidence, seed)
-            rows.append(LengthScore(system.name, system.kind, low, high, len(members), *by_words, *by_characters))
+            unk = shares if system.runs else {}
+            rows.append(
+                LengthScore(system.name, system.kind, low, high, len(members), *by_words, *by_characters, **unk)
+            )
     return rows
 
 
@@ -220,8 +240,21 @@ def length_bins(lengths: Sequence[int], min_sentences: int = MIN_SENTENCES) -> l
 
 def sentence_scores(rows: Rows) -> list[float]:
     """Return chrF of each row's output against its reference, alone: what sorts samples from good to bad."""
-    statistics = chrf_statistics([row["output"] for row in rows], [row["reference"] for row in rows])
+    outputs, references = ([without_marks(row[name]) for row in rows] for name in ("output", "reference"))
+    statistics = chrf_statistics(outputs, references)
     return [float(score) for score in chrf(statistics)]
+
+
+def _unk_shares(
+    vocabularies: Vocabularies | None, sources: Sequence[str], references: Sequence[str]
+) -> dict[str, float]:
+    if vocabularies is None:
+        return {}
+    source, target = vocabularies
+    return {
+        "unk_share": target.unk_share(map(str.split, references)),
+        "source_unk_share": source.unk_share(map(str.split, sources)),
+    }
 
 
 def _statistics(system: System, references: list[str]) -> Floats:

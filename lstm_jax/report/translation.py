@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -121,18 +121,28 @@ def print_scores(console: Console, scores: Sequence[TranslationScore]) -> None:
     console.print(table)
     for row in shown[:1]:
         console.print(f"{row.num_sentences} sentences; {row.signature}", style="dim", markup=False, highlight=False)
+        if row.unk_share is not None and row.source_unk_share is not None:
+            console.print(
+                f"<unk>: {row.unk_share:.1%} of the references' tokens, {row.source_unk_share:.1%} of the sources'",
+                style="dim", markup=False, highlight=False,
+            )  # fmt: skip
 
 
 def _number(value: float | None, form: str) -> str:
     return "-" if value is None else format(value, form)
 
 
-def samples_markdown(rows: Sequence[Mapping[str, Any]], scores: Sequence[float], num_samples: int = 20) -> str:
+def samples_markdown(
+    rows: Sequence[Mapping[str, Any]],
+    scores: Sequence[float],
+    write: Callable[[Sequence[str]], str] = detokenize,
+    num_samples: int = 20,
+) -> str:
     """Return sample translations, from good to bad, as a Markdown table.
 
     `rows` have "source", "reference" and "output" as tokens joined by spaces, `scores` are those of `sentence_scores`.
-    The sentences are sorted by score, ties in their own order, and taken at equal distances, best and worst included:
-    nobody picks them. `num_samples` is at least 2.
+    `write` makes text of tokens. The sentences are sorted by score, ties in their own order, and taken at equal
+    distances, best and worst included: nobody picks them. `num_samples` is at least 2.
     """
     order = sorted(range(len(rows)), key=lambda index: (-scores[index], index))
     chosen = pick_evenly(order, num_samples)
@@ -143,7 +153,7 @@ def samples_markdown(rows: Sequence[Mapping[str, Any]], scores: Sequence[float],
         "|---:|---|---|---|",
     ]
     for index in chosen:
-        texts = (detokenize(rows[index][name].split()) for name in ("source", "reference", "output"))
+        texts = (write(rows[index][name].split()) for name in ("source", "reference", "output"))
         lines.append(f"| {scores[index]:.1f} | " + " | ".join(map(as_markdown, texts)) + " |")
     return "\n".join(lines) + "\n"
 

@@ -19,9 +19,9 @@ from jaxtyping import Array, Float, Integer
 
 from lstm_jax.models.base import Form, Pair
 from lstm_jax.models.decoding import greedy, sample
-from lstm_jax.text.corpus import TextCorpus, words_of
-from lstm_jax.text.tokens import detokenize, normalize
-from lstm_jax.text.vocabulary import BOS, EOS, MASK
+from lstm_jax.text.corpus import TextCorpus
+from lstm_jax.text.tokens import straighten
+from lstm_jax.text.vocabulary import BOS, EOS, MASK, UNK
 
 CONTEXTS = (1, 2, 5, 10, 20, 50, 100, 200)
 """Tokens that a model may see."""
@@ -55,12 +55,15 @@ def answers_of(model: Any, corpus: TextCorpus, form: Form, gap: int) -> dict[str
         losses[0] = np.array([all_losses[piece][place] for piece, place in at])
         total = float(sum(loss.sum() for loss in all_losses))
         tables["perplexity"] = [{"split": "test", "loss": total, "count": sum(map(len, all_losses))}]
+        tables["perplexity"][0]["unk"] = int(sum((piece == UNK).sum() for piece in pieces))
     else:
         losses[0] = _losses(graphdef, params, pieces, at, form, most)
+    is_unk = np.array([pieces[piece][place] == UNK for piece, place in at])
+    cuts = range(BLOCK, len(at), BLOCK)
     tables["contexts"] = [
-        {"context": context, "block": block, "loss": float(part.sum()), "count": len(part)}
+        {"context": context, "block": block, "loss": float(part.sum()), "count": len(part), "unk": int(unk.sum())}
         for context, of_all in losses.items()
-        for block, part in enumerate(np.split(of_all, range(BLOCK, len(of_all), BLOCK)))
+        for block, (part, unk) in enumerate(zip(np.split(of_all, cuts), np.split(is_unk, cuts), strict=True))
     ]
     if form != "encoder":
         # No longer than what was trained, where a model might not know what comes after that.
@@ -196,10 +199,20 @@ def go_on(
     top_k: int | None,
     seed: int,
 ) -> tuple[list[str], list[str]]:
-    """Texts that a decoder draws after a prompt, with it; and the prompt's tokens that are not in the vocabulary."""
+    """Texts that a decoder draws after a prompt, with it; and the prompt's tokens that are not in the vocabulary.
+
+    An apostrophe or quotation mark that the text writes otherwise is read as it does. A line's end at the end of the
+    prompt is read; without one the model goes on in the line.
+    """
     is_word = corpus.level == "word"
-    tokens = words_of(prompt)[:-1] if is_word else list(normalize(prompt))
-    unknown = [token for token in dict.fromkeys(tokens) if token not in corpus.vocabulary]
+    text = prompt.replace("\r\n", "\n").replace("\r", "\n")
+    tokens = corpus.read(text)
+    if is_word and not text.endswith("\n"):
+        tokens = tokens[:-1]  # the line is not at its end
+    alike = {straighten(token): token for token in reversed(corpus.vocabulary.tokens)}  # the most frequent spelling
+    unknown = corpus.vocabulary.unknown(tokens)
+    tokens = [alike.get(straighten(token), token) if token in unknown else token for token in tokens]
+    unknown = corpus.vocabulary.unknown(tokens)
     # Running text has no beginning: a line's end before the prompt says that one begins.
     ids = corpus.vocabulary.encode(["<eos>" if is_word else "\n", *tokens])
     prompts = np.repeat(np.array(ids, np.int32)[:, None], num_samples, axis=1)
@@ -226,4 +239,4 @@ def text_of(corpus: TextCorpus, ids: Sequence[int]) -> str:
             lines.append([])
         elif token not in ("<pad>", "<bos>"):
             lines[-1].append(token)
-    return "\n".join(detokenize(line) for line in lines).strip()
+    return "\n".join(map(corpus.tokenization.text, lines)).strip()

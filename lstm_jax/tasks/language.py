@@ -8,7 +8,7 @@
 a batch go on where those of the batch before ended, and a recurrent model's state is carried over (truncated
 backpropagation; Mikolov et al. 2010; a Transformer sees its segment alone). An encoder reads up to half a segment,
 of a length drawn anew for each batch, and the decoder writes as many words as half a segment has. 15% of an encoder's
-words are masked (Devlin et al. 2019, who leave or change a fifth of those: here all read <mask>).
+words are masked, of each batch at least one (Devlin et al. 2019, who leave or change a fifth: here all read <mask>).
 
 A token is scored wherever it is to be said. Chance is the share of the most frequent token of the held-out text, the
 memoryless loss that of its tokens' frequencies.
@@ -146,7 +146,11 @@ class Language(Task):
             return Batch(inputs, targets, weights, weights)
         if self.form == "encoder":
             targets = segments[:-1]
-            weights = jax.random.bernoulli(key, MASKED, targets.shape).astype(jnp.float32)
+            is_masked = jax.random.bernoulli(key, MASKED, targets.shape)
+            # A small batch may have none, and nothing to learn: then one word, anywhere, is.
+            place = jax.random.randint(jax.random.fold_in(key, 1), (), 0, targets.size)
+            is_masked |= ~is_masked.any() & (jnp.arange(targets.size).reshape(targets.shape) == place)
+            weights = is_masked.astype(jnp.float32)
             return Batch(jnp.where(weights > 0, MASK, targets), targets, weights, weights)
         half = self.gap // 2
         source, target = segments[:half], segments[half : 2 * half]

@@ -5,8 +5,8 @@
 
 `gap` is the longest source, in tokens, that a model is trained on: longer pairs are left out of training, and stay in
 the test set. Padding counts nowhere. Batches are of one of a few shapes, pairs of like length together, drawn with
-replacement. Chance is the accuracy of the one word that is most frequent in the held-out targets; the memoryless loss
-is that of their frequencies as words.
+replacement. Held out is the `dev` split, or a sample of all its lengths. Chance is the accuracy of the one word that is
+most frequent in the targets of all of `dev`; the memoryless loss is that of their frequencies as words.
 """
 
 from __future__ import annotations
@@ -97,12 +97,12 @@ class Translation(Task):
 
     @property
     def chance(self) -> float:
-        """The share of the most frequent word of the held-out targets."""
+        """The share of the most frequent word of the targets of all of `dev`."""
         return float(self._frequencies.max())
 
     @property
     def memoryless_loss(self) -> float:
-        """The entropy of the held-out targets' words."""
+        """The entropy of the words of the targets of all of `dev`."""
         shares = self._frequencies[self._frequencies > 0]
         return float(-(shares * np.log(shares)).sum())
 
@@ -122,10 +122,16 @@ class Translation(Task):
         return _take(key, self._buckets[shape], batch_size)
 
     def held_out(self, size: int) -> Batch:
-        """The first `size` pairs of the corpus's `dev` split; of a smaller one all, and pairs that do not count."""
-        arrays = self._dev
-        number = arrays.sources.shape[1]
-        batch = _batch(arrays, np.arange(size) % number)
+        """`size` pairs of the `dev` split; of one that has no more all of them, and pairs that do not count.
+
+        Files are often sorted by length, and what is hard about a pair goes with it. So the sample is evenly spread
+        over the pairs by length, and over the file among those of one length: its lengths are those of the split.
+        """
+        order = _by_length(self.corpus)
+        number = len(order)
+        spread = ((np.arange(size) + 0.5) * number / size).astype(int)
+        chosen = order[spread] if number > size else np.arange(size)
+        batch = _batch(self._dev, chosen % number)
         counts = (jnp.arange(size) < number).astype(batch.weights.dtype)
         return batch._replace(weights=batch.weights * counts, recall=batch.recall * counts)
 
@@ -267,6 +273,13 @@ def _dev(digest: str) -> Arrays:
     corpus = store.load(digest)
     assert isinstance(corpus, PairCorpus)
     return _arrays(corpus, corpus.dev)
+
+
+@functools.lru_cache(maxsize=8)
+def _by_length(digest: str) -> Integer[np.ndarray, " N"]:
+    """The pairs of `dev` from the shortest to the longest, by source and then by target."""
+    arrays = _dev(digest)
+    return np.lexsort(((arrays.targets != PAD).sum(axis=0), (arrays.sources != PAD).sum(axis=0)))
 
 
 @functools.lru_cache(maxsize=8)

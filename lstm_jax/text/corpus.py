@@ -13,7 +13,7 @@ from jaxtyping import Int
 
 from lstm_jax.text.files import TextError
 from lstm_jax.text.pairs import Cleaned
-from lstm_jax.text.tokens import normalize, tokenize
+from lstm_jax.text.tokens import AS_WORDS, Cut, Tokenization, normalize, straighten, without_marks
 from lstm_jax.text.vocabulary import SPECIAL, UNK, Vocabulary
 
 MIN_PAIRS = 10
@@ -22,6 +22,7 @@ NUM_STRETCHES = 20
 STRETCH_TOKENS = 40_000
 
 Level = Literal["word", "character"]
+_Words = tuple[str, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +46,16 @@ class PairCorpus:
     dev: PairSplit
     test: PairSplit
     facts: dict[str, Any]
+    tokenization: Tokenization = AS_WORDS
+    """Of the source; of the target too, but for its case, which stays."""
+
+    def read(self, sentence: str) -> list[str]:
+        """The tokens of a sentence of the source language, as those of the corpus were made."""
+        return source_tokens(sentence, self.tokenization)
+
+    def write(self, tokens: Iterable[str]) -> str:
+        """The text of tokens of either side."""
+        return self.tokenization.text(tokens)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,12 +68,29 @@ class TextCorpus:
     dev: tuple[Int[np.ndarray, "_"], ...]
     test: tuple[Int[np.ndarray, "_"], ...]
     facts: dict[str, Any]
+    tokenization: Tokenization = AS_WORDS
+
+    def read(self, text: str) -> list[str]:
+        """The tokens of a text, as those of the corpus were made."""
+        if self.level == "word":
+            return words_of(text, self.tokenization)
+        return list(characters_of(text, self.tokenization.lower))
 
 
 def split_key(source: Sequence[str]) -> str:
     """What two English sentences share that must not be apart: their words, without case and punctuation."""
     words = [token for token in source if any(map(str.isalnum, token))]
-    return " ".join(words or source).lower().replace("’", "'")
+    return straighten(without_marks(" ".join(words or source)).lower())
+
+
+def source_tokens(sentence: str, tokenization: Tokenization) -> list[str]:
+    """The tokens of a sentence of the source language: apostrophes and quotation marks of all kinds are alike."""
+    return _no_special(tokenization.tokens(straighten(sentence)))
+
+
+def _no_special(tokens: Sequence[str]) -> list[str]:
+    """Tokens of text in which <eos>, say, was written: no text ends, or pads, a sentence. <unk> is itself."""
+    return [SPECIAL[UNK] if token in SPECIAL else token for token in tokens]
 
 
 def _place(key: str, seed: int) -> float:
@@ -79,14 +107,16 @@ def prepare_pairs(
     test_fraction: float = 0.10,
     seed: int = 0,
     lower: bool = True,
+    cut: Cut = "words",
     facts: Mapping[str, Any] | None = None,
 ) -> PairCorpus:
     """Split pairs (source, target) into train, dev and test, and make the vocabularies of train.
 
     A pair's split is a hash of its English words, case and punctuation aside: no English sentence is in two splits, and
     more pairs move none. Of several translations of one sentence the first is kept. Dev and test keep no pair whose
-    target is, word for word, a target in train. `lower` makes the source lower case, never the target; tokens rarer
-    than `min_count` in train become UNK. What was dropped is counted in `facts["dropped"]`.
+    target is, word for word, a target in train. `lower` makes the source lower case, never the target; its apostrophes
+    are made alike, and `cut` says what is a token (`Tokenization`). Tokens rarer than `min_count` in train become UNK.
+    What was dropped is counted in `facts["dropped"]`.
 
     Raises TextError where there are fewer than 10 pairs or a split would be empty, as may be with fewer than 100.
     """
@@ -94,22 +124,25 @@ def prepare_pairs(
         raise TextError(f"expected fractions above 0 that leave some for training, got {dev_fraction}, {test_fraction}")
     cleaned = pairs if isinstance(pairs, Cleaned) else Cleaned(tuple(pairs))
     dropped = Counter(cleaned.dropped)
-    splits: dict[str, dict[tuple[str, ...], tuple[str, ...]]] = {"train": {}, "dev": {}, "test": {}}
+    read, written = Tokenization(lower, cut), Tokenization(False, cut)
+    splits: dict[str, dict[_Words, tuple[_Words, _Words]]] = {"train": {}, "dev": {}, "test": {}}
     for english, marathi in cleaned.pairs:
-        source, target = tuple(tokenize(english.lower() if lower else english)), tuple(tokenize(marathi))
+        source, target = tuple(source_tokens(english, read)), tuple(_no_special(written.tokens(marathi)))
         place = _place(split_key(source), seed)
         split = splits["test" if place < test_fraction else "dev" if place < test_fraction + dev_fraction else "train"]
+        words = _bare(source)
         if not source or not target:
             dropped["no words"] += 1
         elif max(len(source), len(target)) > max_tokens:
             dropped[f"more than {max_tokens} tokens"] += 1
-        elif source in split:
-            dropped["duplicate" if split[source] == target else "another translation of the same English"] += 1
+        elif words in split:
+            same = _bare(split[words][1]) == _bare(target)
+            dropped["duplicate" if same else "another translation of the same English"] += 1
         else:
-            split[source] = target
-    trained = set(splits["train"].values())
+            split[words] = source, target
+    trained = {_bare(target) for _, target in splits["train"].values()}
     for name in ("dev", "test"):
-        clear = {source: target for source, target in splits[name].items() if target not in trained}
+        clear = {words: pair for words, pair in splits[name].items() if _bare(pair[1]) not in trained}
         dropped["dev or test, the Marathi is in train"] += len(splits[name]) - len(clear)
         splits[name] = clear
     kept = {name: len(split) for name, split in splits.items()}
@@ -118,9 +151,9 @@ def prepare_pairs(
             f"{cleaned.facts.get('origin', 'pairs')}: expected pairs for train, dev and test ({MIN_PAIRS} at least, "
             f"100 to be safe), got {sum(kept.values())}: {', '.join(f'{count} {name}' for name, count in kept.items())}"
         )
-    train, dev, test = (PairSplit(tuple(split), tuple(split.values())) for split in splits.values())
-    options = {"min_count": min_count, "max_tokens": max_tokens, "dev_fraction": dev_fraction}
-    options |= {"test_fraction": test_fraction, "seed": seed, "lower": lower}
+    train, dev, test = (PairSplit(*map(tuple, zip(*split.values(), strict=True))) for split in splits.values())
+    options: dict[str, Any] = {"min_count": min_count, "max_tokens": max_tokens, "dev_fraction": dev_fraction}
+    options |= {"test_fraction": test_fraction, "seed": seed, "lower": lower, "tokens": cut}
     counts = {"kept": kept, "dropped": {reason: count for reason, count in sorted(dropped.items()) if count}}
     return PairCorpus(
         Vocabulary.of(train.sources, min_count),
@@ -129,20 +162,27 @@ def prepare_pairs(
         dev,
         test,
         {**cleaned.facts, **(facts or {}), "options": options, **counts},
+        read,
     )
 
 
-def words_of(text: str, lower: bool = False) -> list[str]:
+def _bare(tokens: Sequence[str]) -> _Words:
+    """What makes a sentence the same: its words and punctuation, not the spaces between them."""
+    return tuple(map(without_marks, tokens))
+
+
+def words_of(text: str, tokenization: Tokenization = AS_WORDS) -> list[str]:
     """The tokens of running text, `<eos>` at the end of each line that is not blank; `<unk>` in the text is itself."""
     words: list[str] = []
-    for line in (text.lower() if lower else text).split("\n"):
-        if line.strip():
-            first, *others = line.split(SPECIAL[UNK])
-            words += tokenize(first)
-            for part in others:
-                words += [SPECIAL[UNK], *tokenize(part)]
-            words.append("<eos>")
+    for line in text.split("\n"):
+        if tokens := _no_special(tokenization.tokens(line, [SPECIAL[UNK]])):
+            words += [*tokens, "<eos>"]
     return words
+
+
+def characters_of(text: str, lower: bool = False) -> str:
+    """The characters of running text, normalised; a line's end is one."""
+    return "\n".join(normalize(line) for line in (text.lower() if lower else text).split("\n"))
 
 
 def prepare_text(
@@ -153,24 +193,23 @@ def prepare_text(
     dev_fraction: float = 0.05,
     test_fraction: float = 0.05,
     lower: bool = False,
+    cut: Cut = "words",
     facts: Mapping[str, Any] | None = None,
 ) -> TextCorpus:
     """Split running text into train, dev and test, and number its tokens by the vocabulary of train.
 
     The text is cut into up to 20 equal stretches (one for each 40,000 tokens): of each the last `test_fraction` is for
     test, `dev_fraction` before it for dev, so that all parts of a text are in all splits. At the level of words each
-    line, a verse say, ends in `<eos>`, as in the Penn Treebank; at the level of characters (code points, NFC) spaces
-    and line ends are characters.
+    line, a verse say, ends in `<eos>`, as in the Penn Treebank, and `cut` says what is a token (`Tokenization`); at the
+    level of characters (code points, NFC) spaces and line ends are characters.
 
     Raises TextError for a text of fewer than 1,000 tokens, or a fraction that is not within 0 and 1.
     """
     if not 0 < dev_fraction < 1 or not 0 < test_fraction < 1 or dev_fraction + test_fraction >= 1:
         raise TextError(f"expected fractions above 0 that leave some for training, got {dev_fraction}, {test_fraction}")
     text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
-    if level == "word":
-        tokens: Sequence[str] = words_of(text, lower)
-    else:
-        tokens = "\n".join(normalize(line) for line in (text.lower() if lower else text).split("\n"))
+    tokenization = Tokenization(lower, cut)
+    tokens: Sequence[str] = words_of(text, tokenization) if level == "word" else characters_of(text, lower)
     origin = (facts or {}).get("origin", "text")
     if len(tokens) < MIN_TOKENS:
         raise TextError(f"{origin}: expected {MIN_TOKENS} {level}s or more, got {len(tokens)}")
@@ -194,7 +233,8 @@ def prepare_text(
         train,
         dev_pieces,
         test_pieces,
-        {**(facts or {}), "options": options | {"lower": lower}, "kept": kept},
+        {**(facts or {}), "options": options | {"lower": lower, "tokens": cut}, "kept": kept},
+        tokenization,
     )
 
 

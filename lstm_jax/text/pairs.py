@@ -37,10 +37,11 @@ def read_pairs(path: Path) -> Cleaned:
 
     Blank lines are skipped. A line without a tab, one of more than 1,000 characters a side, and a pair that can't be
     used (see `reason_against`) are dropped and counted. Raises TextError, in one line that names the file: for a file
-    that can't be read as UTF-8 text, where most lines have no tab, or where nothing is left.
+    that can't be read as UTF-8 text, where most lines have no tab or the Marathi first, or where nothing is left.
     """
     pairs: list[SentencePair] = []
     dropped = Counter[str]()
+    swapped: list[tuple[int, str]] = []
     num_lines, without_tab = 0, (0, "")
     for number, line in enumerate(read_text(path).split("\n"), 1):
         if not line.strip():
@@ -51,12 +52,21 @@ def read_pairs(path: Path) -> Cleaned:
             dropped["no tab"] += 1
             without_tab = without_tab if without_tab[0] else (number, line)
             continue
-        _keep(english, rest.partition("\t")[0], pairs, dropped)
+        marathi = rest.partition("\t")[0]
+        if _is_marathi(english) and not _is_marathi(marathi):
+            swapped.append((number, line))
+        _keep(english, marathi, pairs, dropped)
     if 2 * dropped["no tab"] > num_lines:
         number, line = without_tab
         raise TextError(
             f"{path}, line {number}: expected English<TAB>Marathi, got {excerpt(line)}: "
             f"{dropped['no tab']} of {num_lines} lines have no tab"
+        )
+    if 2 * len(swapped) > num_lines:
+        number, line = swapped[0]
+        raise TextError(
+            f"{path}, line {number}: expected English<TAB>Marathi, got {excerpt(line)}: the Marathi comes first in "
+            f"{len(swapped)} of {num_lines} lines: swap the columns"
         )
     if not pairs:
         reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.most_common())
@@ -124,6 +134,10 @@ def _keep(english: str, marathi: str, pairs: list[SentencePair], dropped: Counte
 
 _LATIN = re.compile("[A-Za-z]")
 _DEVANAGARI = re.compile("[\u0904-\u0939\u0958-\u0961\u0972-\u097f]")
+
+
+def _is_marathi(text: str) -> bool:
+    return _DEVANAGARI.search(text[:MAX_CHARACTERS]) is not None
 
 
 def reason_against(english: str, marathi: str) -> str:

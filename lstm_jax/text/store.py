@@ -15,6 +15,7 @@ import platformdirs
 
 from lstm_jax.text.corpus import PairCorpus, PairSplit, TextCorpus, ids_array
 from lstm_jax.text.files import TextError
+from lstm_jax.text.tokens import AS_WORDS, Tokenization
 from lstm_jax.text.vocabulary import Vocabulary
 
 NAME = "corpus.json"
@@ -69,23 +70,29 @@ def adopt(directory: Path) -> str:
 
 
 def _content(corpus: PairCorpus | TextCorpus) -> dict[str, Any]:
+    made = corpus.tokenization
+    read = {} if made == AS_WORDS else {"tokenization": dataclasses.asdict(made)}  # new text is read by it
     if isinstance(corpus, PairCorpus):
         splits = {name: dataclasses.asdict(getattr(corpus, name)) for name in ("train", "dev", "test")}
-        return {"kind": "pairs", "source": corpus.source.tokens, "target": corpus.target.tokens, **splits}
+        return {"kind": "pairs", "source": corpus.source.tokens, "target": corpus.target.tokens, **splits, **read}
     ids = {name: [piece.tolist() for piece in getattr(corpus, name)] for name in ("train", "dev", "test")}
-    return {"kind": "text", "level": corpus.level, "vocabulary": corpus.vocabulary.tokens, **ids}
+    return {"kind": "text", "level": corpus.level, "vocabulary": corpus.vocabulary.tokens, **ids, **read}
 
 
 def _corpus(content: dict[str, Any], facts: dict[str, Any]) -> PairCorpus | TextCorpus:
     names = ("train", "dev", "test")
+    # Corpora of before say in their facts alone whether they are lower case.
+    made = content.get("tokenization", {"lower": facts.get("options", {}).get("lower", False)})
+    read = Tokenization(**made)
     if content["kind"] == "pairs":
         train, dev, test = (
             PairSplit(*(tuple(map(tuple, content[name][side])) for side in ("sources", "targets"))) for name in names
         )
         source, target = (Vocabulary(tuple(content[side])) for side in ("source", "target"))
-        return PairCorpus(source, target, train, dev, test, facts)
+        return PairCorpus(source, target, train, dev, test, facts, read)
     pieces = {name: tuple(ids_array(piece) for piece in content[name]) for name in names}
-    return TextCorpus(content["level"], Vocabulary(tuple(content["vocabulary"])), facts=facts, **pieces)
+    vocabulary = Vocabulary(tuple(content["vocabulary"]))
+    return TextCorpus(content["level"], vocabulary, facts=facts, tokenization=read, **pieces)
 
 
 def _canonical(tree: dict[str, Any]) -> str:

@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import SupportsIndex
 
+from lstm_jax.text.tokens import without_marks
+
 PAD, BOS, EOS, UNK, MASK = range(5)
 SPECIAL = ("<pad>", "<bos>", "<eos>", "<unk>", "<mask>")
 
@@ -29,8 +31,13 @@ class Vocabulary:
 
     @classmethod
     def of(cls, sentences: Iterable[Iterable[str]], min_count: int = 1) -> Vocabulary:
-        """The tokens that occur `min_count` times or more, the most frequent first, ties by code point."""
+        """The tokens that occur `min_count` times or more, the most frequent first, ties by code point.
+
+        Punctuation with unusual spaces beside it, too rare for a token of its own, is counted as the usual.
+        """
         counts = Counter(token for sentence in sentences for token in sentence)
+        for token in [token for token in counts if counts[token] < min_count and without_marks(token) != token]:
+            counts[without_marks(token)] += counts.pop(token)
         for token in SPECIAL:
             del counts[token]
         kept = sorted((token for token, count in counts.items() if count >= min_count), key=lambda t: (-counts[t], t))
@@ -47,9 +54,23 @@ class Vocabulary:
         return token in self._ids
 
     def encode(self, words: Iterable[str]) -> list[int]:
-        """The ids of tokens; UNK for those that are not in the vocabulary."""
+        """The ids of tokens; UNK for those that are not in the vocabulary.
+
+        Punctuation that is not there with the spaces beside it is read with the usual ones.
+        """
         ids = self._ids
-        return [ids.get(word, UNK) for word in words]
+        return [ids[word] if word in ids else ids.get(without_marks(word), UNK) for word in words]
+
+    def unknown(self, words: Iterable[str]) -> list[str]:
+        """The tokens, each once and without marks, that are read as UNK and are not it."""
+        words = list(words)
+        read = zip(words, self.encode(words), strict=True)
+        return list(dict.fromkeys(without_marks(word) for word, id_ in read if id_ == UNK and word != SPECIAL[UNK]))
+
+    def unk_share(self, sentences: Iterable[Iterable[str]]) -> float:
+        """The share of the sentences' tokens that are read as UNK; of no tokens 0."""
+        ids = [id_ for sentence in sentences for id_ in self.encode(sentence)]
+        return ids.count(UNK) / max(len(ids), 1)
 
     def decode(self, ids: Iterable[SupportsIndex]) -> list[str]:
         """The tokens of ids, special ones too; raises IndexError for an id that no token has."""

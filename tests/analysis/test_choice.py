@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from simulate import QUICK, draw_cell, make_run, simulate_runs
 
+from lstm_jax.analysis.choice import least_loss_runs
 from lstm_jax.analysis.summary import choose_learning_rate, summarise
 from lstm_jax.sweeps.records import Run
 
@@ -83,3 +84,63 @@ def test_without_tuning_seeds_several_rates_are_an_error_and_one_is_the_choice()
     with pytest.raises(ValueError, match=r"lstm has runs at gap 10 with the learning rates 0\.01, 0\.1\. Name"):
         summarise([solved(0.1, 0), solved(0.01, 0)], ())
     assert [row.learning_rate for row in summarise([solved(0.1, 0), solved(0.01, 0, gap=20)], ())] == [0.1, 0.01]
+
+
+# Where no run solves anything: by loss
+
+
+def lossy(rate: float, seed: int, loss: float | None, status: str = "unsolved", cell: str = "lstm") -> Run:
+    return dataclasses.replace(make_run(cell, learning_rate=rate, seed=seed, status=status), loss=loss)  # type: ignore[arg-type]
+
+
+TUNING = (100, 101)
+REPORT = [lossy(rate, seed, 9.0) for rate in (0.001, 0.01) for seed in (0, 1)]
+
+
+def chosen(*tuning: Run, report: list[Run] = REPORT) -> set[float]:
+    """The rates of the runs that are reported, of which there is one at most."""
+    runs, without = least_loss_runs([*tuning, *report], TUNING)
+    rates = {run.learning_rate for run in runs}
+    assert len(rates) <= 1 and bool(rates) != bool(without) and not {run.seed for run in runs} & {*TUNING}
+    return rates
+
+
+def test_the_least_mean_loss_of_the_tuning_seeds_is_chosen() -> None:
+    few = [lossy(0.001, 100, 2.0), lossy(0.001, 101, 2.2), lossy(0.01, 100, 1.0), lossy(0.01, 101, 3.0)]
+    assert chosen(*few) == {0.01} and chosen(*few, lossy(0.01, 102, 0.1)) == {0.01}
+    assert chosen(lossy(0.001, 100, 2.0), lossy(0.01, 100, 2.0)) == {0.001}, "of equals the smaller"
+
+
+def test_a_crashed_tuning_run_says_nothing_and_its_rate_is_not_chosen_for_it() -> None:
+    crashed = [lossy(0.001, seed, None, "failed") for seed in TUNING]
+    assert chosen(*crashed, lossy(0.01, 100, 5.0)) == {0.01}
+    assert chosen(lossy(0.001, 100, None, "failed"), lossy(0.001, 101, 2.0), lossy(0.01, 100, 3.0)) == {0.001}
+    assert chosen(lossy(0.01, 100, 5.0)) == {0.01}, "a rate without a tuning run"
+
+
+def test_a_diverged_tuning_run_is_the_worst_that_there_is() -> None:
+    some = [lossy(0.001, 100, 0.1), lossy(0.001, 101, 0.1, "diverged")]
+    assert chosen(*some, lossy(0.01, 100, 5.0)) == {0.01}
+    all_diverged = [lossy(0.01, seed, None, "diverged") for seed in TUNING]
+    assert chosen(*some, *all_diverged) == {0.001}, "of two that may diverge the one that may not"
+    assert chosen(lossy(0.001, 100, float("nan")), lossy(0.01, 100, 5.0)) == {0.01}
+
+
+def test_where_no_tuning_run_ended_nothing_is_reported() -> None:
+    """Runs of several rates are never one result, nor is a rate chosen that diverged, or by nothing."""
+    for status in ("failed", "diverged"):
+        bad = [lossy(rate, seed, None, status) for rate in (0.001, 0.01) for seed in TUNING]
+        assert chosen(*bad) == set()
+    assert chosen() == set()
+    good = [lossy(0.01, 100, 1.0, cell="gru"), lossy(0.01, 0, 1.0, cell="gru"), lossy(0.1, 100, 2.0, cell="gru")]
+    runs, without = least_loss_runs([*REPORT, *good], TUNING)
+    assert [(run.cell, run.seed) for run in runs] == [("gru", 0)] and without == ["lstm"]
+
+
+def test_one_rate_is_not_chosen_and_several_need_tuning_seeds() -> None:
+    one = [lossy(0.01, 0, None, "diverged"), lossy(0.01, 1, 2.0), lossy(0.01, 2, None, "failed"), lossy(0.01, 100, 1.0)]
+    assert least_loss_runs(one, TUNING) == (one[:2], [])
+    assert least_loss_runs(one, TUNING, (0.01,)) == (one[:2], [])
+    assert least_loss_runs(one[:3], TUNING, (0.01, 0.1)) == ([], ["lstm"]), "two were to be tried"
+    with pytest.raises(ValueError, match="expected tuning seeds to choose a learning rate by, got none: lstm"):
+        least_loss_runs(REPORT, ())

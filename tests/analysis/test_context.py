@@ -46,7 +46,9 @@ def noisy(cell: str = "lstm", seed: int = 0, noise: float = 0.3) -> tuple[Run, R
 
 
 def test_columns_are_those_of_the_files() -> None:
-    assert columns_of(ContextPoint) == ["cell", "context", "perplexity", "ci_low", "ci_high", "num_runs"]
+    assert columns_of(ContextPoint) == [
+        *("cell", "context", "perplexity", "ci_low", "ci_high", "num_runs", "unk_share")
+    ]
     assert columns_of(EffectiveContext) == ["cell", "context", "ci_low", "ci_high", "bound"]
 
 
@@ -241,3 +243,15 @@ def test_the_interval_covers_a_known_effective_context_in_95_percent_of_200_simu
     low, high = stats.binom.ppf([0.005, 0.995], 200, 0.95)
     assert low <= sum(inside) <= (high if text.num_runs == 1 else 200)
     assert sum(closed) >= 120  # and not by being open
+
+
+def test_the_share_of_unknown_words_stands_beside_perplexity() -> None:
+    rows = [
+        {"context": context, "block": block, "loss": 1.0, "count": 10, "unk": block + 1}
+        for context in (0, 1)
+        for block in range(3)
+    ]
+    points = context_curve([(make_run("lstm"), rows)], num_bootstrap=10)
+    assert [point.unk_share for point in points] == [6 / 30] * 2
+    old = [{name: value for name, value in row.items() if name != "unk"} for row in rows]
+    assert {point.unk_share for point in context_curve([(make_run("lstm"), old)], num_bootstrap=10)} == {None}

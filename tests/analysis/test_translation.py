@@ -23,6 +23,7 @@ from lstm_jax.analysis.translation import (
     translation_scores,
 )
 from lstm_jax.sweeps.records import Run, columns_of
+from lstm_jax.text.vocabulary import Vocabulary
 
 WORDS = ("फाइल", "उघडता", "आली", "नाही", "नवीन", "ओळ", "समाविष्ट", "करा", "।", "दस्तऐवज", "the", "<unk>", "a-b", "$")
 Row = dict[str, str]
@@ -66,11 +67,11 @@ def translated(share: float, cell: str, seeds: Sequence[int]) -> list[tuple[Run,
 def test_columns_are_those_of_the_files() -> None:
     assert ",".join(columns_of(TranslationScore)) == (
         "system,kind,seed,num_runs,bleu,ci_low,ci_high,chrf,greedy_bleu,exact_match,token_accuracy,loss,num_sentences,"
-        "num_params,signature"
+        "num_params,signature,unk_share,source_unk_share"
     )
     assert columns_of(TranslationContrast) == ["system_a", "system_b", "difference", "ci_low", "ci_high", "p_value"]
     assert ",".join(columns_of(LengthScore)) == (
-        "system,kind,low,high,num_sentences,bleu,bleu_low,bleu_high,chrf,chrf_low,chrf_high"
+        "system,kind,low,high,num_sentences,bleu,bleu_low,bleu_high,chrf,chrf_low,chrf_high,unk_share,source_unk_share"
     )
 
 
@@ -408,3 +409,29 @@ def test_baselines_want_training_pairs() -> None:
         baselines([], [], [["a"]])
     with pytest.raises(ValueError, match="got 1 sources and 2 targets"):
         baselines([["a"]], [["b"], ["c"]], [["a"]])
+
+
+def test_the_share_of_unknown_words_stands_beside_bleu() -> None:
+    """Of the references' tokens that no model can write, and of the sources' that it can't read; of models alone."""
+    rows = [
+        {"source": "go now .", "reference": "जा आता .", "output": "जा .", "greedy": "जा ."},
+        {"source": "run x", "reference": "पळ क्ष", "output": "पळ", "greedy": "पळ"},
+    ]
+    known = Vocabulary.of([["go", "now", ".", "run"]]), Vocabulary.of([["जा", "."]])
+    runs = [(make_run("lstm", seed=seed), rows) for seed in (0, 1)]
+    scores = translation_scores(runs, {"copy": ["a", "b"]}, known, num_bootstrap=10)
+    assert [(row.unk_share, row.source_unk_share) for row in scores] == [(3 / 5, 1 / 5)] * 3 + [(None, None)]
+    (at_all, baseline) = bleu_by_length(runs, {"copy": ["a", "b"]}, known, num_bootstrap=10)
+    assert (at_all.unk_share, at_all.source_unk_share, baseline.unk_share) == (3 / 5, 1 / 5, None)
+    assert translation_scores(runs, num_bootstrap=10)[0].unk_share is None
+
+
+def test_spaces_are_not_scored() -> None:
+    """An output that says more of them, or less, than the reference is as good."""
+    marked = {"source": "2 :\u2060 30", "reference": "२ :\u2060 ३० \u200b/ क", "output": "२ : ३० / क"}
+    plain = {"source": "2 : 30", "reference": "२ : ३० / क", "output": "२ :\u2060 ३० /\u2060 क"}
+    for row in (marked, plain):
+        (score, *_) = translation_scores([(make_run("lstm"), [row | {"greedy": row["output"]}])], num_bootstrap=10)
+        assert (score.bleu, score.chrf, score.greedy_bleu, score.exact_match) == (pytest.approx(100.0),) * 3 + (1.0,)
+        assert sentence_scores([row]) == [pytest.approx(100.0)]
+    assert nearest_sentences([["a", "b"], ["2", ":\u2060", "x"]], [["3", ":"]]) == [1]

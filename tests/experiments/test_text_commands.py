@@ -18,6 +18,8 @@ from commands import rows, run
 from corpora import PAIRS, drawn_text
 
 from experiments import language_model, translation
+from lstm_jax.tasks.translation import Translated
+from lstm_jax.text import store
 
 # In steps of their own so that the suite stays fast: the smallest models, a few updates.
 TINY = shlex.split(
@@ -87,6 +89,12 @@ def test_a_translation_sweep_leaves_scores_samples_and_pictures(translated):
     systems = [row["system"] for row in scores if row["seed"] == ""]
     assert systems == ["rnn", "lstm@attention=dot", "most frequent", "copy", "nearest neighbour"]
     assert all(float(row["bleu"]) >= 0 and row["num_sentences"] == str(num_test) for row in scores)
+    shares = [(row["unk_share"], row["source_unk_share"]) for row in scores if row["kind"] == "model"]
+    assert len(set(shares)) == 1 and all(0 < float(share) < 1 for share in shares[0])
+    assert f"<unk>: {float(shares[0][0]):.1%} of the references' tokens" in output
+    assert "&lt;unk&gt;" in (directory / "translation.svg").read_text(), "in the caption too"
+    assert rows(directory / "lengths.csv")[0]["unk_share"]
+    assert "of the test references' tokens are" in (directory / "samples.md").read_text()
     assert len(rows(directory / "translations.csv")) == 2 * num_test
     assert {row["cell"] for row in rows(directory / "alignments.csv")} == {"lstm@attention=dot"}
     assert (directory / "samples.md").read_text().count("\n|") >= 20
@@ -125,6 +133,11 @@ def test_a_checkpoint_translates(translated, capsys, where):
     assert captured.err == "not in the vocabulary, read as <unk>: blorp\n"
 
 
+def echo(model, corpus, sentences, **options):
+    """In the place of a model, which writes nothing yet after so few updates: the words as it would read them."""
+    return [Translated(list(sentence), [], None) for sentence in sentences]
+
+
 def test_sentences_are_read_from_the_standard_input(translated, capsys, monkeypatch):
     directory, _ = translated
     argv = ["translate", "--checkpoint", str(directory), "--cell", "rnn"]
@@ -140,12 +153,27 @@ def test_sentences_are_read_from_the_standard_input(translated, capsys, monkeypa
     expected = capsys.readouterr().out
     assert read("\n".join(sentences).encode())[:2] == (0, expected)
     assert read(b"\xef\xbb\xbf" + "\r\n".join(sentences).encode() + b"\r\n")[:2] == (0, expected)
-    status, output, error = read(b"Yes\n\nNo\n")
-    assert (status, output.count("\n")) == (2, 1)
-    assert error == "error: standard input, line 2: expected a sentence to translate, got ''\n"
-    assert read(b"Yes\n\xff\n")[2].endswith("standard input, line 2: expected UTF-8\n")
+    # One line out for each line in, whatever is in it.
+    monkeypatch.setattr("lstm_jax.tasks.translation.translate", echo)
+    long = b"a " * 100_000
+    status, output, error = read(b"\n".join([b"Yes", b"", long, b"\xff", "\u200b".encode(), b" \t", b"No", b""]))
+    assert (status, output) == (1, "yes\n\n\n\n\n\nno\n")
+    warnings = [line for line in error.split("\n") if line.startswith("warning: ")]
+    assert warnings == [
+        "warning: standard input, line 3: expected at most 256 words and punctuation marks, got 100000; "
+        "its translation is left empty",
+        "warning: standard input, line 4: expected UTF-8; its translation is left empty",
+    ]
+    assert read(b"\nYes\n\n")[:2] == (0, "\nyes\n\n") and read(b"\n\n\n")[:2] == (0, "\n\n\n")
     assert read(b"")[:2] == (0, "")
-    assert "line 1: expected at most 256 words and punctuation marks, got 100000" in read(b"a " * 100_000)[2]
+
+
+def test_a_sentence_is_read_as_those_of_training_and_shown_as_it_was(translated, capsys, monkeypatch):
+    directory, _ = translated
+    monkeypatch.setattr("lstm_jax.tasks.translation.translate", echo)
+    sentences = [*(f"It{mark}s 2:30 p.m." for mark in "'’‘ʼ"), 'See "X"s, 24 / 7']
+    assert translation.main(["translate", "--checkpoint", str(directory), *sentences]) == 0
+    assert capsys.readouterr().out == "it's 2:30 p.m.\n" * 4 + 'see "x"s, 24 / 7\n'
 
 
 def test_what_translate_refuses(translated, modelled, capsys, tmp_path, cache):
@@ -186,6 +214,57 @@ def test_what_the_commands_refuse_before_they_train(capsys, tmp_path, translated
     few = [*out, "--text", tmp_path / "text.txt", "--batch-size", "500"]
     assert "batch_size: the text has" in fails(language_model, capsys, *few)
     assert not (tmp_path / "out").exists()
+
+
+def test_pairs_are_of_one_place(capsys, tmp_path):
+    out = ["--preset", "smoke", "--out", tmp_path / "out"]
+    for corpus in ("libreoffice", "full"):  # the default one too, where it is given
+        error = fails(translation, capsys, *out, "--pairs", PAIRS, "--corpus", corpus)
+        assert error == f"error: pairs, corpus: got {PAIRS} and {corpus}; expected one of them"
+    (tmp_path / "swapped.tsv").write_text("जा.\tGo.\nपळा!\tRun!\n")
+    assert "swap the columns" in fails(translation, capsys, *out, "--pairs", tmp_path / "swapped.tsv")
+    characters = ["--level", "character", "--tokens", "space", "--text", PAIRS]
+    assert "tokens: got 'space'" in fails(language_model, capsys, *out, *characters)
+
+
+def test_a_sweep_goes_again_on_a_machine_that_has_never_seen_its_text(
+    translated, modelled, capsys, tmp_path, monkeypatch
+):
+    """The file is all that is named, and the text lies beside it."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "empty"))
+    for command, (directory, _) in ((translation, translated), (language_model, modelled)):
+        store.load.cache_clear()
+        argv = ["--config", directory / "sweep.yaml", "--out", tmp_path / "other", "--show"]
+        assert command.main(list(map(str, argv))) == 0, capsys.readouterr().err
+    (tmp_path / "moved").mkdir()
+    shutil.copy(translated[0] / "sweep.yaml", tmp_path / "moved" / "sweep.yaml")
+    store.load.cache_clear()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "also empty"))
+    assert "there is no prepared corpus" in fails(translation, capsys, "--config", tmp_path / "moved" / "sweep.yaml")
+
+
+def test_a_text_that_is_tokenised_is_translated_as_such(capsys, tmp_path, monkeypatch):
+    lines = [f"w{n % 50}x,y don't-{n % 7}\tशब्द{n % 9}@@ क,ख" for n in range(400)]
+    (tmp_path / "pairs.tsv").write_text("\n".join(f"{line}{n}" for n, line in enumerate(lines)) + "\n")
+    argv = [
+        *TINY,
+        "--pairs",
+        tmp_path / "pairs.tsv",
+        "--tokens",
+        "space",
+        "--out",
+        tmp_path / "out",
+        "--wandb",
+        "disabled",
+    ]
+    assert translation.main([*map(str, argv), "--cells", "rnn"]) == 0
+    (corpus,) = (tmp_path / "out" / "corpus").glob("*.json")
+    assert '"tokens":"space"' in corpus.read_text()
+    capsys.readouterr()
+    monkeypatch.setattr("lstm_jax.tasks.translation.translate", echo)
+    assert translation.main(["translate", "--checkpoint", str(tmp_path / "out"), "w1x,y don't-2 w2 x,y"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == "w1x,y don't-2 w2 x,y\n" and captured.err.endswith("read as <unk>: w2 x,y\n")
 
 
 def test_a_twin_gets_the_gap_length_plot(tmp_path):
@@ -245,6 +324,10 @@ def test_a_language_sweep_leaves_perplexity_by_context(modelled):
     assert cells == {"gru", "transformer@form=encoder", "lstm@form=encoder_decoder"}
     scores = {row["cell"]: row for row in rows(directory / "scores.csv")}
     assert scores["gru"]["of"] == "the test split" and float(scores["gru"]["perplexity"]) > 1
+    assert all(0 <= float(row["unk_share"]) < 0.1 for row in scores.values())
+    assert len(re.findall(r"perplexity .* of them <unk>\)", output)) == 3
+    assert len({row["unk_share"] for row in rows(directory / "context.csv")}) == 1
+    assert "&lt;unk&gt;" in (directory / "language_model.svg").read_text(), "in the caption too"
     assert "effective context (words)" in output
     for name in ("language_model.png", "language_model.svg", "learning_curves.png", "effective_context.csv"):
         assert (directory / name).stat().st_size > 0
@@ -267,6 +350,8 @@ def test_a_model_goes_on_from_a_prompt(modelled, capsys):
     assert cold.out == sample("--top-k", "1").out == sample("--temperature", "0", "--sampling-seed", "5").out
     assert sample("--num-samples", "3").out.count("w1 w2") >= 3
     assert language_model.main([*argv[:-4], "--num-tokens", "5"]) == 0, "no prompt"
+    capsys.readouterr()
+    assert sample("--prompt", "w1 w2\n").out.startswith("w1 w2\n"), "the line's end is read, and shown"
 
 
 def test_what_a_language_model_refuses(modelled, capsys, tmp_path):

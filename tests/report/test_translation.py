@@ -202,3 +202,16 @@ def test_a_sample_is_one_line_of_a_table_whatever_is_in_it() -> None:
     for line in text.splitlines()[2:]:
         assert line.replace(r"\\", "").replace(r"\|", "").count("|") == 5
     assert as_markdown("a\r\n| b\u2028c") == r"a \| b c"
+
+
+def test_the_share_of_unknown_words_is_printed_below_the_scores() -> None:
+    text = printed([score("lstm", unk_share=0.205, source_unk_share=0.081), score("copy", kind="baseline")])
+    assert "<unk>: 20.5% of the references' tokens, 8.1% of the sources'" in text
+    assert max(map(len, text.splitlines())) <= 80
+    assert "<unk>" not in printed([score("lstm")])
+
+
+def test_samples_are_written_as_the_corpus_writes() -> None:
+    rows = [{"source": "a , b", "reference": "क :\u2060 ३", "output": "ख ."}] * 2
+    assert "| a, b | क:३ | ख. |" in samples_markdown(rows, [1.0, 2.0])
+    assert "| a , b |" in samples_markdown(rows, [1.0, 2.0], " ".join)

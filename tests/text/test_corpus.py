@@ -56,6 +56,39 @@ def test_case_and_punctuation_keep_sentences_together():
     assert split_key(["!"]) == "!"  # nothing but punctuation is a sentence too
 
 
+def test_a_source_is_read_as_it_was_in_training():
+    """Apostrophes and quotation marks of all kinds are one, case as in the corpus; the target stays as it is."""
+    corpus = prepare_pairs((*MANY, ("Don’t ‘go’", "’ “जा”")), min_count=1)
+    known = {pair for name in SPLITS for pair in zip(*vars(getattr(corpus, name)).values(), strict=True)}
+    assert (("don't", "'", "go", "'"), ("’", "“", "जा", "”")) in known
+    for mark in "'’‘ʼ":
+        assert corpus.read(f"DON{mark}T") == ["don't"]
+        assert split_key([f"don{mark}t"]) == "don't"
+    assert prepare_pairs((*MANY, ("Don’t", "जा")), lower=False).read("DON’T") == ["DON'T"]
+
+
+def test_spaces_alone_make_no_other_sentence():
+    """12:30 and 12 : 30 have one split, one place in it, and one translation."""
+    corpus = prepare_pairs((*MANY, ("at 12:30", "१२:३०"), ("at 12 : 30", "१२ : ३०"), ("At 12:30", "दोन")), min_count=1)
+    assert corpus.facts["dropped"] == {"another translation of the same English": 1, "duplicate": 1}
+    assert sum(corpus.facts["kept"].values()) == 301
+    pairs = [pair for name in SPLITS for pair in zip(*vars(getattr(corpus, name)).values(), strict=True)]
+    assert ("at 12:30", "१२:३०") in [tuple(map(corpus.write, pair)) for pair in pairs]
+
+
+def test_text_that_is_tokenised_is_cut_at_spaces_alone():
+    pairs = (*MANY, ("do n't stop@@ ped <eos> .", "a.b <unk> ?!"))
+    corpus = prepare_pairs(pairs, cut="space", min_count=1)
+    known = {pair for name in SPLITS for pair in zip(*vars(getattr(corpus, name)).values(), strict=True)}
+    source = ("do", "n't", "stop@@", "ped", "<unk>", ".")
+    assert (source, ("a.b", "<unk>", "?!")) in known, "no text ends a sentence"
+    assert corpus.read("Do n't stop@@ ped <eos> .") == list(source) and corpus.write(source) == " ".join(source)
+    assert corpus.facts["options"]["tokens"] == "space" and prepare_pairs(MANY).facts["options"]["tokens"] == "words"
+    text = prepare_text("a <unk>s @-@ b.\n" * 400, cut="space", min_count=1)
+    assert text.read("b. @-@\nx<unk>") == ["b.", "@-@", "<eos>", "x<unk>", "<eos>"]
+    assert text.vocabulary.tokens[5:] == ("<unk>s", "@-@", "a", "b.")
+
+
 def test_the_first_translation_is_kept_and_the_source_alone_made_lower_case():
     corpus = prepare_pairs((*MANY, ("Word 0", "ABC दुसरा"), ("X Y", "ABC"), ("word 0", "शब्द 0")), min_count=1)
     pairs = {pair for name in SPLITS for pair in zip(*vars(getattr(corpus, name)).values(), strict=True)}

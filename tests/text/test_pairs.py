@@ -146,3 +146,10 @@ def test_the_fixture_is_whole():
     cleaned = read_pairs(FIXTURE)
     assert len(cleaned.pairs) == len(set(cleaned.pairs)) == 483 and cleaned.dropped == {}
     assert all(line.endswith("(BSD-3-Clause)") for line in FIXTURE.read_text(encoding="utf-8").splitlines())
+
+
+def test_columns_the_other_way_round_get_a_hint(file):
+    swapped = "".join("\t".join(reversed(line.split("\t")[:2])) + "\n" for line in TWO.splitlines())
+    with pytest.raises(TextError, match=r"line 1: expected English<TAB>Marathi, .* in 2 of 3 lines: swap the columns$"):
+        read_pairs(file(swapped + "Go.\tजा.\n"))
+    assert len(read_pairs(file(swapped + TWO)).pairs) == 2, "no more than half: dropped and counted"

@@ -55,6 +55,19 @@ def test_the_digest_is_of_the_content_alone():
     assert store.store(other) != store.store(GOLDEN)
 
 
+def test_how_text_is_read_is_content():
+    """What a sentence is made of belongs to the corpus, even where the words are the same; old ones are still read."""
+    words, cut = (prepare_pairs([(f"word {n}", f"शब्द {n}") for n in range(300)], cut=cut) for cut in ("words", "space"))
+    assert words.train == cut.train and store.store(words) != store.store(cut)
+    for corpus in (words, cut):
+        assert store.load(store.store(corpus)) == corpus
+    assert store.load(store.store(cut)).read("A,b c") == ["a,b", "c"]
+    text = prepare_text("a b. " * 500, cut="space")
+    assert store.load(store.store(text)).read("B.") == ["B.", "<eos>"]
+    old = dataclasses.replace(GOLDEN, facts={"options": {"lower": True}})
+    assert store.load(store.store(old)).read("GO") == ["go"]
+
+
 def test_another_process_makes_the_same(tmp_path):
     """Whatever the seed of Python's hashes."""
     code = (

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lstm_jax.text.tokens import JOINED
 from lstm_jax.text.vocabulary import BOS, EOS, MASK, PAD, SPECIAL, UNK, Vocabulary
 
 SENTENCES = st.lists(st.lists(st.text("abक्<>", min_size=1, max_size=3)))
@@ -41,3 +42,13 @@ def test_errors():
     for place in (-1, 6):
         with pytest.raises(IndexError):
             vocabulary.decode([place])
+
+
+def test_punctuation_with_unusual_spaces_is_read_with_the_usual_where_it_is_rare():
+    rare = [["2", f":{JOINED}", "3"], ["a", ":", "b"]]
+    vocabulary = Vocabulary.of(rare, min_count=2)
+    assert vocabulary.tokens[5:] == (":",)
+    assert vocabulary.encode([f":{JOINED}", ":", f".{JOINED}"]) == [5, 5, UNK]
+    assert vocabulary.unknown(["x", f".{JOINED}", "<unk>", ":", "x"]) == ["x", "."]
+    assert vocabulary.unk_share(rare) == 4 / 6 and vocabulary.unk_share([]) == 0
+    assert Vocabulary.of(rare * 2, min_count=2).encode([f":{JOINED}"]) != Vocabulary.of(rare * 2, 2).encode([":"])
