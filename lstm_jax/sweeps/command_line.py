@@ -18,9 +18,11 @@ import tyro
 import yaml
 
 from lstm_jax.registry import nearest
-from lstm_jax.sweeps.config import ConfigError, SweepConfig, expected, validate
+from lstm_jax.sweeps.config import ALLOWED, ConfigError, SweepConfig, expected, validate
 
 MAX_FILE_BYTES = 1_000_000
+ALL_OPTIONS = "--help lists all options"
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # a Path has one slash of `gs://`; Windows' drives have one letter
 T = TypeVar("T")
 
 _AS_TEXT = {"null": "None", "~": "None", ".inf": "inf"}
@@ -73,16 +75,17 @@ def parse_command(
     """
     argv = usual_forms(argv)
     file = value_of("--config", argv)
-    from_file = options_of(read_yaml(Path(file)), file) if file is not None else []
+    from_file = options_of(read_yaml(on_this_machine("config", Path(file))), file) if file is not None else []
     preset = value_of("--preset", [*from_file, *argv]) or "quick"
     if preset not in presets:
         raise expected("preset", repr(preset))
-    if value_of("--out", [*from_file, *argv]) == "":
-        raise expected("out", "''")
+    for name in FIELDS:
+        if "" in _values_of(f"--{name.replace('_', '-')}", [*from_file, *argv]):
+            raise _no_value(_source(name, argv, file) + name)
     try:
         cls = _with_data(data)
         command = parse_options(cls, [*from_file, *argv], prog, description, cls(presets[preset]))
-    except ConfigError as error:
+    except _Unexplained as error:
         own = {} if data is None else typing.get_type_hints(type(data))
         _explain(str(error), from_file, argv, file, own)
     validate(command.sweep)
@@ -123,19 +126,59 @@ def _list(name: str, text: str) -> list[str]:
 
 
 def parse_options(cls: type[T], argv: Sequence[str], prog: str, description: str, default: T | None = None) -> T:
-    """tyro's reading of `argv`, with its errors, which fill a box, as a ConfigError of one line."""
+    """tyro's reading of `argv`, its paths on this machine; its errors, which fill a box, as a ConfigError of one line.
+
+    Every command's options are read here.
+    """
     output, errors = io.StringIO(), io.StringIO()
     options: dict[str, Any] = {} if default is None else {"default": default}
     try:
         with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
             parsed: T = tyro.cli(cls, prog=prog, description=description, args=argv, **options)
-            return parsed
     except SystemExit as stop:
         if not stop.code:
-            sys.stdout.write(output.getvalue())
+            print(output.getvalue(), end="")
             raise
         text = " ".join(word for word in errors.getvalue().split() if set(word) - set("-─│╭╮╰╯"))
-        raise ConfigError(text) from None
+        raise _of_tyro(text, cls) from None
+    return on_this_machine("", parsed)
+
+
+class _Unexplained(ConfigError):
+    """What tyro says of a value: without what is allowed."""
+
+
+def _of_tyro(message: str, cls: Any) -> ConfigError:
+    """What tyro says at length of options that are unknown or missing, in a line that is read to its end."""
+    unknown = re.search(r"Unrecognized options?: (.+)", message)
+    if unknown:
+        word = re.split(r"[\s,=]", unknown[1])[0]
+        names = (name.removeprefix("sweep.").removeprefix("data.") for name in _flat_types(cls))
+        options = [f"--{name.replace('_', '-')}" for name in names]
+        return ConfigError(f"unknown option {word!r}: {nearest(word, options, ALL_OPTIONS)}")
+    if message.startswith("Required options"):
+        required = [field.name for field in dataclasses.fields(cls) if field.default is dataclasses.MISSING]
+        return ConfigError(f"{', '.join(required)}: no value given; {ALL_OPTIONS}")
+    return _Unexplained(message)
+
+
+def on_this_machine(name: str, value: T) -> T:
+    """`value`, or the paths in it, with `~` as the home directory; raises ConfigError for the address of another place.
+
+    A shell expands `~` at the start of a word alone: neither in `--out=~/x` nor in a file.
+    """
+    if dataclasses.is_dataclass(value):
+        fields = [field.name for field in dataclasses.fields(value)]
+        changed = {each: on_this_machine(each, getattr(value, each)) for each in fields}
+        return dataclasses.replace(value, **changed)
+    if not isinstance(value, Path):
+        return value
+    if _ADDRESS.match(str(value)):
+        raise ConfigError(f"{name}: got {str(value).replace(':/', '://', 1)}; expected a path on this machine")
+    try:
+        return value.expanduser()
+    except RuntimeError as error:
+        raise ConfigError(f"{name}: got {value}; expected a path ({str(error).rstrip('.')})") from None
 
 
 def _explain(
@@ -143,19 +186,28 @@ def _explain(
 ) -> NoReturn:
     """Turn tyro's box of text into one line that names the field, what was given and what is allowed."""
     options = [f"--{name.replace('_', '-')}" for name in (*FIELDS, *own, "config", "grid", "show")]
-    unknown = re.search(r"Unrecognized options?: (.+)", message)
-    if unknown:
-        word = re.split(r"[\s,=]", unknown[1])[0]
-        raise ConfigError(f"unknown option {word!r}: {nearest(word, options)}")
     named = re.search(r"--([a-z][\w.-]*)", message)
     if named is None or f"--{named[1]}" not in options:
         raise ConfigError(" ".join(message.split()))
     name = named[1].replace("-", "_")
-    source = f"{file}: " if file is not None and f"--{named[1]}" not in "=".join(argv).split("=") else ""
-    given = " ".join(_values_of(f"--{named[1]}", [*from_file, *argv])) or "nothing"
+    source = _source(name, argv, file)
+    given = " ".join(_values_of(f"--{named[1]}", [*from_file, *argv]))
+    if not given:
+        raise _no_value(source + name)
     if typing.get_origin(own.get(name)) is typing.Literal:
         raise ConfigError(f"{source}{name}: got {given!r}; {nearest(given, typing.get_args(own[name]))}")
     raise ConfigError(source + str(expected(name, repr(given))))
+
+
+def _source(name: str, argv: Sequence[str], file: str | None) -> str:
+    """The start of a message about an option that only the file gives."""
+    is_in_file = file is not None and f"--{name.replace('_', '-')}" not in "=".join(argv).split("=")
+    return f"{file}: " if is_in_file else ""
+
+
+def _no_value(place: str) -> ConfigError:
+    """The error of an option that is given without a value, or with an empty one; `place` ends with its name."""
+    return ConfigError(f"{place}: no value given; expected {ALLOWED.get(place.split()[-1], 'one')}")
 
 
 def _values_of(option: str, argv: Sequence[str]) -> list[str]:
@@ -239,7 +291,7 @@ def options_of(tree: Mapping[str, Any], file: str = "") -> list[str]:
             raise ConfigError(f"{prefix}{name} is given twice; expected each key once")
         seen.add(name)
         if name not in FIELDS:
-            raise ConfigError(f"{prefix}unknown key {key!r}; {nearest(key, list(FIELDS))}")
+            raise ConfigError(f"{prefix}unknown key {key!r}; {nearest(key, list(FIELDS), ALL_OPTIONS)}")
         values = value if isinstance(value, list) else [value]
         if any(not isinstance(each, str) for each in values):
             raise ConfigError(f"{prefix}{expected(name, 'a nested value')}")
@@ -247,6 +299,8 @@ def options_of(tree: Mapping[str, Any], file: str = "") -> list[str]:
             raise ConfigError(f"{prefix}{expected(name, f'the list {value}')}")
         if any(each.startswith("--") for each in values):
             raise ConfigError(f"{prefix}{expected(name, repr(values))}")
+        if FIELDS[name] is Path and value in _AS_TEXT:
+            raise ConfigError(f"{prefix}{expected(name, repr(value))}")
         if FIELDS[name] is bool:
             if value.lower() not in _FLAGS:
                 raise ConfigError(f"{prefix}{expected(name, repr(value))}")

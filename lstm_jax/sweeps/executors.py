@@ -28,9 +28,10 @@ from lstm_jax.sweeps.directory import Directory
 from lstm_jax.sweeps.jobs import Job
 from lstm_jax.sweeps.machine import accelerators, has_accelerator, num_cores, num_workers
 from lstm_jax.sweeps.program_cache import keep_programs
-from lstm_jax.sweeps.signals import heard
+from lstm_jax.sweeps.signals import HANGUP, OF_TERMINAL, heard
 from lstm_jax.sweeps.status import read_status, write_news
 from lstm_jax.sweeps.storage import UnwritableError, write_atomically
+from lstm_jax.sweeps.terminal import outlive_readers
 
 
 class Result(NamedTuple):
@@ -93,7 +94,7 @@ def work(job: Job, root: Path) -> Result:
     except Exception as error:
         with contextlib.suppress(OSError):
             write_atomically(directory.error_file(job), traceback.format_exc())
-        text = " ".join(str(error).split())
+        text = " ".join(str(error).split()) or "without a message"
         reason = f"{type(error).__name__}: {text[:300]} (see {directory.error_file(job)})"
         file = directory.status_file(job.name)
         with contextlib.suppress(OSError):
@@ -105,7 +106,7 @@ def work_elsewhere(job: Job, root: Path, path: Sequence[str]) -> Result:
     """Do a job in a process that a cluster has started: where it finds modules, and what signals it hears, is ours."""
     sys.path += [entry for entry in path if entry not in sys.path]
     prepare_process()
-    with heard(lambda _: _stop.set(), lambda _: None, (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)):
+    with heard(lambda _: _stop.set(), lambda _: None, (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2, *HANGUP)):
         return work(job, root)
 
 
@@ -170,8 +171,7 @@ class ProcessExecutor:
         return self._threads.submit(self._run, function, *arguments)
 
     def _start_thread(self) -> None:
-        # Ctrl-C reaches all processes of a terminal, and is for the command; a child inherits what its thread blocks.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        signal.pthread_sigmask(signal.SIG_BLOCK, OF_TERMINAL)  # a child inherits what its thread blocks
         self._of_thread.index = next(self._indices)
 
     def _run(self, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -216,7 +216,9 @@ class ProcessExecutor:
 
 def _start_worker(index: int, num_workers: int, parent: int) -> None:
     """Runs in a fresh worker process, before anything imports jax."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in OF_TERMINAL:
+        signal.signal(number, signal.SIG_IGN)
+    outlive_readers()  # a user's cell may print
     signal.signal(signal.SIGTERM, lambda *_: _stop.set())
     gpus = accelerators()
     if has_accelerator():
