@@ -3,42 +3,30 @@
 from __future__ import annotations
 
 import ast
-import contextlib
 import dataclasses
-import io
 import operator
 import re
-import sys
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any, NoReturn
 
 import tyro
 import yaml
 
 from lstm_jax.registry import nearest
 from lstm_jax.sweeps.config import ALLOWED, ConfigError, SweepConfig, expected, validate
+from lstm_jax.sweeps.options import ALL_OPTIONS, UnexplainedError, flat_types, on_this_machine, parse_options
+from lstm_jax.sweeps.wandb_runs import target
 
 MAX_FILE_BYTES = 1_000_000
-ALL_OPTIONS = "--help lists all options"
-_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # a Path has one slash of `gs://`; Windows' drives have one letter
-T = TypeVar("T")
 
 _AS_TEXT = {"null": "None", "~": "None", ".inf": "inf"}
 """How YAML writes values that Python spells otherwise."""
 _FLAGS = {"true": "--", "false": "--no-"}
 
 
-def _flat_types(cls: Any, prefix: str = "") -> dict[str, Any]:
-    """The options of a configuration with their types; one in a group is `group.name`."""
-    types: dict[str, Any] = {}
-    for name, hint in typing.get_type_hints(cls).items():
-        types |= _flat_types(hint, f"{name}.") if dataclasses.is_dataclass(hint) else {prefix + name: hint}
-    return types
-
-
-FIELDS = _flat_types(SweepConfig)
+FIELDS = flat_types(SweepConfig)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,10 +73,11 @@ def parse_command(
     try:
         cls = _with_data(data)
         command = parse_options(cls, [*from_file, *argv], prog, description, cls(presets[preset]))
-    except _Unexplained as error:
+    except UnexplainedError as error:
         own = {} if data is None else typing.get_type_hints(type(data))
         _explain(str(error), from_file, argv, file, own)
     validate(command.sweep)
+    target(command.sweep.wandb, command.sweep.wandb_project)
     return command
 
 
@@ -123,62 +112,6 @@ def _list(name: str, text: str) -> list[str]:
         return [str(value) for value in ast.literal_eval(text)]
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         raise expected(name, repr(text)) from None
-
-
-def parse_options(cls: type[T], argv: Sequence[str], prog: str, description: str, default: T | None = None) -> T:
-    """tyro's reading of `argv`, its paths on this machine; its errors, which fill a box, as a ConfigError of one line.
-
-    Every command's options are read here.
-    """
-    output, errors = io.StringIO(), io.StringIO()
-    options: dict[str, Any] = {} if default is None else {"default": default}
-    try:
-        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
-            parsed: T = tyro.cli(cls, prog=prog, description=description, args=argv, **options)
-    except SystemExit as stop:
-        if not stop.code:
-            print(output.getvalue(), end="")
-            raise
-        text = " ".join(word for word in errors.getvalue().split() if set(word) - set("-─│╭╮╰╯"))
-        raise _of_tyro(text, cls) from None
-    return on_this_machine("", parsed)
-
-
-class _Unexplained(ConfigError):
-    """What tyro says of a value: without what is allowed."""
-
-
-def _of_tyro(message: str, cls: Any) -> ConfigError:
-    """What tyro says at length of options that are unknown or missing, in a line that is read to its end."""
-    unknown = re.search(r"Unrecognized options?: (.+)", message)
-    if unknown:
-        word = re.split(r"[\s,=]", unknown[1])[0]
-        names = (name.removeprefix("sweep.").removeprefix("data.") for name in _flat_types(cls))
-        options = [f"--{name.replace('_', '-')}" for name in names]
-        return ConfigError(f"unknown option {word!r}: {nearest(word, options, ALL_OPTIONS)}")
-    if message.startswith("Required options"):
-        required = [field.name for field in dataclasses.fields(cls) if field.default is dataclasses.MISSING]
-        return ConfigError(f"{', '.join(required)}: no value given; {ALL_OPTIONS}")
-    return _Unexplained(message)
-
-
-def on_this_machine(name: str, value: T) -> T:
-    """`value`, or the paths in it, with `~` as the home directory; raises ConfigError for the address of another place.
-
-    A shell expands `~` at the start of a word alone: neither in `--out=~/x` nor in a file.
-    """
-    if dataclasses.is_dataclass(value):
-        fields = [field.name for field in dataclasses.fields(value)]
-        changed = {each: on_this_machine(each, getattr(value, each)) for each in fields}
-        return dataclasses.replace(value, **changed)
-    if not isinstance(value, Path):
-        return value
-    if _ADDRESS.match(str(value)):
-        raise ConfigError(f"{name}: got {str(value).replace(':/', '://', 1)}; expected a path on this machine")
-    try:
-        return value.expanduser()
-    except RuntimeError as error:
-        raise ConfigError(f"{name}: got {value}; expected a path ({str(error).rstrip('.')})") from None
 
 
 def _explain(

@@ -26,7 +26,7 @@ from lstm_jax.sweeps import worker
 from lstm_jax.sweeps.config import ConfigError, SweepConfig
 from lstm_jax.sweeps.directory import Directory
 from lstm_jax.sweeps.jobs import Job
-from lstm_jax.sweeps.machine import accelerators, has_accelerator, num_cores, num_workers
+from lstm_jax.sweeps.machine import accelerators, check_platforms, has_accelerator, num_cores, num_workers
 from lstm_jax.sweeps.program_cache import keep_programs
 from lstm_jax.sweeps.signals import HANGUP, OF_TERMINAL, heard
 from lstm_jax.sweeps.status import read_status, write_news
@@ -59,7 +59,9 @@ class Executor(Protocol):
 
 
 def make_executor(config: SweepConfig, root: Path) -> Executor:
-    """The executor that a sweep asks for; raises ConfigError where its package or cluster is missing."""
+    """The executor that a sweep asks for; raises ConfigError where its package, cluster or device is missing."""
+    if config.executor in ("serial", "process"):
+        check_platforms()
     if config.executor == "serial":
         return SerialExecutor()
     if config.executor == "process":

@@ -24,11 +24,9 @@ import yaml
 
 from lstm_jax.registry import nearest
 from lstm_jax.sweeps.command_line import (
-    ALL_OPTIONS,
     FIELDS,
     Command,
     mapping,
-    on_this_machine,
     options_of,
     parse_command,
     read_yaml,
@@ -36,6 +34,7 @@ from lstm_jax.sweeps.command_line import (
     value_of,
 )
 from lstm_jax.sweeps.config import GRID, HOUSEKEEPING, ConfigError, SweepConfig
+from lstm_jax.sweeps.options import ALL_OPTIONS, on_this_machine
 from lstm_jax.sweeps.storage import file_name
 
 _KEYS = (

@@ -23,6 +23,7 @@ from lstm_jax.sweeps.signals import end_at_once, heard
 from lstm_jax.sweeps.status import JobStatus, State, read_status, write_news
 from lstm_jax.sweeps.storage import DamagedError, UnwritableError
 from lstm_jax.sweeps.wandb_runs import WandbLogger
+from lstm_jax.sweeps.wandb_runs import target as wandb_target
 from lstm_jax.tasks import corpus_of
 from lstm_jax.text import store
 
@@ -57,6 +58,7 @@ def run_sweep(config: SweepConfig, console: rich.console.Console) -> Outcome:
     once. Raises ConfigError before anything is written where the configuration is bad, and UnwritableError where the
     directory can't be written any more.
     """
+    wandb_target(config.wandb, config.wandb_project)
     directory = Directory(Path(config.out))
     with directory.claim():
         _prepare_jax(config)
