@@ -16,7 +16,7 @@ OF_TERMINAL = (signal.SIGINT, *HANGUP)
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal asked the process to end; `status` is its exit status: 130 for SIGINT, 143 for SIGTERM, 129 for SIGHUP."""
+    """A signal asked the process to end; `status` is its exit status: 130 after SIGINT, 143 SIGTERM, 129 SIGHUP."""
 
     def __init__(self, number: int) -> None:
         super().__init__(f"signal {number}")

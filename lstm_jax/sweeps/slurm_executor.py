@@ -192,7 +192,7 @@ def _work_as_task(job: Job, root: Path, path: Sequence[str], result_file: Path) 
     end_with_parent()
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # submitit's handler, before and after the work, would raise
     result = work_elsewhere(job, root, path)
-    write_atomically(result_file, json.dumps(result._asdict()))
+    write_atomically(result_file, json.dumps(result._asdict(), allow_nan=False))
 
 
 def _read_result(file: Path) -> Result | None:
