@@ -161,7 +161,9 @@ class ProcessExecutor:
 
     def __init__(self, num_workers: int) -> None:
         self._context = multiprocessing.get_context("spawn")  # fork would copy locks that threads of jax hold
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, OF_TERMINAL)  # a child inherits what its thread blocks
         resource_tracker.ensure_running()  # which unblocks signals in the thread that starts it
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         self._num_workers = num_workers
         self._indices = iter(range(num_workers))
         self._of_thread = threading.local()

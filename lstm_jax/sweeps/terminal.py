@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from typing import Any, TextIO, cast
+from typing import Any
 
 import rich.console
 
@@ -39,14 +39,14 @@ def lasting_output(*, goes_on: bool = True) -> Iterator[None]:
         sys.stdout, sys.stderr = before
 
 
-def _lasting(stream: TextIO, goes_on: bool) -> TextIO:
-    return stream if stream is None or isinstance(stream, _Lasting) else cast(TextIO, _Lasting(stream, goes_on))
+def _lasting(stream: Any, goes_on: bool) -> Any:
+    return stream if stream is None or isinstance(stream, _Lasting) else _Lasting(stream, goes_on)
 
 
 class _Lasting:
     """A stream that is /dev/null from the first error on: a reader that died, a terminal or a disk that is gone."""
 
-    def __init__(self, stream: TextIO, goes_on: bool) -> None:
+    def __init__(self, stream: Any, goes_on: bool) -> None:
         self._stream, self._goes_on = stream, goes_on
 
     def write(self, text: str) -> int:

@@ -185,7 +185,7 @@ def test_wandb_modes_and_projects(private, tmp_path):
         status, _, errors = go("gap_length", *TINY, "--out", "other", "--wandb-project", bad)
         assert status == 2 and errors.startswith("error: wandb_project: got") and errors.count("\n") == 1
         assert len(errors) < 200 and not (tmp_path / "other").exists()
-    status, output, errors = go(*sweep, "--wandb", "offline", WANDB_MODE="disabled", WANDB_PROJECT="my-project-7")
+    status, _, errors = go(*sweep, "--wandb", "offline", WANDB_MODE="disabled", WANDB_PROJECT="my-project-7")
     assert (status, errors) == (0, "")
     files = list((out / "wandb").glob("offline-run-*/run-*.wandb"))
     assert len(files) == 2 and all(b"my-project-7" in file.read_bytes() for file in files)
@@ -205,7 +205,7 @@ def test_wandb_never_logs_elsewhere(private, tmp_path, module):
         assert status == 2 and errors.startswith("error: can't write to out/wandb") and errors.count("\n") == 1
     else:  # the results are worth more
         assert status == 0 and "warning: wandb failed" in output
-    assert [path for path in (tmp_path / "tmp").rglob("run-*")] == []
+    assert list((tmp_path / "tmp").rglob("run-*")) == []
 
 
 def test_records_on_disk_are_json(private):

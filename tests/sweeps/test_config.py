@@ -121,7 +121,7 @@ def test_bad_options(line, message):
 @pytest.mark.parametrize("line", ["--gap 5", "gaps", "--nonsense 3", "--optimiser adam", "--slurm.minute 5"])
 def test_an_unknown_option_is_a_short_line(line):
     with pytest.raises(
-        ConfigError, match="unknown option '.*: did you mean '--.*'. --help lists all options"
+        ConfigError, match=r"unknown option '.*: did you mean '--.*'. --help lists all options"
     ) as caught:
         parse(*line.split())
     assert len(str(caught.value)) < 120
