@@ -16,7 +16,8 @@ from lstm_jax.sweeps.config import ConfigError, SweepConfig, known, num_runs, re
 from lstm_jax.sweeps.grid import parse_commands
 from lstm_jax.sweeps.records import Record, write_rows
 from lstm_jax.sweeps.signals import Stopped, heard, raise_stopped
-from lstm_jax.sweeps.storage import UnwritableError
+from lstm_jax.sweeps.storage import DamagedError, UnwritableError
+from lstm_jax.sweeps.terminal import lasting_output, make_console
 from lstm_jax.tasks import corpus_of
 from lstm_jax.text import TextError
 
@@ -52,15 +53,15 @@ class Experiment:
 def main(experiment: Experiment, argv: Sequence[str] | None = None) -> int:
     """Run the experiment as a command; returns its exit status.
 
-    0; 1: a job failed; 2: bad input, or a disk that can't be written; 130 after Ctrl-C, 143 after SIGTERM.
+    0; 1: a job failed; 2: bad input, or a disk that can't be written; 130 after Ctrl-C, 143 after SIGTERM, 129 after
+    SIGHUP.
     """
-    console = rich.console.Console()
-    try:
+
+    def act(console: rich.console.Console) -> int:
         with heard(raise_stopped):
-            argv = sys.argv[1:] if argv is None else argv
             commands = parse_commands(
                 experiment.presets,
-                argv,
+                sys.argv[1:] if argv is None else argv,
                 prog=f"python -m {experiment.module}",
                 description=experiment.description,
                 data=experiment.data,
@@ -74,11 +75,29 @@ def main(experiment: Experiment, argv: Sequence[str] | None = None) -> int:
             if commands[0].show:
                 return max(show(sweep, console) for sweep in sweeps)
             return run_all(experiment, sweeps, console)
-    except (ConfigError, TextError, UnwritableError) as error:
-        return one_line(error)
-    except Stopped as stopped:
-        print("interrupted: repeat the command to go on", file=sys.stderr)
-        return stopped.status
+
+    return command(act)
+
+
+def command(act: Callable[[rich.console.Console], int]) -> int:
+    """Act as a command; returns its exit status, and says bad input in one line.
+
+    All commands print with the console that they get here, and go on where nobody reads that any more.
+    """
+    with lasting_output():
+        try:
+            try:
+                Path.cwd()
+            except OSError:
+                raise ConfigError("the working directory is not there any more; expected one: cd to another") from None
+            return act(make_console())
+        except (ConfigError, TextError, DamagedError, UnwritableError) as error:
+            return one_line(error)
+        except Stopped as stopped:
+            print("interrupted: repeat the command to go on", file=sys.stderr)
+            return stopped.status
+        except KeyboardInterrupt:
+            return 130
 
 
 def _find_corpus(command: Command) -> None:
@@ -116,13 +135,11 @@ def show(config: SweepConfig, console: rich.console.Console) -> int:
             f"{config.task}, gap {task.gap}: {task.num_steps} time steps, chance level {task.chance:.3g}, "
             f"memoryless loss {task.memoryless_loss:.3g} nats{_size_of(task, config)}",
             style="bold",
-            highlight=False,
-            soft_wrap=True,
         )
         for index in range(NUM_EXAMPLES):
             inputs, targets = jax.tree.map(lambda leaf: leaf[:, index], (batch.inputs, batch.targets))  # noqa: B023
             text = task.show(inputs, targets)
-            console.print(text, highlight=False, markup=False, soft_wrap=True)
+            console.print(text)
     return 0
 
 
@@ -167,7 +184,7 @@ def run_all(experiment: Experiment, sweeps: Sequence[SweepConfig], console: rich
         check_sweep(sweep)
     statuses = []
     for number, sweep in enumerate(sweeps, start=1):
-        console.print(f"sweep {number} of {len(sweeps)}: {sweep.out}", style="bold", highlight=False, soft_wrap=True)
+        console.print(f"sweep {number} of {len(sweeps)}: {sweep.out}", style="bold")
         statuses.append(run(experiment, sweep, console))
         if statuses[-1] >= 128:
             break
@@ -183,9 +200,7 @@ def run(experiment: Experiment, config: SweepConfig, console: rich.console.Conso
     if outcome.stopped_by:
         console.print(
             f"interrupted: {len(outcome.records)} of {num_runs(config)} runs are kept in {config.out}; "
-            "repeat the command to go on",
-            highlight=False,
-            soft_wrap=True,
+            "repeat the command to go on"
         )
         return 128 + outcome.stopped_by
     try:
@@ -211,7 +226,7 @@ def report(
     runs = [record.run for record in records]
     summaries = summarise(runs, config.tuning_seeds)
     if not summaries:
-        console.print("no run has ended: there is nothing to summarise", highlight=False)
+        console.print("no run has ended: there is nothing to summarise")
         return
     found = horizons(runs, config.tuning_seeds)
     write_rows(out / "summary.csv", Summary, summaries)
@@ -237,8 +252,8 @@ def report(
     )
     print_summary(console, summaries, found, config.learning_rates)
     for line in off_terms(config, records):
-        console.print(f"not on equal terms: {line}", highlight=False, markup=False, soft_wrap=True)
-    console.print(f"plot: {plots[0]}", highlight=False, soft_wrap=True)
+        console.print(f"not on equal terms: {line}")
+    console.print(f"plot: {plots[0]}")
 
 
 def describe(config: SweepConfig, records: Sequence[Record], text: str | None = None) -> str:

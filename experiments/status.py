@@ -12,15 +12,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import rich.console
-import rich.markup
 import rich.table
+import rich.text
 import tyro
 
-from experiments.common import one_line
+from experiments.common import command, one_line
 from lstm_jax.sweeps import locks
-from lstm_jax.sweeps.command_line import from_yaml, parse_options
+from lstm_jax.sweeps.command_line import from_yaml
 from lstm_jax.sweeps.config import ConfigError
 from lstm_jax.sweeps.directory import Directory, checkpoints_in
+from lstm_jax.sweeps.options import parse_options
 from lstm_jax.sweeps.records import read_record
 from lstm_jax.sweeps.status import describe, read_speed, sweep_status
 from lstm_jax.sweeps.storage import DamagedError, check_directory
@@ -38,49 +39,49 @@ class Status:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run as a command; returns the exit status."""
-    console = rich.console.Console()
-    try:
+
+    def act(console: rich.console.Console) -> int:
         arguments = parse_options(
             Status, sys.argv[1:] if argv is None else argv, "python -m experiments.status", str(Status.__doc__)
         )
-        directory = Directory(arguments.directory)
-        if not directory.config_file.is_file():
-            raise ConfigError(
-                f"directory: got {directory.root}; expected the directory of a sweep, with a sweep.yaml in it"
-            )
-        show(directory, console)
-        return check(directory, console) if arguments.check else 0
-    except (ConfigError, OSError) as error:
-        return one_line(error)
-    except KeyboardInterrupt:
-        return 130
+        directory = sweep_directory(arguments.directory)
+        try:
+            show(directory, console)
+            return check(directory, console) if arguments.check else 0
+        except OSError as error:
+            return one_line(error)
+
+    return command(act)
+
+
+def sweep_directory(root: Path) -> Directory:
+    """The directory of a sweep that a user names; raises ConfigError where it is none."""
+    directory = Directory(root)
+    if not directory.config_file.is_file():
+        raise ConfigError(f"directory: got {root}; expected the directory of a sweep, with a sweep.yaml in it")
+    return directory
 
 
 def show(directory: Directory, console: rich.console.Console) -> None:
     """Print counts, speed and time left, and the jobs that run or have failed."""
     status = sweep_status(from_yaml(directory.config_file), directory.root)
     holder = locks.holder(directory.lock_file)
-    console.print(
-        f"{directory.root}: {f'{holder} is at work' if holder else 'no command is at work'}",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
-    )
+    console.print(f"{directory.root}: {f'{holder} is at work' if holder else 'no command is at work'}")
     speed = read_speed(directory.speed_file) if holder else None
-    console.print(describe(status, speed), highlight=False, markup=False, soft_wrap=True)
+    console.print(describe(status, speed))
     table = rich.table.Table("job", "state", "runs ended", "worker", "", box=None)
     for name, job in status.jobs.items():
         if job.state in ("running", "failed"):
             worker = f"process {job.pid} on {job.host}" if job.state == "running" else ""
             cells = (name, job.state, str(sum(job.ended.values())), worker, job.reason or "; ".join(job.notes))
-            table.add_row(*(rich.markup.escape(cell) for cell in cells))
+            table.add_row(*map(rich.text.Text, cells))
     if table.row_count:
         console.print(table)
 
 
 def check(directory: Directory, console: rich.console.Console) -> int:
     """Name what is damaged; returns 1 where anything is."""
-    records = sorted((directory.root / "records").glob("*/[!.]*.json"))
+    records = directory.all_recorded()
     checkpoints = [each for job in sorted((directory.root / "checkpoints").glob("*")) for each in checkpoints_in(job)]
     num_damaged = 0
     for path in [*records, *checkpoints]:
@@ -90,10 +91,8 @@ def check(directory: Directory, console: rich.console.Console) -> int:
             if not path.exists():  # the sweep is at work, and has replaced it
                 continue
             num_damaged += 1
-            console.print(f"damaged: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
-    console.print(
-        f"checked {len(records)} records and {len(checkpoints)} checkpoints: {num_damaged} damaged", highlight=False
-    )
+            console.print(f"damaged: {error}", style="red")
+    console.print(f"checked {len(records)} records and {len(checkpoints)} checkpoints: {num_damaged} damaged")
     return 1 if num_damaged else 0
 
 

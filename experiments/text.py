@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from lstm_jax.sweeps.config import ConfigError, SweepConfig, known, resolved
 from lstm_jax.sweeps.directory import Directory
 from lstm_jax.sweeps.records import Record, write_rows
 from lstm_jax.sweeps.storage import DamagedError
+from lstm_jax.sweeps.terminal import lasting_output
 from lstm_jax.tasks import corpus_of
 from lstm_jax.text import TextError, store
 from lstm_jax.text.corpus import PairCorpus, TextCorpus
@@ -215,13 +215,13 @@ def trained_model(checkpoint: Path, name: str, form: str, cell: str | None, seed
 
 def answer(command: Callable[[], None]) -> int:
     """Run what a command does with a trained model; returns the exit status, and says what was wrong in one line."""
-    try:
-        command()
-    except (ConfigError, TextError, DamagedError) as error:
-        return one_line(error)
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:  # `| head`: there is nobody to tell, at exit neither
-        sys.stdout = open("/dev/null", "w")  # noqa: SIM115
-        return 141
-    return 0
+    with lasting_output(goes_on=False):
+        try:
+            command()
+        except (ConfigError, TextError, DamagedError) as error:
+            return one_line(error)
+        except KeyboardInterrupt:
+            return 130
+        except BrokenPipeError:  # `| head`: there is nobody to write for
+            return 141
+        return 0

@@ -15,12 +15,14 @@ from typing import Literal
 import rich.console
 import tyro
 
-from experiments.common import one_line
-from lstm_jax.sweeps.command_line import from_yaml, parse_options
+from experiments.common import command
+from experiments.status import sweep_directory
+from lstm_jax.sweeps.command_line import from_yaml
 from lstm_jax.sweeps.config import ConfigError
+from lstm_jax.sweeps.options import parse_options
 from lstm_jax.sweeps.records import read_record
-from lstm_jax.sweeps.storage import DamagedError
-from lstm_jax.sweeps.wandb_runs import WandbLogger
+from lstm_jax.sweeps.storage import UnwritableError
+from lstm_jax.sweeps.wandb_runs import WandbLogger, check_writable, target
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,36 +31,43 @@ class ToWandb:
 
     directory: tyro.conf.Positional[Path]
     """The directory of a sweep."""
-    wandb: Literal["online", "offline"] = "offline"
-    """Offline needs no account; `wandb sync` uploads later."""
+    wandb: Literal["online", "offline"] | None = None
+    """Offline needs no account; `wandb sync` uploads later. None: as WANDB_MODE says, or offline."""
+    wandb_project: str | None = None
+    """Project of the wandb runs. None: the sweep's, or as WANDB_PROJECT says, or lstm_jax."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run as a command; returns the exit status."""
-    try:
+
+    def act(console: rich.console.Console) -> int:
         arguments = parse_options(
             ToWandb, sys.argv[1:] if argv is None else argv, "python -m experiments.to_wandb", str(ToWandb.__doc__)
         )
-        root = arguments.directory
-        if not (root / "sweep.yaml").is_file():
-            raise ConfigError(f"directory: got {root}; expected the directory of a sweep, with a sweep.yaml in it")
-        config = from_yaml(root / "sweep.yaml")
-        records = [read_record(file) for file in sorted((root / "records").glob("*/*.json"))]
-    except (ConfigError, DamagedError) as error:
-        return one_line(error)
-    logger = WandbLogger(root, config, arguments.wandb)
-    for record in records:
-        logger.log(record)
-    logger.finish()
-    for warning in logger.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
-    rich.console.Console().print(
-        f"{logger.num_logged} of {len(records)} runs logged {arguments.wandb}, the others were there; "
-        f"see {root / 'wandb'}",
-        highlight=False,
-        soft_wrap=True,
-    )
-    return 1 if logger.warnings else 0
+        directory = sweep_directory(arguments.directory)
+        config = from_yaml(directory.config_file)
+        project = arguments.wandb_project or config.wandb_project
+        mode, project = target(arguments.wandb, project)
+        if mode == "disabled":
+            raise ConfigError("WANDB_MODE: got disabled; expected online or offline here, or --wandb offline")
+        records = [read_record(file) for file in directory.all_recorded()]
+        try:
+            check_writable(directory.root)
+        except OSError as error:
+            raise UnwritableError.of(directory.root / "wandb", error) from error
+        logger = WandbLogger(directory.root, dataclasses.replace(config, wandb_project=project), mode)
+        for record in records:
+            logger.log(record)
+        logger.finish()
+        for warning in logger.warnings:
+            print(f"warning: {warning}", file=sys.stderr)
+        console.print(
+            f"{logger.num_logged} of {len(records)} runs logged {mode}, the others were there; "
+            f"see {directory.root / 'wandb'}"
+        )
+        return 1 if logger.warnings else 0
+
+    return command(act)
 
 
 if __name__ == "__main__":

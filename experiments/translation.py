@@ -21,8 +21,8 @@ import tyro
 
 from experiments import common, text
 from experiments.common import Experiment
-from lstm_jax.sweeps.command_line import parse_options
 from lstm_jax.sweeps.config import ConfigError, SweepConfig, expected
+from lstm_jax.sweeps.options import parse_options
 from lstm_jax.sweeps.records import Record, write_rows
 from lstm_jax.sweeps.storage import write_atomically
 from lstm_jax.text import TextError

@@ -53,11 +53,21 @@ def parse(text: str) -> Spec:
     return Spec(match["name"].strip(), tuple(settings))
 
 
-def nearest(word: str, choices: Collection[str]) -> str:
-    """The end of an error message: the nearest of `choices` where one is near, and all of them."""
+MAX_LISTED = 8
+"""Choices that an error message lists; of more only the nearest."""
+
+
+def nearest(word: str, choices: Collection[str], all_are: str = "") -> str:
+    """The end of an error message: the nearest of `choices` where one is near, and all of them where they are few.
+
+    Of many, where to find them all, as `all_are` says, or the first.
+    """
     near = difflib.get_close_matches(word, choices, n=1, cutoff=0.5)
     suggestion = f"did you mean {near[0]!r}? " if near else ""
-    return f"{suggestion}choose from {', '.join(choices)}"
+    if len(choices) <= MAX_LISTED:
+        return f"{suggestion}choose from {', '.join(choices)}"
+    first = ", ".join(list(choices)[:MAX_LISTED])
+    return suggestion + (all_are or f"choose from {first}, ... ({len(choices)} in all)")
 
 
 def load(kind: str, name: str, registered: Mapping[str, str]) -> Any:

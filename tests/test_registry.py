@@ -17,7 +17,7 @@ from lstm_jax.cells import CELLS, make_cell
 from lstm_jax.cells.gru import GRU
 from lstm_jax.cells.lstm import LSTM
 from lstm_jax.cells.rnn import RNN
-from lstm_jax.registry import Spec
+from lstm_jax.registry import Spec, nearest
 
 
 @pytest.mark.parametrize(
@@ -212,3 +212,10 @@ def test_construct_without_settings():
     assert registry.construct("task", Spec("fixed"), Fixed, Fixed, {"gap": 3, "other": 1}) == Fixed(3)
     with pytest.raises(ValueError, match=r"task 'fixed@size=1': unknown setting 'size'; it has no settings"):
         registry.construct("task", Spec("fixed", (("size", "1"),)), Fixed, Fixed, {"gap": 3})
+
+
+def test_of_many_choices_only_the_nearest_are_told():
+    many = [f"choice{number}" for number in range(30)]
+    assert nearest("choice7", many, "--help lists all") == "did you mean 'choice7'? --help lists all"
+    assert nearest("x", many[:8]) == f"choose from {', '.join(many[:8])}"
+    assert nearest("x", many) == f"choose from {', '.join(many[:8])}, ... (30 in all)"

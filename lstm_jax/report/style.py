@@ -5,9 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-import os
 import re
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -23,6 +21,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter
 
 from lstm_jax.analysis.outcomes import Floats
+from lstm_jax.text.files import replacing
 
 WIDTH_INCHES = 7.0  # a page of a two-column journal, so that points below are points in print
 DPI = 220
@@ -265,14 +264,7 @@ def save(figure: Figure, paths: Sequence[Path]) -> list[Path]:
     metadata: Mapping[str, Mapping[str, str | None]] = {".svg": {"Date": None}, ".png": {}}
     for path in paths:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-        os.close(descriptor)
-        try:
-            with mpl.rc_context({"svg.hashsalt": path.name}):
-                figure.savefig(temporary, dpi=DPI, facecolor="white", metadata=dict(metadata.get(path.suffix, {})))
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        with replacing(path) as temporary, mpl.rc_context({"svg.hashsalt": path.name}):
+            facts = dict(metadata.get(path.suffix, {}))
+            figure.savefig(temporary, format=path.suffix[1:], dpi=DPI, facecolor="white", metadata=facts)
     return list(paths)

@@ -3,40 +3,30 @@
 from __future__ import annotations
 
 import ast
-import contextlib
 import dataclasses
-import io
 import operator
 import re
-import sys
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any, NoReturn
 
 import tyro
 import yaml
 
 from lstm_jax.registry import nearest
-from lstm_jax.sweeps.config import ConfigError, SweepConfig, expected, validate
+from lstm_jax.sweeps.config import ALLOWED, ConfigError, SweepConfig, expected, validate
+from lstm_jax.sweeps.options import ALL_OPTIONS, UnexplainedError, flat_types, on_this_machine, parse_options
+from lstm_jax.sweeps.wandb_runs import target
 
 MAX_FILE_BYTES = 1_000_000
-T = TypeVar("T")
 
 _AS_TEXT = {"null": "None", "~": "None", ".inf": "inf"}
 """How YAML writes values that Python spells otherwise."""
 _FLAGS = {"true": "--", "false": "--no-"}
 
 
-def _flat_types(cls: Any, prefix: str = "") -> dict[str, Any]:
-    """The options of a configuration with their types; one in a group is `group.name`."""
-    types: dict[str, Any] = {}
-    for name, hint in typing.get_type_hints(cls).items():
-        types |= _flat_types(hint, f"{name}.") if dataclasses.is_dataclass(hint) else {prefix + name: hint}
-    return types
-
-
-FIELDS = _flat_types(SweepConfig)
+FIELDS = flat_types(SweepConfig)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,19 +63,21 @@ def parse_command(
     """
     argv = usual_forms(argv)
     file = value_of("--config", argv)
-    from_file = options_of(read_yaml(Path(file)), file) if file is not None else []
+    from_file = options_of(read_yaml(on_this_machine("config", Path(file))), file) if file is not None else []
     preset = value_of("--preset", [*from_file, *argv]) or "quick"
     if preset not in presets:
         raise expected("preset", repr(preset))
-    if value_of("--out", [*from_file, *argv]) == "":
-        raise expected("out", "''")
+    for name in FIELDS:
+        if "" in _values_of(f"--{name.replace('_', '-')}", [*from_file, *argv]):
+            raise _no_value(_source(name, argv, file) + name)
     try:
         cls = _with_data(data)
         command = parse_options(cls, [*from_file, *argv], prog, description, cls(presets[preset]))
-    except ConfigError as error:
+    except UnexplainedError as error:
         own = {} if data is None else typing.get_type_hints(type(data))
         _explain(str(error), from_file, argv, file, own)
     validate(command.sweep)
+    target(command.sweep.wandb, command.sweep.wandb_project)
     return command
 
 
@@ -123,40 +115,33 @@ def _list(name: str, text: str) -> list[str]:
         raise expected(name, repr(text)) from None
 
 
-def parse_options(cls: type[T], argv: Sequence[str], prog: str, description: str, default: T | None = None) -> T:
-    """tyro's reading of `argv`, with its errors, which fill a box, as a ConfigError of one line."""
-    output, errors = io.StringIO(), io.StringIO()
-    options: dict[str, Any] = {} if default is None else {"default": default}
-    try:
-        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
-            parsed: T = tyro.cli(cls, prog=prog, description=description, args=argv, **options)
-            return parsed
-    except SystemExit as stop:
-        if not stop.code:
-            sys.stdout.write(output.getvalue())
-            raise
-        text = " ".join(word for word in errors.getvalue().split() if set(word) - set("-─│╭╮╰╯"))
-        raise ConfigError(text) from None
-
-
 def _explain(
     message: str, from_file: Sequence[str], argv: Sequence[str], file: str | None, own: Mapping[str, Any]
 ) -> NoReturn:
     """Turn tyro's box of text into one line that names the field, what was given and what is allowed."""
     options = [f"--{name.replace('_', '-')}" for name in (*FIELDS, *own, "config", "grid", "show")]
-    unknown = re.search(r"Unrecognized options?: (.+)", message)
-    if unknown:
-        word = re.split(r"[\s,=]", unknown[1])[0]
-        raise ConfigError(f"unknown option {word!r}: {nearest(word, options)}")
     named = re.search(r"--([a-z][\w.-]*)", message)
     if named is None or f"--{named[1]}" not in options:
         raise ConfigError(" ".join(message.split()))
     name = named[1].replace("-", "_")
-    source = f"{file}: " if file is not None and f"--{named[1]}" not in "=".join(argv).split("=") else ""
-    given = " ".join(_values_of(f"--{named[1]}", [*from_file, *argv])) or "nothing"
+    source = _source(name, argv, file)
+    given = " ".join(_values_of(f"--{named[1]}", [*from_file, *argv]))
+    if not given:
+        raise _no_value(source + name)
     if typing.get_origin(own.get(name)) is typing.Literal:
         raise ConfigError(f"{source}{name}: got {given!r}; {nearest(given, typing.get_args(own[name]))}")
     raise ConfigError(source + str(expected(name, repr(given))))
+
+
+def _source(name: str, argv: Sequence[str], file: str | None) -> str:
+    """The start of a message about an option that only the file gives."""
+    is_in_file = file is not None and f"--{name.replace('_', '-')}" not in "=".join(argv).split("=")
+    return f"{file}: " if is_in_file else ""
+
+
+def _no_value(place: str) -> ConfigError:
+    """The error of an option that is given without a value, or with an empty one; `place` ends with its name."""
+    return ConfigError(f"{place}: no value given; expected {ALLOWED.get(place.split()[-1], 'one')}")
 
 
 def _values_of(option: str, argv: Sequence[str]) -> list[str]:
@@ -240,7 +225,7 @@ def options_of(tree: Mapping[str, Any], file: str = "") -> list[str]:
             raise ConfigError(f"{prefix}{name} is given twice; expected each key once")
         seen.add(name)
         if name not in FIELDS:
-            raise ConfigError(f"{prefix}unknown key {key!r}; {nearest(key, list(FIELDS))}")
+            raise ConfigError(f"{prefix}unknown key {key!r}; {nearest(key, list(FIELDS), ALL_OPTIONS)}")
         values = value if isinstance(value, list) else [value]
         if any(not isinstance(each, str) for each in values):
             raise ConfigError(f"{prefix}{expected(name, 'a nested value')}")
@@ -248,6 +233,8 @@ def options_of(tree: Mapping[str, Any], file: str = "") -> list[str]:
             raise ConfigError(f"{prefix}{expected(name, f'the list {value}')}")
         if any(each.startswith("--") for each in values):
             raise ConfigError(f"{prefix}{expected(name, repr(values))}")
+        if FIELDS[name] is Path and value in _AS_TEXT:
+            raise ConfigError(f"{prefix}{expected(name, repr(value))}")
         if FIELDS[name] is bool:
             if value.lower() not in _FLAGS:
                 raise ConfigError(f"{prefix}{expected(name, repr(value))}")

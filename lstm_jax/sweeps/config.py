@@ -109,10 +109,10 @@ class SweepConfig:
     """Go on in a directory made with other settings or library versions; each row of runs.csv says with which."""
     ray: RayOptions = RayOptions()
     slurm: SlurmOptions = SlurmOptions()
-    wandb: Literal["online", "offline", "disabled"] = "offline"
-    """Weights & Biases: offline needs no account; `wandb sync` uploads later."""
-    wandb_project: str = "lstm_jax"
-    """Project of the wandb runs."""
+    wandb: Literal["online", "offline", "disabled"] | None = None
+    """Weights & Biases: offline needs no account; `wandb sync` uploads later. None: as WANDB_MODE says, or offline."""
+    wandb_project: str | None = None
+    """Project of the wandb runs. None: as WANDB_PROJECT says, or lstm_jax."""
     out: Path = Path("results/sweep")
     """Directory of the results; a run that is recorded there is not trained again."""
 
@@ -139,7 +139,7 @@ ALLOWED: dict[str, str] = {
     "stop_when_solved": "true or false",
     "num_layers": f"a whole number in 1 to {MAX_LAYERS}",
     "task": "gap, copy, name@field=value or package.module:Name",
-    "wandb_project": "the name of a project",
+    "wandb_project": r"the name of a project: at most 128 characters, none of / \ # ? % :",
     "out": "a directory",
     "config": "a YAML file",
     "cells": "one or more of rnn, gru, lstm, name@field=value or package.module:Name, each once",

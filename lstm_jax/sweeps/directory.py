@@ -39,6 +39,8 @@ OWN_TABLES = frozenset(
 """Files of ours: a task's table of that name goes to another, table_NAME.csv."""
 _KEY = ("job", "cell", "gap", "seed", "learning_rate")
 Rows = Iterable[Mapping[str, Any]]
+_RECORD = re.compile(r"seed\d+-learning_rate[\d.e+-]+\.json")
+_CHECKPOINT = re.compile(r"(ended|running)-\d+")
 _DIGEST = "# sha256 of the lines above: "
 
 
@@ -165,7 +167,11 @@ class Directory:
 
     def recorded(self, job: Job) -> list[Path]:
         """The records that there are of a job."""
-        return list(self.record_file(job, job.runs[0]).parent.glob("[!.]*.json"))
+        return _records_in(self.record_file(job, job.runs[0]).parent)
+
+    def all_recorded(self) -> list[Path]:
+        """The records that there are, of all jobs that ever were of this sweep."""
+        return [file for job in sorted((self.root / "records").glob("*")) for file in _records_in(job)]
 
     def records(self, jobs: Iterable[Job]) -> list[Record]:
         """The records there are of these jobs, in the order of cells, gaps, learning rates and seeds in `jobs`.
@@ -229,7 +235,8 @@ class Directory:
                 for record in there
                 if record is not None
             ]
-            for checkpoint in self.checkpoints(job).glob("running-*"):
+            running = [each for each in checkpoints_in(self.checkpoints(job)) if each.name.startswith("running")]
+            for checkpoint in running:
                 with contextlib.suppress(DamagedError):  # it is of a job that runs, and was just replaced
                     facts = read_sealed(checkpoint / MANIFEST)
                     made.append((facts["settings"], facts["versions"], facts.get("environment", "")))
@@ -287,7 +294,12 @@ def _rows_of(name: str, record: Record) -> Rows:
 
 def checkpoints_in(directory: Path) -> list[Path]:
     """The checkpoints of a job, whatever else may lie there."""
-    return sorted(path for path in directory.glob("*") if re.fullmatch(r"(ended|running)-\d+", path.name))
+    return sorted(path for path in directory.glob("*") if _CHECKPOINT.fullmatch(path.name) and path.is_dir())
+
+
+def _records_in(directory: Path) -> list[Path]:
+    """The records of a job, whatever else may lie there: ._seed0-learning_rate0.01.json, or a copy of one."""
+    return sorted(path for path in directory.glob("*") if _RECORD.fullmatch(path.name))
 
 
 def _check_digest(path: Path) -> None:

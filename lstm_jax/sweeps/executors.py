@@ -27,11 +27,12 @@ from lstm_jax.sweeps.config import ConfigError, SweepConfig
 from lstm_jax.sweeps.directory import Directory
 from lstm_jax.sweeps.environment import own_flags, pin
 from lstm_jax.sweeps.jobs import Job
-from lstm_jax.sweeps.machine import accelerators, has_accelerator, num_cores, num_workers
+from lstm_jax.sweeps.machine import accelerators, check_platforms, has_accelerator, num_cores, num_workers
 from lstm_jax.sweeps.program_cache import keep_programs
-from lstm_jax.sweeps.signals import heard
+from lstm_jax.sweeps.signals import HANGUP, OF_TERMINAL, heard
 from lstm_jax.sweeps.status import read_status, write_news
 from lstm_jax.sweeps.storage import UnwritableError, write_atomically
+from lstm_jax.sweeps.terminal import outlive_readers
 
 
 class Result(NamedTuple):
@@ -59,7 +60,9 @@ class Executor(Protocol):
 
 
 def make_executor(config: SweepConfig, root: Path) -> Executor:
-    """The executor that a sweep asks for; raises ConfigError where its package or cluster is missing."""
+    """The executor that a sweep asks for; raises ConfigError where its package, cluster or device is missing."""
+    if config.executor in ("serial", "process"):
+        check_platforms()
     if config.executor == "serial":
         return SerialExecutor()
     if config.executor == "process":
@@ -94,7 +97,7 @@ def work(job: Job, root: Path) -> Result:
     except Exception as error:
         with contextlib.suppress(OSError):
             write_atomically(directory.error_file(job), traceback.format_exc())
-        text = " ".join(str(error).split())
+        text = " ".join(str(error).split()) or "without a message"
         reason = f"{type(error).__name__}: {text[:300]} (see {directory.error_file(job)})"
         file = directory.status_file(job.name)
         with contextlib.suppress(OSError):
@@ -106,7 +109,7 @@ def work_elsewhere(job: Job, root: Path, path: Sequence[str]) -> Result:
     """Do a job in a process that a cluster has started: where it finds modules, and what signals it hears, is ours."""
     sys.path += [entry for entry in path if entry not in sys.path]
     prepare_process()
-    with heard(lambda _: _stop.set(), lambda _: None, (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)):
+    with heard(lambda _: _stop.set(), lambda _: None, (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2, *HANGUP)):
         return work(job, root)
 
 
@@ -159,7 +162,9 @@ class ProcessExecutor:
 
     def __init__(self, num_workers: int) -> None:
         self._context = multiprocessing.get_context("spawn")  # fork would copy locks that threads of jax hold
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, OF_TERMINAL)  # a child inherits what its thread blocks
         resource_tracker.ensure_running()  # which unblocks signals in the thread that starts it
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         self._num_workers = num_workers
         self._indices = iter(range(num_workers))
         self._of_thread = threading.local()
@@ -171,8 +176,7 @@ class ProcessExecutor:
         return self._threads.submit(self._run, function, *arguments)
 
     def _start_thread(self) -> None:
-        # Ctrl-C reaches all processes of a terminal, and is for the command; a child inherits what its thread blocks.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        signal.pthread_sigmask(signal.SIG_BLOCK, OF_TERMINAL)  # a child inherits what its thread blocks
         self._of_thread.index = next(self._indices)
 
     def _run(self, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -217,7 +221,9 @@ class ProcessExecutor:
 
 def _start_worker(index: int, num_workers: int, parent: int) -> None:
     """Runs in a fresh worker process, before anything imports jax."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in OF_TERMINAL:
+        signal.signal(number, signal.SIG_IGN)
+    outlive_readers()  # a user's cell may print
     signal.signal(signal.SIGTERM, lambda *_: _stop.set())
     gpus = accelerators()
     if has_accelerator():

@@ -34,6 +34,7 @@ from lstm_jax.sweeps.command_line import (
     value_of,
 )
 from lstm_jax.sweeps.config import GRID, HOUSEKEEPING, ConfigError, SweepConfig
+from lstm_jax.sweeps.options import ALL_OPTIONS, on_this_machine
 from lstm_jax.sweeps.storage import file_name
 
 _KEYS = (
@@ -71,7 +72,7 @@ def parse_commands(
     given = {argument[2:].split("=")[0].replace("-", "_") for argument in argv if argument.startswith("--")}
     given |= {name.removeprefix("no_") for name in given}
     commands = []
-    for name, parameters in combinations(read_grid(Path(file)), given):
+    for name, parameters in combinations(read_grid(on_this_machine("grid", Path(file))), given):
         try:
             command = parse_command(presets, [*options_of(parameters), *argv], prog, description, data)
         except ConfigError as error:
@@ -101,7 +102,7 @@ def read_grid(path: Path) -> Grid:
     for key, entry in parameters.items():
         name = key.replace("-", "_")
         if name not in FIELDS:
-            raise ConfigError(f"{path}: unknown parameter {key!r}; {nearest(key, list(FIELDS))}")
+            raise ConfigError(f"{path}: unknown parameter {key!r}; {nearest(key, list(FIELDS), ALL_OPTIONS)}")
         if name in grid.fixed or name in grid.swept:
             raise ConfigError(f"{path}: {name} is given twice; expected each parameter once")
         values = _values(f"{path}: {key}", entry)

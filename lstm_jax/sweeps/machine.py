@@ -5,10 +5,12 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 import importlib.util
+import itertools
 import os
+import re
 from pathlib import Path
 
-from lstm_jax.sweeps.config import SweepConfig
+from lstm_jax.sweeps.config import ConfigError, SweepConfig
 from lstm_jax.sweeps.records import Run
 from lstm_jax.sweeps.sources import PACKAGES, own_digest
 
@@ -40,15 +42,37 @@ def has_accelerator() -> bool:
     """Whether jax will find a GPU, told without importing it."""
     if os.environ.get("JAX_PLATFORMS", "").startswith("cpu"):
         return False
-    plugins = ("jax_cuda13_plugin", "jax_cuda12_plugin")
-    return bool(accelerators()) and any(importlib.util.find_spec(name) is not None for name in plugins)
+    return bool(accelerators()) and _has_cuda_plugin()
+
+
+def check_platforms() -> None:
+    """Raise ConfigError where JAX_PLATFORMS asks for a GPU alone and there is none: jax itself gives no reason."""
+    asked = os.environ.get("JAX_PLATFORMS", "")
+    wanted = [name.strip().lower() for name in asked.split(",") if name.strip()]
+    if wanted and set(wanted) <= {"cuda", "gpu"} and not (_has_cuda_plugin() and may_have_gpu()):
+        raise ConfigError(
+            f"JAX_PLATFORMS={asked} asks for a GPU, and jax finds none here; expected a GPU and an installation with "
+            "the extra cuda13, or no such variable"
+        )
+
+
+def may_have_gpu() -> bool:
+    """Whether a GPU may be there: False alone is certain, since some are no /dev/nvidia0 (of WSL, of Jetson)."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES") is not None:
+        return bool(accelerators())
+    return any(any(Path("/dev").glob(pattern)) for pattern in ("nvidia*", "nvhost*", "nvmap", "dxg"))
+
+
+def _has_cuda_plugin() -> bool:
+    return any(importlib.util.find_spec(name) is not None for name in ("jax_cuda13_plugin", "jax_cuda12_plugin"))
 
 
 def accelerators() -> list[str]:
     """The GPUs that this process may use, by what CUDA_VISIBLE_DEVICES calls them."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return [name.strip() for name in visible.split(",") if name.strip()]
+    if visible is not None:  # CUDA reads it up to the first name that is none: -1, NoDevFiles
+        names = (name.strip() for name in visible.split(","))
+        return list(itertools.takewhile(re.compile(r"\d+|(GPU|MIG)-.+").fullmatch, names))
     names = (path.name.removeprefix("nvidia") for path in Path("/dev").glob("nvidia[0-9]*"))
     return sorted((name for name in names if name.isdecimal()), key=int)
 

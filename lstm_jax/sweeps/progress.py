@@ -30,7 +30,7 @@ class Progress:
         self._started = self._last_line = self._last_look = time.monotonic()
         self._bar = rich.progress.Progress(
             rich.progress.BarColumn(bar_width=24),
-            rich.progress.TextColumn("{task.description}"),
+            rich.progress.TextColumn("{task.description}", markup=False),
             console=console,
             transient=True,
             disable=not console.is_terminal,

@@ -1,4 +1,4 @@
-"""How a process hears SIGTERM and Ctrl-C: the first time it saves and ends, the second time it ends. No jax."""
+"""How a process hears SIGTERM, SIGHUP and Ctrl-C: the first time it saves and ends, the second time it ends. No jax."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+HANGUP: tuple[signal.Signals, ...] = (signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()  # Windows has none
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, *HANGUP)
+OF_TERMINAL = (signal.SIGINT, *HANGUP)
+"""What reaches all processes of a terminal, at Ctrl-C and where it is closed, and is for the command alone."""
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal asked the process to end; `status` is what it should exit with: 130 for SIGINT, 143 for SIGTERM."""
+    """A signal asked the process to end; `status` is its exit status: 130 after SIGINT, 143 SIGTERM, 129 SIGHUP."""
 
     def __init__(self, number: int) -> None:
         super().__init__(f"signal {number}")
@@ -28,14 +31,16 @@ def heard(
 ) -> Iterator[None]:
     """Call `on_first` with the first of these signals that comes, `on_second` with each one after it.
 
-    Without `on_second` the process ends at once. Outside the main thread, where Python hears no signals, nothing
+    Without `on_second` the process ends at once. SIGHUP is never a second one, since a terminal that is closed sends
+    several, and stays ignored where it was (`nohup`). Outside the main thread, where Python hears no signals, nothing
     changes.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     handle = _Handler(on_first, on_second or end_at_once)
-    before = {number: signal.signal(number, handle) for number in numbers}
+    wanted = [number for number in numbers if not (number in HANGUP and signal.getsignal(number) == signal.SIG_IGN)]
+    before = {number: signal.signal(number, handle) for number in wanted}
     try:
         yield
     finally:
@@ -59,5 +64,7 @@ class _Handler:
         self._num_heard = 0
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
+        if self._num_heard and number in HANGUP:
+            return
         self._num_heard += 1
         (self._on_first if self._num_heard == 1 else self._on_second)(number)

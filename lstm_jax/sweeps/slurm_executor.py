@@ -31,6 +31,7 @@ from lstm_jax.sweeps.directory import Directory
 from lstm_jax.sweeps.executors import Result, end_with_parent, work_elsewhere
 from lstm_jax.sweeps.jobs import Job
 from lstm_jax.sweeps.machine import num_cores
+from lstm_jax.sweeps.signals import OF_TERMINAL
 from lstm_jax.sweeps.storage import write_atomically
 
 SECONDS_BETWEEN_LOOKS = 1.0
@@ -97,8 +98,7 @@ class SlurmExecutor:
         return future
 
     def _look_after(self) -> None:
-        # Ctrl-C reaches all processes of a terminal, and is for the command; a child inherits what its thread blocks.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        signal.pthread_sigmask(signal.SIG_BLOCK, OF_TERMINAL)  # a child inherits what its thread blocks
         while not self._end.is_set():
             try:
                 if self._stopping.is_set():
@@ -192,7 +192,7 @@ def _work_as_task(job: Job, root: Path, path: Sequence[str], result_file: Path) 
     end_with_parent()
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # submitit's handler, before and after the work, would raise
     result = work_elsewhere(job, root, path)
-    write_atomically(result_file, json.dumps(result._asdict()))
+    write_atomically(result_file, json.dumps(result._asdict(), allow_nan=False))
 
 
 def _read_result(file: Path) -> Result | None:

@@ -94,7 +94,7 @@ def write_news(path: Path, news: JobStatus | Speed) -> None:
     """Write it whole, but in no hurry: it is news, not a record."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(dataclasses.asdict(news)) + "\n")
+    temporary.write_text(json.dumps(dataclasses.asdict(news), allow_nan=False) + "\n")
     os.replace(temporary, path)
 
 

@@ -26,6 +26,7 @@ from lstm_jax.sweeps.signals import end_at_once, heard
 from lstm_jax.sweeps.status import JobStatus, State, read_status, write_news
 from lstm_jax.sweeps.storage import DamagedError, UnwritableError
 from lstm_jax.sweeps.wandb_runs import WandbLogger
+from lstm_jax.sweeps.wandb_runs import target as wandb_target
 from lstm_jax.tasks import corpus_of
 from lstm_jax.text import store
 
@@ -65,6 +66,7 @@ def run_sweep(config: SweepConfig, console: rich.console.Console) -> Outcome:
     """
     validate(config)
     config = resolved(config)
+    wandb_target(config.wandb, config.wandb_project)
     directory = Directory(Path(config.out))
     with directory.claim(), _prepared_jax(config):
         jobs, warnings = make_jobs(config)

@@ -14,9 +14,9 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
-from lstm_jax.sweeps.config import SweepConfig, num_runs
+from lstm_jax.sweeps.config import ALLOWED, ConfigError, SweepConfig, num_runs
 from lstm_jax.sweeps.machine import versions_of
 from lstm_jax.sweeps.records import Record, Run, columns_of
 
@@ -32,6 +32,47 @@ CONFIG_COLUMNS = tuple(name for name in columns_of(Run) if name not in (*OUTCOME
 """Columns that say which run it is and how it was made: its wandb config, beside the settings of its record."""
 MARKER = "logged"
 """A file in the folder of a run that wandb has whole; one that was cut off is logged again."""
+
+
+_MODES: dict[str, Mode] = {"online": "online", "run": "online", "offline": "offline", "dryrun": "offline"}
+_MODES["disabled"] = "disabled"
+"""What WANDB_MODE may be."""
+
+
+class Target(NamedTuple):
+    """Where runs are logged."""
+
+    mode: Mode
+    project: str
+
+
+def target(mode: Mode | None, project: str | None) -> Target:
+    """What the options say, else the environment (WANDB_MODE, WANDB_PROJECT), else offline in the project lstm_jax.
+
+    Raises ConfigError for what wandb would refuse after the training.
+    """
+    if mode is None:
+        given = os.environ.get("WANDB_MODE") or "offline"
+        if given not in _MODES:
+            raise ConfigError(f"WANDB_MODE: got {given!r}; expected {ALLOWED['wandb']}")
+        mode = _MODES[given]
+    place = "WANDB_PROJECT" if project is None else "wandb_project"
+    project = (os.environ.get("WANDB_PROJECT") or "lstm_jax") if project is None else project
+    if not 0 < len(project) <= 128 or set(project) & set("/\\#?%:"):
+        shown = project if len(project) < 60 else f"{project[:40]}... ({len(project)} characters)"
+        raise ConfigError(f"{place}: got {shown!r}; expected {ALLOWED['wandb_project']}")
+    return Target(mode, project)
+
+
+def check_writable(root: Path) -> None:
+    """Raise OSError where runs can't be written to `root`: wandb would put them into a temporary folder, in silence."""
+    folder = root / "wandb"
+    folder.mkdir(parents=True, exist_ok=True)
+    probe = folder / f".probe.{os.getpid()}"
+    try:
+        probe.write_bytes(b"")
+    finally:
+        probe.unlink(missing_ok=True)
 
 
 def run_id(run: Run) -> str:
@@ -58,15 +99,16 @@ class WandbLogger:
     trains only one, else with an id of its own.
     """
 
-    def __init__(self, root: Path, config: SweepConfig, mode: Mode) -> None:
+    def __init__(self, root: Path, config: SweepConfig, mode: Mode | None = None) -> None:
         self.warnings: list[str] = []
         self.num_logged = 0
-        self._root, self._config, self._mode = root, config, mode
+        self._root, self._config = root, config
+        self._mode, self._project = target(mode, config.wandb_project)
         self._logged: set[str] = set()
         self._sweep_id = os.environ.get("WANDB_SWEEP_ID")
         self._queue: queue.SimpleQueue[Record | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, daemon=True)
-        if mode != "disabled":
+        if self._mode != "disabled":
             self._thread.start()
 
     def log(self, record: Record) -> None:
@@ -146,10 +188,10 @@ class WandbLogger:
 
     def _log(self, wandb: Any, record: Record) -> None:
         run = record.run
-        self._root.mkdir(parents=True, exist_ok=True)
+        check_writable(self._root)
         wandb_run = wandb.init(
             mode=self._mode,
-            project=None if self._sweep_id else self._config.wandb_project,  # the project of the agent's sweep
+            project=None if self._sweep_id else self._project,  # the project of the agent's sweep
             id=run_id(record.run),
             name=f"{run.job}-seed{run.seed}-learning_rate{run.learning_rate!r}",
             group=run.job,

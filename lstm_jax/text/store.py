@@ -6,15 +6,13 @@ import dataclasses
 import functools
 import hashlib
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import platformdirs
 
 from lstm_jax.text.corpus import PairCorpus, PairSplit, TextCorpus, ids_array
-from lstm_jax.text.files import TextError
+from lstm_jax.text.files import TextError, replacing
 from lstm_jax.text.tokens import AS_WORDS, Tokenization
 from lstm_jax.text.vocabulary import Vocabulary
 
@@ -109,15 +107,8 @@ def _write(directory: Path, content: str, facts: str) -> None:
     seal = hashlib.sha256(f"{content}\n{facts}\n".encode()).hexdigest()
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=directory, prefix=f".{NAME}.")
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-                file.write(f'{{"sha256":"{seal}"}}\n{content}\n{facts}\n')
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, directory / NAME)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        with replacing(directory / NAME) as temporary:
+            temporary.write_text(f'{{"sha256":"{seal}"}}\n{content}\n{facts}\n', encoding="utf-8", newline="")
     except OSError as error:
         raise TextError(f"{directory / NAME}: can't be written ({error.strerror})") from None
 

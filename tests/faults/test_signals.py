@@ -31,6 +31,8 @@ def wait_for_updates(process, out, seconds=60):
         (signal.SIGINT, True, "process"),  # as a terminal's Ctrl-C
         pytest.param(signal.SIGTERM, True, "process", marks=pytest.mark.long),  # as a cluster ends everything
         (signal.SIGTERM, False, "serial"),
+        (signal.SIGHUP, True, "process"),  # as a terminal that is closed
+        pytest.param(signal.SIGHUP, False, "serial", marks=pytest.mark.long),
     ],
 )
 def test_a_signal_saves_and_the_command_goes_on(tmp_path, undisturbed, capsys, number, to_all, executor):
@@ -39,7 +41,8 @@ def test_a_signal_saves_and_the_command_goes_on(tmp_path, undisturbed, capsys, n
     process = faults.start(out, *arguments)
     wait_for_updates(process, out)
     started = time.monotonic()
-    (os.killpg if to_all else os.kill)(process.pid, number)
+    for _ in range(2 if number == signal.SIGHUP else 1):  # a shell and the system send it
+        (os.killpg if to_all else os.kill)(process.pid, number)
     status, output = faults.finish(process)
     seconds = time.monotonic() - started
     assert (status, seconds < 10) == (128 + number, True), output
@@ -67,6 +70,16 @@ def test_a_second_signal_ends_at_once(tmp_path):
     status, output = faults.finish(process)
     assert (status, time.monotonic() - started < 1) == (143, True), output
     assert faults.all_gone(process.pid)
+
+
+def test_nohup_hears_no_terminal_that_closes(tmp_path, undisturbed):
+    out = tmp_path / "out"
+    process = faults.start(out, "--wandb", "disabled", before=("nohup",))
+    wait_for_updates(process, out)
+    os.killpg(process.pid, signal.SIGHUP)
+    status, output = faults.finish(process)
+    assert status == 0, output
+    assert faults.table(out) == faults.table(undisturbed)
 
 
 @pytest.mark.long

@@ -11,6 +11,9 @@ import pytest
 
 from lstm_jax.sweeps.command_line import FIELDS, from_yaml, parse_command, read_yaml, to_yaml
 from lstm_jax.sweeps.config import ALLOWED, MIN_STEPS, ConfigError, SweepConfig, differences, single, validate
+from lstm_jax.sweeps.grid import parse_commands
+from lstm_jax.sweeps.options import parse_options
+from lstm_jax.sweeps.wandb_runs import target
 from lstm_jax.training import SOLVED_EVALUATIONS
 
 PRESETS = {
@@ -94,8 +97,17 @@ BAD = [
     ("--batch-size 0", "batch_size: got 0"),
     ("--max-steps 99999999999", "max_steps: got 99999999999; expected a whole number in 3 to 2147483647"),
     ("--num-layers 3000", "num_layers: got 3000; expected a whole number in 1 to 100"),
-    ("--out=", "out: got ''; expected a directory"),
-    ("--out", "out: got 'nothing'; expected a directory"),
+    ("--out=", "out: no value given; expected a directory"),
+    ("--out", "out: no value given; expected a directory"),
+    ("--task=", "task: no value given; expected gap, copy"),
+    ("--wandb_project=", "wandb_project: no value given; expected the name of a project"),
+    ("--batch-size", "batch_size: no value given; expected a whole number"),
+    ("--out=gs://bucket/x", "out: got gs://bucket/x; expected a path on this machine"),
+    ("--out s3://x", "out: got s3://x; expected a path on this machine"),
+    ("--config gs://x", "config: got gs://x; expected a path on this machine"),
+    ("--out ~no-such-user/x", "out: got ~no-such-user/x; expected a path"),
+    ("--wandb-project a/b", "wandb_project: got 'a/b'; expected the name of a project: at most 128 characters"),
+    (f"--wandb-project {'x' * 129}", r"wandb_project: got 'x{40}... \(129 characters\)'; expected"),
     ("--max-steps -5", "max_steps: got -5"),
     ("--workers 0", "workers: got 0"),
     ("--dropout 1", r"dropout: got 1.0; expected a number in \[0, 1\)"),
@@ -117,6 +129,85 @@ def test_bad_options(line, message):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("line", ["--gap 5", "gaps", "--nonsense 3", "--optimiser adam", "--slurm.minute 5"])
+def test_an_unknown_option_is_a_short_line(line):
+    with pytest.raises(
+        ConfigError, match=r"unknown option '.*: did you mean '--.*'. --help lists all options"
+    ) as caught:
+        parse(*line.split())
+    assert len(str(caught.value)) < 120
+
+
+def test_other_commands_say_what_is_unknown_or_missing_in_short():
+    @dataclasses.dataclass(frozen=True)
+    class Options:
+        directory: Path
+        check: bool = False
+
+    for line, message in (
+        ("--directory x --chek", "unknown option '--chek': did you mean '--check'? choose from --directory, --check"),
+        ("--chek", "unknown option '--chek': did you mean '--check'? choose from --directory, --check"),
+        ("", "directory: no value given; --help lists all options"),
+        ("--directory gs://x", "directory: got gs://x; expected a path on this machine"),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            parse_options(Options, line.split(), "prog", "description")
+        assert str(caught.value) == message
+
+
+def test_the_home_directory(tmp_path, monkeypatch):
+    """In files and behind `=`, where no shell writes it out; of every path."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "a.yaml").write_text("out: ~/x\n")
+    assert parse("--config", "~/a.yaml").sweep.out == tmp_path / "x"
+    assert parse("--config=~/a.yaml", "--out=~/y/z").sweep.out == tmp_path / "y" / "z"
+    (tmp_path / "g.yaml").write_text("method: grid\nparameters: {out: {value: ~/g}, hidden_dim: {values: [4, 8]}}\n")
+    commands = parse_commands(PRESETS, ["--grid=~/g.yaml"], "prog", "description")
+    assert {command.sweep.out.parent for command in commands} == {tmp_path / "g"}
+    from experiments.language_model import Data as Texts
+    from experiments.language_model import Sample
+    from experiments.status import Status
+    from experiments.to_wandb import ToWandb
+    from experiments.translation import Data, Translate
+
+    for data, option in ((Data(), "pairs"), (Texts(), "text")):
+        command = parse_command(PRESETS, [f"--{option}=~/p.txt"], "prog", "description", data)
+        assert getattr(command.data, option) == tmp_path / "p.txt"
+    for cls, name in ((Translate, "checkpoint"), (Sample, "checkpoint"), (Status, "directory"), (ToWandb, "directory")):
+        argv = ["--checkpoint=~/c"] if name == "checkpoint" else ["~/c"]
+        assert getattr(parse_options(cls, argv, "prog", "description"), name) == tmp_path / "c"
+
+
+def test_where_wandb_logs(monkeypatch):
+    """An option beats the environment, which beats our default."""
+    for name in ("WANDB_MODE", "WANDB_PROJECT"):
+        monkeypatch.delenv(name, raising=False)
+    assert target(None, None) == ("offline", "lstm_jax")
+    for given, mode in (("online", "online"), ("run", "online"), ("dryrun", "offline"), ("disabled", "disabled")):
+        monkeypatch.setenv("WANDB_MODE", given)
+        assert target(None, None).mode == mode and target("offline", None).mode == "offline"
+    monkeypatch.setenv("WANDB_PROJECT", "mine")
+    assert target(None, None).project == "mine" and target(None, "other").project == "other"
+    monkeypatch.setenv("WANDB_PROJECT", "a:b")
+    with pytest.raises(ConfigError, match="WANDB_PROJECT: got 'a:b'; expected the name of a project"):
+        target(None, None)
+    monkeypatch.setenv("WANDB_MODE", "on")
+    with pytest.raises(ConfigError, match="WANDB_MODE: got 'on'; expected online, offline or disabled"):
+        parse()
+
+
+def test_our_rule_for_projects_is_wandbs():
+    import wandb
+
+    for project in ("a/b", "a\\b", "a#b", "a?b", "a%b", "a:b", "x" * 129):
+        with pytest.raises(ConfigError):
+            target("offline", project)
+        with pytest.raises(wandb.errors.UsageError):
+            wandb.Settings(project=project)
+    for project in ("x" * 128, "a b", "[a]~!@$^&*()", "é"):
+        assert target("offline", project).project == wandb.Settings(project=project).project
+
+
 BAD_YAML = [
     ("gaps: [5]\ngaps: [6]", "line 1: gaps is given twice"),
     ("max_steps: 10\nmax-steps: 20", "max_steps is given twice"),
@@ -135,6 +226,9 @@ BAD_YAML = [
     ("gaps: [5.5]", r"b.yaml: gaps: got '5.5'"),
     ("wandb: no", "wandb: got 'no'; expected online, offline or disabled"),
     ("gaps: ['--show']", "gaps: got"),
+    ("task:", "b.yaml: task: no value given"),
+    ("out: ~", "out: got '~'; expected a directory"),
+    ("out: hf://x/y", "out: got hf://x/y; expected a path on this machine"),
     ("max_steps: 010x", "max_steps: got '010x'"),
     ("? [a, b]\n: 1", "unknown key|mapping"),
 ]

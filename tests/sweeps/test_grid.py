@@ -240,7 +240,7 @@ def test_bad_files(tmp_path, text, message):
 def test_a_file_that_is_not_there_or_not_named():
     with pytest.raises(ConfigError, match=r"grid: can't read nowhere\.yaml"):
         parse("--grid=nowhere.yaml")
-    with pytest.raises(ConfigError, match="grid: got 'nothing'; expected a YAML file"):
+    with pytest.raises(ConfigError, match="grid: no value given; expected a YAML file"):
         parse("--grid")
 
 

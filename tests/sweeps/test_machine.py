@@ -9,7 +9,7 @@ import jax
 import pytest
 
 from lstm_jax.sweeps import machine
-from lstm_jax.sweeps.config import SweepConfig
+from lstm_jax.sweeps.config import ConfigError, SweepConfig
 from lstm_jax.sweeps.jobs import make_jobs, memory_bytes
 from lstm_jax.sweeps.worker import _first_width
 
@@ -33,6 +33,44 @@ def test_a_worker_a_gpu(two_gpus, monkeypatch):
     assert not machine.has_accelerator()
 
 
+@pytest.mark.parametrize(
+    ("visible", "seen"),
+    [
+        *(("-1", []), ("NoDevFiles", []), ("none", []), (" ", []), (",1", [])),
+        *(("0,-1,1", ["0"]), ("0, 1", ["0", "1"]), ("MIG-5a/1/0,GPU-5a,x,2", ["MIG-5a/1/0", "GPU-5a"])),
+    ],
+)
+def test_gpus_end_at_the_first_name_that_is_none(two_gpus, monkeypatch, visible, seen):
+    """As CUDA reads CUDA_VISIBLE_DEVICES."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert machine.accelerators() == seen
+    assert machine.has_accelerator() == bool(seen)
+
+
+def test_a_gpu_that_is_asked_for_is_there(two_gpus, monkeypatch):
+    for platforms in ("cuda", "gpu", "cuda,cpu", "cpu", ""):
+        monkeypatch.setenv("JAX_PLATFORMS", platforms)
+        machine.check_platforms()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    machine.check_platforms()
+    monkeypatch.setenv("JAX_PLATFORMS", "cuda")
+    with pytest.raises(ConfigError, match="JAX_PLATFORMS=cuda asks for a GPU, and jax finds none here"):
+        machine.check_platforms()
+
+
+def test_a_failure_without_a_message_has_a_reason(monkeypatch, tmp_path):
+    """jax's own assertions have none."""
+    from lstm_jax.sweeps import executors
+
+    def fail(*_):
+        raise AssertionError
+
+    monkeypatch.setattr(executors.worker, "run_job", fail)
+    job = make_jobs(SweepConfig(cells=("rnn",), gaps=(2,), hidden_dim=4))[0][0]
+    result = executors.work(job, tmp_path)
+    assert result.outcome == "failed" and result.reason.startswith("AssertionError: without a message (see ")
+
+
 def test_a_worker_sees_its_own_gpu(two_gpus, monkeypatch):
     import os
 
@@ -41,6 +79,7 @@ def test_a_worker_sees_its_own_gpu(two_gpus, monkeypatch):
     seen = []
     monkeypatch.setattr(executors, "prepare_process", lambda: seen.append(os.environ["CUDA_VISIBLE_DEVICES"]))
     monkeypatch.setattr("signal.signal", lambda *_: None)
+    monkeypatch.setattr(executors, "outlive_readers", lambda: None)
     monkeypatch.setattr("threading.Thread", lambda **_: types.SimpleNamespace(start=lambda: None))
     for index in (0, 1):
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,GPU-5a")

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import dataclasses
+import hashlib
+import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import lstm_jax
 from lstm_jax.sweeps.directory import Directory
 from lstm_jax.sweeps.records import (
     CurvePoint,
@@ -123,3 +128,41 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypat
         write_atomically(file, "new")
     assert file.read_text() == "old"
     assert list(tmp_path.iterdir()) == [file]
+
+
+ODD = (math.nan, math.inf, -math.inf, -0.0, 1e-320)
+
+
+def same(a, b):
+    return repr(a) == repr(b)
+
+
+def test_a_record_is_json_whatever_its_numbers(tmp_path):
+    """Other readers of JSON know neither NaN nor Infinity."""
+    point = CurvePoint(10, math.nan, math.inf, 0.5, -math.inf, math.nan, None)
+    tables = {"scores": [{"word": "nan", "score": number} for number in ODD]}
+    record = Record(dataclasses.replace(RUN, loss=math.nan, status="diverged"), (point,), tables=tables)
+    write_record(tmp_path / "a.json", record)
+    text = (tmp_path / "a.json").read_text()
+    strict = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert strict["run"]["loss"] == {"float": "nan"} and strict["tables"]["scores"][0]["word"] == "nan"
+    assert same(read_record(tmp_path / "a.json"), record)
+
+
+def test_a_record_of_an_earlier_version_with_bare_nan_reads(tmp_path):
+    record = Record(dataclasses.replace(RUN, loss=math.nan, status="diverged"))
+    body = json.dumps(dataclasses.asdict(record), indent=1).removesuffix("\n}")
+    assert "NaN" in body
+    digest = hashlib.sha256(body.encode()).hexdigest()
+    (tmp_path / "old.json").write_text(f'{body},\n "sha256": "{digest}"\n}}\n')
+    assert same(read_record(tmp_path / "old.json"), record)
+
+
+def test_every_writer_of_json_is_strict():
+    """What is written to disk anywhere says so, or can't hold a float that JSON has no number for."""
+    for path in Path(lstm_jax.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "json.dumps":
+                call = ast.unparse(node)
+                is_hashed = "sort_keys=True" in call and "separators" not in call
+                assert "allow_nan=False" in call or is_hashed or call == "json.dumps(_myself())", (path, call)
