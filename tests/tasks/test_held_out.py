@@ -97,8 +97,10 @@ def test_balanced_symbols_are_in_random_order():
 
 @pytest.mark.parametrize(
     ("name", "gap"),
-    [("gap@num_facts=3,num_fillers=2", 2), ("gap@filler=blank", 9), ("gap@num_facts=2,num_fillers=2,length=6", 2)]
-    + [("copy@num_recalled=2,num_symbols=3", 4), ("reverse@num_symbols=3", 3), ("addition", 1)],
+    [
+        *(("gap@num_facts=3,num_fillers=2", 2), ("gap@filler=blank", 9), ("gap@num_facts=2,num_fillers=2,length=6", 2)),
+        *(("copy@num_recalled=2,num_symbols=3", 4), ("reverse@num_symbols=3", 3), ("addition", 1)),
+    ],
 )
 def test_how_many_sequences_there_are(name, gap):
     """All that are drawn in many times as many draws."""
