@@ -167,7 +167,7 @@ def seen_in_training(config: SweepConfig) -> str:
         f"{number} sequences at gap{'' if len(its) == 1 else 's'} {', '.join(its)} ({share} of the held-out ones seen)"
         for (number, share), its in gaps.items()
     ]
-    return f" Training has seen held-out sequences, as the task has but {'; '.join(parts)}." if parts else ""
+    return f" Within its budget a run trains on held-out sequences: the task has {'; '.join(parts)}." if parts else ""
 
 
 def _percent(share: float) -> str:

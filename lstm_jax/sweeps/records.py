@@ -88,14 +88,15 @@ class Record:
 def plain_tables(tables: Any) -> Tables:
     """What a task of anybody's answered, as a record keeps it: text and numbers by column. Nothing raises or is lost.
 
-    What is no table of rows becomes one of a column `value`.
+    What is no table of rows becomes one of a column `value`. All rows of a table have its columns, as None at least.
     """
-    named = tables if isinstance(tables, Mapping) else {"answers": tables}
-    return {_text(name): [_plain_row(row) for row in _rows(rows)] for name, rows in named.items()}
-
-
-def _rows(rows: Any) -> Iterable[Any]:
-    return rows if isinstance(rows, Iterable) and not isinstance(rows, str | bytes | Mapping) else [rows]
+    plain: dict[str, list[dict[str, Any]]] = {}
+    for name, given in (tables if isinstance(tables, Mapping) else {"answers": tables}).items():
+        is_table = isinstance(given, Iterable) and not isinstance(given, str | bytes | Mapping)
+        rows = [_plain_row(row) for row in (given if is_table else [given])]
+        columns = dict.fromkeys(column for row in rows for column in row)
+        plain[unused(_text(name), plain)] = [{column: row.get(column) for column in columns} for row in rows]
+    return plain
 
 
 def _plain_row(row: Any) -> dict[str, Any]:

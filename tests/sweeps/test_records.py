@@ -93,6 +93,8 @@ def test_tables_of_any_kind_are_kept_as_plain_values(tmp_path):
         "text": [{"value": "no rows"}],
         "one": [{"a": 1}],
     }
+    assert plain_tables({"t": [{"a": 1}, {"b": 2}]}) == {"t": [{"a": 1, "b": None}, {"a": None, "b": 2}]}
+    assert plain_tables({1: [1], "1": [2]}) == {"1": [{"value": 1}], "1_2": [{"value": 2}]}
     assert plain_tables([1]) == {"answers": [{"value": 1}]}
     write_record(tmp_path / "r.json", Record(RUN, tables=tables))
     assert read_record(tmp_path / "r.json").tables == tables
