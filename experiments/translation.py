@@ -254,25 +254,19 @@ def _translate(argv: Sequence[str], skipped: list[int]) -> None:
     assert isinstance(trained.task, Translation)
     corpus = trained.task.pairs
     given = [_words(corpus, sentence, f"sentence {place}") for place, sentence in enumerate(options.sentences, start=1)]
-    for place, words in enumerate(given, start=1):
-        if not words:
-            raise TextError(
-                f"sentence {place}: expected a sentence to translate, got {excerpt(options.sentences[place - 1])}"
-            )
+    if [] in given:
+        place = given.index([])
+        raise TextError(
+            f"sentence {place + 1}: expected a sentence to translate, got {excerpt(options.sentences[place])}"
+        )
     for words in given or _lines(corpus, skipped):
         if not words:
             print(flush=True)
             continue
         if unknown := corpus.source.unknown(words):
             print(f"not in the vocabulary, read as <unk>: {' '.join(unknown)}", file=sys.stderr)
-        found = translate_words(
-            trained.model,
-            corpus,
-            [words],
-            beam_size=options.beam_size,
-            length_penalty=options.length_penalty,
-            batch_size=1,
-        )
+        search: dict[str, Any] = {"beam_size": options.beam_size, "length_penalty": options.length_penalty}
+        found = translate_words(trained.model, corpus, [words], **search, batch_size=1)
         print(corpus.write(found[0].output), flush=True)
 
 
