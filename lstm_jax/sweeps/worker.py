@@ -67,6 +67,7 @@ class _Work:
         self._last_news = float("-inf")
 
     def do(self) -> Outcome:
+        from lstm_jax.self_check import check_model
         from lstm_jax.sweeps.bank import Bank
 
         for leftover in self._checkpoints.glob(".*"):  # of a worker that was killed while it saved
@@ -75,6 +76,7 @@ class _Work:
             return self._done()
         self._tell("running")
         backward = _backward(self._job)
+        check_model(self._job.training(backward).model)
         width = _first_width(self._job, backward)
         while True:
             try:
