@@ -11,8 +11,8 @@ Backward, for each chunk, the last one first:
         d extra, d state, d x_proj, d h_proj = vjp(update)(d state, d output);  d state.hidden += d h_proj W_hhᵀ
     dW_ih += xᵀ d x_proj, dW_hh += hiddenᵀ d h_proj, db += Σ d x_proj, dx = d x_proj W_ihᵀ
 
-where `hidden` is the hidden state before a step and `extra` are the pointwise parameters. Which cells can be taken apart
-is for pointwise.py to say; forward mode and second derivatives are for the reference path of scan.py.
+where `hidden` is the hidden state before a step and `extra` are the pointwise parameters. Which cells can be taken
+apart is for pointwise.py to say; forward mode and second derivatives are for the reference path of scan.py.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
-from jaxtyping import Array, Bool, Float, Shaped
+from jaxtyping import Array, Bool, Float, Real, Shaped
 
 from lstm_jax.cells.base import LinearParams, PointwiseCell
 from lstm_jax.pointwise import adds_projections, project, without_weights
@@ -68,7 +68,7 @@ def chunk_of(num_steps: int) -> int:
 def pointwise_scan(
     cell: PointwiseCell,
     params: Any,
-    inputs: Float[Array, "T *B D"],
+    inputs: Real[Array, "T *B D"],
     initial_state: Any,
     marks: Marks,
     mode: Mode,

@@ -51,9 +51,9 @@ def scan(
       initial_state: the state before the first step; where None, `cell.initial_state` in the dtype that `inputs @ w`
         has, the result type of inputs and parameters (integers count as no more than their kind: with float32
         parameters they are float32). A given state is promoted to what `cell.step` makes of it.
-      lengths: integers in [0, T] in the shape of the batch, steps `t >= lengths` are padding: they leave the state as it
-        is, their outputs are zero and their inputs, whatever they are (NaN too), reach neither results nor gradients.
-        Where they are traced, so that nobody can look, those out of bounds count as the nearest bound. All T where None.
+      lengths: integers in [0, T] in the shape of the batch, steps `t >= lengths` are padding: they leave the state as
+        it is, their outputs are zero and their inputs, whatever they are (NaN too), reach neither results nor
+        gradients. Where lengths are traced, those out of bounds count as the nearest bound. All T where None.
       reverse: from the last step to the first; with `lengths`, from each sequence's last valid step. Outputs stay
         aligned with inputs.
       return_outputs: whether to keep the outputs of all steps; where the last state is enough, False saves the memory.
@@ -64,8 +64,8 @@ def scan(
         step sees k steps and no loss sees more (truncated backpropagation). No limit where None.
 
     Returns:
-      The state after the last step, and outputs `[T, *B, O]` or None. Raises ValueError for inputs or lengths that don't
-      fit, a step that returns another form of state, a truncation below 1 or an unknown `backward`.
+      The state after the last step, and outputs `[T, *B, O]` or None. Raises ValueError for inputs or lengths that
+      don't fit, a step that returns another form of state, a truncation below 1 or an unknown `backward`.
 
     Flax's `nnx.RNN` does not zero outputs past `seq_lengths`; PyTorch does this with packed sequences.
     """
@@ -157,7 +157,7 @@ def _checked_lengths(lengths: Any, batch_shape: tuple[int, ...], num_steps: int)
 
 
 def _float_dtype(inputs: Array, params: Params) -> Any:
-    """The dtype of `inputs @ w`: of what has a fraction among inputs and parameters, jax's default where nothing has."""
+    """The dtype of `inputs @ w`: of what has a fraction among inputs and parameters, jax's default else."""
     leaves = [leaf for leaf in jax.tree.leaves(params) if jnp.issubdtype(jnp.result_type(leaf), jnp.inexact)]
     dtype = jnp.result_type(inputs, *leaves)
     return dtype if jnp.issubdtype(dtype, jnp.inexact) else jnp.result_type(float)
@@ -181,7 +181,8 @@ def _promoted(cell: Cell, params: Params, state: State, x: Any) -> State:
     if form(state) != form(new):
         describe = [jax.tree.map(lambda leaf: f"{leaf.dtype}{list(leaf.shape)}", each) for each in (state, new)]
         raise ValueError(
-            f"{type(cell).__name__}.step: expected a state of the form that it was given, {describe[0]}, got {describe[1]}"
+            f"{type(cell).__name__}.step: expected a state of the form that it was given, {describe[0]}, "
+            f"got {describe[1]}"
         )
     return state
 

@@ -69,8 +69,8 @@ def check_backward(
         difference = max(map(_difference, jax.tree.leaves(actual[part]), jax.tree.leaves(expected[part])), default=0.0)
         if not difference <= TOLERANCE:
             raise ValueError(
-                f"cell {type(cell).__name__}, backward {backward!r}: its {part} differ by {difference:.1e} (relative) from "
-                f"those of a loop over its step, expected at most {TOLERANCE:.0e}: train it with --backward autodiff"
+                f"cell {type(cell).__name__}, backward {backward!r}: its {part} differ by {difference:.1e} (relative) "
+                f"from those of a loop over its step, expected at most {TOLERANCE:.0e}: train it with --backward autodiff"
             )
 
 

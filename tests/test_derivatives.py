@@ -41,11 +41,13 @@ KINDS = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("num_steps", "last"), [(0, False), (1, False), (1, True), (4, False)])
-@pytest.mark.parametrize("truncation", [None, 2])
+@pytest.mark.parametrize(
+    ("num_steps", "last", "truncation"),
+    [(0, False, None), (1, False, 2), (1, True, None), (4, False, None), (4, True, 2)],
+)
 def test_of_a_cell_that_is_taken_apart_they_are_refused(kind, num_steps, last, truncation):
     loss, *at = loss_of("rnn", MODES[num_steps % 3], num_steps, truncation, last)
-    with pytest.raises(TypeError, match="derivative of a scan .*: expected .*; give backward='autodiff'"):
+    with pytest.raises(TypeError, match=r"derivative of a scan .*: expected .*; give backward='autodiff'"):
         KINDS[kind](loss, *at)
 
 

@@ -30,10 +30,13 @@ def gradients(cell, backward, params, inputs, state=None):
 # dtypes
 
 
-@pytest.mark.parametrize("name", ["lstm", "gru@reset=before", "flax.nnx:GRUCell", "own_cells:Leaky"])
-@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16, jnp.int32])
+CASES = [("own_cells:Leaky", jnp.bfloat16), ("lstm", jnp.int32), ("own_cells:Normalised", jnp.float16)]
+CASES += [("flax.nnx:SimpleCell", jnp.bfloat16), ("flax.nnx:SimpleCell", jnp.int32)]
+
+
+@pytest.mark.parametrize(("name", "dtype"), CASES)
 def test_inputs_of_another_type(name, dtype):
-    """They are promoted to the parameters', as `x @ w_ih` would; so is the state, where none is given and where one is."""
+    """They are promoted to the parameters', as `x @ w_ih` would; so is the state, be it given or not."""
     cell = cell_of(name)
     params = params_of(cell)
     inputs = (3 * inputs_of(3)).astype(dtype)
@@ -48,8 +51,7 @@ def test_inputs_of_another_type(name, dtype):
 
 
 @every_mode
-@pytest.mark.parametrize("inputs_dtype", [jnp.float32, jnp.bfloat16])
-@pytest.mark.parametrize("name", ["gru", "lstm"])
+@pytest.mark.parametrize(("name", "inputs_dtype"), [("gru", jnp.float32), ("lstm", jnp.bfloat16)])
 def test_bfloat16_parameters_with_a_float32_state(name, inputs_dtype, backward):
     cell = cell_of(name)
     params, state = params_of(cell, dtype=jnp.bfloat16), cell.initial_state((2,))

@@ -54,7 +54,7 @@ def test_a_wrong_gradient_alone(monkeypatch):
 
     monkeypatch.setattr(_Way, "backward", wrong)
     cell = make_cell("rnn", 4)
-    with pytest.raises(ValueError, match="its gradients of inputs differ by 1.0e-02"):
+    with pytest.raises(ValueError, match=r"its gradients of inputs differ by 1\.0e-02"):
         check_backward(cell, params_of(cell), inputs_of(3), "states")
 
 
