@@ -11,8 +11,8 @@ Backward, for each chunk, the last one first:
         d extra, d state, d x_proj, d h_proj = vjp(update)(d state, d output);  d state.hidden += d h_proj W_hhᵀ
     dW_ih += xᵀ d x_proj, dW_hh += hiddenᵀ d h_proj, db += Σ d x_proj, dx = d x_proj W_ihᵀ
 
-where `hidden` is the hidden state before a step and `extra` are the pointwise parameters. Forward mode (`jax.jvp`) and
-second derivatives are for the reference path of scan.py.
+where `hidden` is the hidden state before a step and `extra` are the pointwise parameters. Which cells can be taken
+apart is for pointwise.py to say; forward mode and second derivatives are for the reference path of scan.py.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
-from jaxtyping import Array, Bool, Float, Shaped
+from jaxtyping import Array, Bool, Float, Real, Shaped
 
 from lstm_jax.cells.base import LinearParams, PointwiseCell
+from lstm_jax.pointwise import adds_projections, project, without_weights
 
 Mode = Literal["activations", "states", "checkpoint"]
 
@@ -67,13 +68,15 @@ def chunk_of(num_steps: int) -> int:
 def pointwise_scan(
     cell: PointwiseCell,
     params: Any,
-    inputs: Float[Array, "T *B D"],
+    inputs: Real[Array, "T *B D"],
     initial_state: Any,
     marks: Marks,
     mode: Mode,
     return_outputs: bool,
-) -> tuple[Any, Float[Array, "T *B H"] | None]:
-    """The state after the last step and the outputs, T > 0, differentiated in reverse with what `mode` keeps:
+) -> tuple[Any, Float[Array, "T *B O"] | None]:
+    """The state after the last step and the outputs, T > 0, of a cell that can be taken apart.
+
+    It is differentiated in reverse, with what `mode` keeps:
 
     - `activations`: hidden states, and what the pullback of `update` needs of results of tanh, σ and the like;
     - `states`: the state before every step; the projections of a chunk are computed again;
@@ -81,7 +84,7 @@ def pointwise_scan(
     """
     num_steps = inputs.shape[0]
     inputs = inputs.astype(jnp.result_type(inputs, params.w_ih))
-    adds = _adds_projections(cell, params, initial_state, inputs[0])
+    adds = adds_projections(cell, params, initial_state, inputs[0])
     way = _Way(cell, mode, return_outputs, num_steps, chunk_of(num_steps), adds)
 
     @jax.custom_vjp
@@ -117,7 +120,7 @@ class _Way:
 
     def project(self, params: Any, x: Array, hidden: Array) -> tuple[Array, ...]:
         """(x_proj, h_proj), or where that is enough their sum alone."""
-        x_proj, h_proj = x @ params.w_ih + params.bias, hidden @ params.w_hh
+        x_proj, h_proj = project(params, x, hidden)
         return (x_proj + h_proj,) if self.adds else (x_proj, h_proj)
 
     def update(self, valid: Array | None, extra: Any, state: Any, projections: tuple[Array, ...]) -> tuple[Any, Array]:
@@ -133,7 +136,7 @@ class _Way:
 
     def forward(self, params: Any, state: Any, inputs: Array, marks: Marks) -> tuple[Any, Any]:
         """((last state, outputs), what is kept)."""
-        extra = _extra(params)
+        extra = without_weights(params)
 
         def step(carry: Any, t: Array) -> Any:
             state, starts = carry
@@ -172,9 +175,10 @@ class _Way:
         num_last = self.num_steps - (num_chunks - 1) * self.chunk
         d_state = jax.tree.map(_instantiated, d_state, initial_state, is_leaf=_is_zero)
         d_outputs = None if _is_zero(d_outputs) else d_outputs
-        extra = _extra(params)
+        extra = without_weights(params)
         w_hh_t = params.w_hh.T  # out here, for XLA would transpose it at each step
         linear = LinearParams(params.w_ih, params.w_hh, params.bias)
+        no_output_wanted = None if d_outputs is not None else self.zero_output(params, initial_state, inputs)
         totals = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, _sum_dtype(leaf)), (extra, linear))
         x_proj = jax.eval_shape(self.project, params, inputs[0], initial_state.hidden)
         d_projections = jax.tree.map(functools.partial(_zeros, self.chunk), x_proj)
@@ -208,12 +212,12 @@ class _Way:
                 else:
                     update = functools.partial(self.update, valid)
                     _, pullback = jax.vjp(update, extra, _at(states, row), _at(projections, row))
-                d_output = jnp.zeros_like(d_state.hidden) if d_outputs is None else _at(d_outputs, begin + row)
+                d_output = no_output_wanted if d_outputs is None else _at(d_outputs, begin + row)
                 d_extra_here, d_state, d_here = pullback((d_state, d_output))
                 d_projections = self.put(d_projections, d_here, row)
                 # Read back what was written, else XLA computes it a second time for the product.
                 d_h_proj = _at(d_projections[-1], row)
-                d_state = d_state._replace(hidden=d_state.hidden + d_h_proj @ w_hh_t)
+                d_state = d_state._replace(hidden=d_state.hidden + (d_h_proj @ w_hh_t).astype(d_state.hidden.dtype))
                 if cut is not None:
                     d_state = jax.tree.map(functools.partial(where, ~cut, other=None), d_state)
                 return d_state, _add(d_extra, d_extra_here), d_projections
@@ -224,7 +228,8 @@ class _Way:
             over_steps = tuple(range(d_x_proj.ndim - 1))
             d_bias = jnp.sum(d_x_proj, over_steps, dtype=d_linear.bias.dtype)
             gradients = LinearParams(_product(x, d_x_proj), _product(hidden, d_h_proj), d_bias)
-            d_inputs = jax.lax.dynamic_update_slice_in_dim(d_inputs, d_x_proj @ params.w_ih.T, begin, 0)
+            d_x = (d_x_proj @ params.w_ih.T).astype(inputs.dtype)
+            d_inputs = jax.lax.dynamic_update_slice_in_dim(d_inputs, d_x, begin, 0)
             return (d_state, (d_extra, _add(d_linear, gradients)), d_projections, d_inputs), None
 
         carry = (d_state, totals, d_projections, jnp.zeros_like(inputs))
@@ -241,11 +246,18 @@ class _Way:
             row = first + i
             states = _put(states, state, row)
             projections = self.project(params, x[row], state.hidden)
-            state, _ = self.update(_at(marks.valid, row), _extra(params), state, projections)
+            state, _ = self.update(_at(marks.valid, row), without_weights(params), state, projections)
             return state, states
 
         states = jax.tree.map(functools.partial(_zeros, self.chunk), state)
         return jax.lax.fori_loop(0, count, step, (state, states))[1]
+
+    def zero_output(self, params: Any, state: Any, inputs: Array) -> Array:
+        """Zeros in the shape of a step's output."""
+        update = functools.partial(self.update, None)
+        projections = jax.eval_shape(self.project, params, inputs[0], state.hidden)
+        _, output = jax.eval_shape(update, without_weights(params), state, projections)
+        return jnp.zeros(output.shape, output.dtype)
 
     def put(self, buffers: tuple[Array, ...], values: tuple[Array, ...], row: Array) -> tuple[Array, ...]:
         """Write a step's gradients into their row, gate by gate.
@@ -253,13 +265,12 @@ class _Way:
         XLA then writes each gate from the loop that computes it; put side by side first, all four would be computed in
         one loop with a branch for each number, which on a CPU takes several times as long.
         """
-        for gate, piece in enumerate(
-            zip(*(jnp.split(value, self.cell.num_gates, -1) for value in values), strict=True)
-        ):
+        width = values[0].shape[-1]
+        num_gates = self.cell.num_gates if width % self.cell.num_gates == 0 else 1
+        for gate, piece in enumerate(zip(*(jnp.split(value, num_gates, -1) for value in values), strict=True)):
+            first = gate * (width // num_gates)
             buffers = tuple(
-                jax.lax.dynamic_update_slice(
-                    buffer, value[None], (row, *(0,) * (value.ndim - 1), gate * self.cell.hidden_dim)
-                )
+                jax.lax.dynamic_update_slice(buffer, value[None], (row, *(0,) * (value.ndim - 1), first))
                 for buffer, value in zip(buffers, piece, strict=True)
             )
         return buffers
@@ -271,20 +282,6 @@ def where(valid: Array | None, new: Array, other: Array | None) -> Array:
         return new
     valid = valid.reshape(valid.shape + (1,) * (new.ndim - valid.ndim))
     return jnp.where(valid, new, jnp.zeros_like(new) if other is None else other)
-
-
-def _adds_projections(cell: PointwiseCell, params: Any, state: Any, x: Array) -> bool:
-    """Whether all that `update` does with x_proj and h_proj is to add them to each other."""
-    shape = jax.ShapeDtypeStruct((*state.hidden.shape[:-1], params.bias.shape[0]), state.hidden.dtype)
-    jaxpr = jax.make_jaxpr(cell.update)(_extra(params), state, shape, shape).jaxpr
-    pair = set(map(id, jaxpr.invars[-2:]))
-    users = [equation for equation in jaxpr.eqns if any(v in pair for v in map(id, equation.invars))]
-    return len(users) == 1 and users[0].primitive.name == "add" and set(map(id, users[0].invars)) == pair
-
-
-def _extra(params: Any) -> Any:
-    """The pointwise parameters: the linear maps are not for `update`."""
-    return params._replace(w_ih=None, w_hh=None, bias=None)
 
 
 def _is_zero(value: Any) -> bool:
@@ -318,5 +315,6 @@ def _add(totals: Any, more: Any) -> Any:
 
 def _product(a: Shaped[Array, "K *B M"], b: Shaped[Array, "K *B N"]) -> Float[Array, "M N"]:
     """Σ aᵀ b over steps and sequences; 2-D, contracted over the first axis: XLA transposes other forms in memory."""
-    a, b = a.reshape(-1, a.shape[-1]), b.reshape(-1, b.shape[-1])
+    dtype = jnp.promote_types(a.dtype, b.dtype)
+    a, b = a.reshape(-1, a.shape[-1]).astype(dtype), b.reshape(-1, b.shape[-1]).astype(dtype)
     return jax.lax.dot_general(a, b, (((0,), (0,)), ((), ())), preferred_element_type=_sum_dtype(a))

@@ -2,23 +2,28 @@
 
 The reference path is differentiated by jax itself, in forward and reverse mode, and keeps 14 arrays of `[T, B, H]` for
 an LSTM. What is kept for the backward pass instead is the caller's choice (`Backward`): memory_saving.py has the path
-of cells with `is_pointwise`, the steps of others are rematerialised.
+of cells that pointwise.py finds can be taken apart, the steps of others are rematerialised.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import operator
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, cast
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Integer
+import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, Real
 
 from lstm_jax.cells.base import Cell, Params, PointwiseCell, State
+from lstm_jax.derivatives import reverse_only
 from lstm_jax.memory_saving import Marks, keep_activations, pointwise_scan, where
+from lstm_jax.pointwise import can_be_taken_apart
 
 Backward = Literal["autodiff", "activations", "states", "checkpoint"]
 """What a forward pass keeps for the backward pass, from the most to the least: all that jax's autodiff asks for;
@@ -28,10 +33,10 @@ results of tanh, σ and the like; the state before every step; the state before 
 def scan(
     cell: Cell,
     params: Params,
-    inputs: Float[Array, "T *B D"],
+    inputs: Real[Array, "T *B D"],
     initial_state: State | None = None,
     *,
-    lengths: Integer[Array, "*B"] | None = None,
+    lengths: ArrayLike | Sequence[int] | None = None,
     reverse: bool = False,
     return_outputs: bool = True,
     backward: Backward = "autodiff",
@@ -42,39 +47,40 @@ def scan(
     Args:
       cell: the cell; static.
       params: what `cell.init` made.
-      inputs: time-major `[T, *B, D]`; T may be 0.
-      initial_state: the state before the first step; `cell.initial_state` where None.
-      lengths: integers in [0, T], steps `t >= lengths` are padding: they leave the state as it is, their outputs are
-        zero and their inputs, whatever they are (NaN too), reach neither results nor gradients. All T where None.
+      inputs: time-major `[T, *B, D]`; T may be 0, D not.
+      initial_state: the state before the first step; where None, `cell.initial_state` in the dtype that `inputs @ w`
+        has, the result type of inputs and parameters (integers count as no more than their kind: with float32
+        parameters they are float32). A given state is promoted to what `cell.step` makes of it.
+      lengths: integers in [0, T] in the shape of the batch, steps `t >= lengths` are padding: they leave the state as
+        it is, their outputs are zero and their inputs, whatever they are (NaN too), reach neither results nor
+        gradients. Where lengths are traced, those out of bounds count as the nearest bound. All T where None.
       reverse: from the last step to the first; with `lengths`, from each sequence's last valid step. Outputs stay
         aligned with inputs.
       return_outputs: whether to keep the outputs of all steps; where the last state is enough, False saves the memory.
-      backward: what to keep for the backward pass; static. Gradients agree to rounding. Only `autodiff` has a forward
-        mode and second derivatives.
+      backward: what to keep for the backward pass; static. Gradients agree to rounding. Of a cell that is taken apart
+        only `autodiff` has a forward mode and second derivatives: TypeError elsewhere.
       truncation: static; of how many steps, counted from the last one, a gradient goes back through the state: the
         states before steps T - k, T - 2k, ... (T the length of the sequence) pass none on, so that a loss at the last
         step sees k steps and no loss sees more (truncated backpropagation). No limit where None.
 
     Returns:
-      The state after the last step, and outputs `[T, *B, O]` or None. Raises ValueError for a truncation below 1 or an
-      unknown `backward`.
+      The state after the last step, and outputs `[T, *B, O]` or None. Raises ValueError for inputs or lengths that
+      don't fit, a step that returns another form of state, a truncation below 1 or an unknown `backward`.
 
     Flax's `nnx.RNN` does not zero outputs past `seq_lengths`; PyTorch does this with packed sequences.
     """
-    num_steps, *batch_shape, _ = inputs.shape
-    if initial_state is None:
-        initial_state = cell.initial_state(tuple(batch_shape), inputs.dtype)
-    marks = _marks(num_steps, len(batch_shape), lengths, reverse, truncation)
-    return _scan(cell, params, inputs, initial_state, marks, reverse, return_outputs, backward)
+    given = _checked(cell, params, inputs, initial_state, lengths, backward)
+    marks = _marks(given, reverse, truncation)
+    return _scan(given, given.inputs, marks, reverse, return_outputs)
 
 
 def scan_last(
     cell: Cell,
     params: Params,
-    inputs: Float[Array, "T *B D"],
+    inputs: Real[Array, "T *B D"],
     initial_state: State | None = None,
     *,
-    lengths: Integer[Array, "*B"] | None = None,
+    lengths: ArrayLike | Sequence[int] | None = None,
     backward: Backward = "autodiff",
     truncation: int | None = None,
 ) -> tuple[State, Float[Array, "*B O"]]:
@@ -85,19 +91,100 @@ def scan_last(
     """
     if inputs.shape[0] == 0:
         raise ValueError("inputs: expected at least one step for a last output, got T = 0")
-    if lengths is None:
-        if initial_state is None:
-            initial_state = cell.initial_state(inputs.shape[1:-1], inputs.dtype)
-        marks = _marks(inputs.shape[0], inputs.ndim - 2, None, False, truncation)
-        before, last = (jax.tree.map(lambda leaf, part=part: leaf[part], (inputs, marks)) for part in (slice(-1), -1))
-        state, _ = _scan(cell, params, before[0], initial_state, before[1], False, False, backward)
-        return _step(cell, params, state, last)
-    state, outputs = scan(
-        cell, params, inputs, initial_state, lengths=lengths, backward=backward, truncation=truncation
-    )
+    given = _checked(cell, params, inputs, initial_state, lengths, backward)
+    marks = _marks(given, False, truncation)
+    if given.lengths is None:
+        before, last = (
+            jax.tree.map(lambda leaf, part=part: leaf[part], (given.inputs, marks)) for part in (slice(-1), -1)
+        )
+        state, _ = _scan(given, *before, False, False)
+        return _step(cell, given.params, state, last)
+    state, outputs = _scan(given, given.inputs, marks, False, True)
     assert outputs is not None
-    last_steps = jnp.maximum(lengths.astype(jnp.int32), 1) - 1  # in this order: 0 - 1 is 255 in uint8
+    last_steps = jnp.maximum(given.lengths, 1) - 1
     return state, jnp.take_along_axis(outputs, last_steps[None, ..., None], axis=0)[0]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Given:
+    """What a scan was given, checked, and made to fit."""
+
+    cell: Cell
+    params: Params
+    inputs: Array
+    state: State
+    lengths: Array | None
+    backward: Backward
+    apart: bool
+    """Whether the cell is taken apart: a matter of the cell, not of how many steps there are."""
+
+
+def _checked(
+    cell: Cell, params: Params, inputs: Array, state: State | None, lengths: Any, backward: Backward
+) -> _Given:
+    if backward not in typing.get_args(Backward):
+        raise ValueError(f"backward: expected one of {', '.join(typing.get_args(Backward))}, got {backward!r}")
+    if inputs.shape[-1] == 0:
+        raise ValueError(f"inputs: expected [T, *B, D] with at least one feature, D, got {list(inputs.shape)}")
+    num_steps, *batch_shape, _ = inputs.shape
+    lengths = None if lengths is None else _checked_lengths(lengths, tuple(batch_shape), num_steps)
+    if state is None:
+        state = cell.initial_state(tuple(batch_shape), _float_dtype(inputs, params))
+    x = jax.ShapeDtypeStruct(inputs.shape[1:], inputs.dtype)
+    state = _promoted(cell, params, jax.tree.map(jnp.asarray, state), x)
+    apart = backward != "autodiff" and can_be_taken_apart(cell, params, state, x)
+    if apart:  # here, so that no path and no number of steps has what another has not
+        params, state, inputs = reverse_only((params, state, inputs))
+    return _Given(cell, params, inputs, state, lengths, backward, apart)
+
+
+def _checked_lengths(lengths: Any, batch_shape: tuple[int, ...], num_steps: int) -> Array:
+    """Lengths as int32 in [0, T]; raises ValueError for others where they are not traced."""
+    if not isinstance(lengths, jax.Array):
+        lengths = np.asarray(lengths)
+        lengths = lengths if lengths.size else lengths.astype(np.int32)  # an empty list is of floats
+    if not jnp.issubdtype(lengths.dtype, jnp.integer):
+        raise ValueError(f"lengths: expected integers, got {lengths.dtype}")
+    if lengths.shape != batch_shape:
+        raise ValueError(f"lengths: expected the shape of the batch, {list(batch_shape)}, got {list(lengths.shape)}")
+    if not isinstance(lengths, jax.core.Tracer) and lengths.size:
+        values = np.asarray(lengths)  # by NumPy: under jit, jax would trace even this
+        least, most = int(values.min()), int(values.max())
+        if least < 0 or most > num_steps:
+            raise ValueError(f"lengths: expected 0 to T = {num_steps}, got {least if least < 0 else most}")
+    # clipped before they are made int32, which a larger type may not fit into
+    return jnp.clip(jnp.asarray(lengths), 0, min(num_steps, int(jnp.iinfo(lengths.dtype).max))).astype(jnp.int32)
+
+
+def _float_dtype(inputs: Array, params: Params) -> Any:
+    """The dtype of `inputs @ w`: of what has a fraction among inputs and parameters, jax's default else."""
+    leaves = [leaf for leaf in jax.tree.leaves(params) if jnp.issubdtype(jnp.result_type(leaf), jnp.inexact)]
+    dtype = jnp.result_type(inputs, *leaves)
+    return dtype if jnp.issubdtype(dtype, jnp.inexact) else jnp.result_type(float)
+
+
+def _promoted(cell: Cell, params: Params, state: State, x: Any) -> State:
+    """`state` in the dtypes that `cell.step` gives back; raises ValueError where that is another form of state."""
+
+    def promoted(leaf: Any, new: Any) -> Any:
+        if leaf.dtype == new.dtype or not jnp.issubdtype(leaf.dtype, jnp.inexact):
+            return leaf
+        return leaf.astype(jnp.promote_types(leaf.dtype, new.dtype))
+
+    def form(state: State) -> Any:
+        return jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), state)
+
+    new, _ = jax.eval_shape(cell.step, params, state, x)
+    if form(state) != form(new) and jax.tree.structure(state) == jax.tree.structure(new):
+        state = jax.tree.map(promoted, state, new)
+        new, _ = jax.eval_shape(cell.step, params, state, x)
+    if form(state) != form(new):
+        describe = [jax.tree.map(lambda leaf: f"{leaf.dtype}{list(leaf.shape)}", each) for each in (state, new)]
+        raise ValueError(
+            f"{type(cell).__name__}.step: expected a state of the form that it was given, {describe[0]}, "
+            f"got {describe[1]}"
+        )
+    return state
 
 
 def _step(cell: Cell, params: Params, state: State, at: tuple[Array, Marks]) -> tuple[State, Array]:
@@ -113,27 +200,16 @@ def _step(cell: Cell, params: Params, state: State, at: tuple[Array, Marks]) -> 
 
 
 def _scan(
-    cell: Cell,
-    params: Params,
-    inputs: Array,
-    initial_state: State,
-    marks: Marks,
-    reverse: bool,
-    return_outputs: bool,
-    backward: Backward,
+    given: _Given, inputs: Array, marks: Marks, reverse: bool, return_outputs: bool
 ) -> tuple[State, Array | None]:
+    cell, params, backward = given.cell, given.params, given.backward
     num_steps = inputs.shape[0]
-    if backward not in typing.get_args(Backward):
-        raise ValueError(f"backward: expected one of {', '.join(typing.get_args(Backward))}, got {backward!r}")
-    can_be_taken_apart = cell.is_pointwise and all(
-        jnp.issubdtype(leaf.dtype, jnp.inexact) for leaf in jax.tree.leaves(initial_state)
-    )  # a counter, say, has no gradient to carry
-    if num_steps and backward != "autodiff" and can_be_taken_apart:
+    if num_steps and given.apart and backward != "autodiff":
         state, outputs = pointwise_scan(
             cast(PointwiseCell, cell),
             params,
             _in_order(inputs, reverse),
-            initial_state,
+            given.state,
             _in_order(marks, reverse),
             backward,
             return_outputs,
@@ -151,8 +227,8 @@ def _scan(
         step = jax.checkpoint(step, prevent_cse=False)
     scan_steps = functools.partial(jax.lax.scan, step, reverse=reverse)
     if backward == "checkpoint" and num_steps > 1:
-        return _in_chunks(scan_steps, initial_state, (inputs, marks), num_steps, reverse)
-    return scan_steps(initial_state, (inputs, marks))
+        return _in_chunks(scan_steps, given.state, (inputs, marks), num_steps, reverse)
+    return scan_steps(given.state, (inputs, marks))
 
 
 def _in_order(tree: Any, reverse: bool) -> Any:
@@ -160,14 +236,15 @@ def _in_order(tree: Any, reverse: bool) -> Any:
     return jax.tree.map(lambda leaf: jnp.flip(leaf, 0), tree) if reverse else tree
 
 
-def _marks(num_steps: int, num_axes: int, lengths: Array | None, reverse: bool, truncation: int | None) -> Marks:
+def _marks(given: _Given, reverse: bool, truncation: int | None) -> Marks:
     """Which steps are no padding, and before which a gradient ends."""
     if truncation is not None and operator.index(truncation) < 1:
         raise ValueError(f"truncation: expected at least 1 step, got {truncation}")
-    # int32 on both sides: what `lengths` come as, and whether x64 is on, must not matter.
-    steps = jnp.arange(num_steps, dtype=jnp.int32).reshape(-1, *(1 for _ in range(num_axes)))
-    ends = jnp.int32(num_steps) if lengths is None else lengths.astype(jnp.int32)[None]
-    valid = None if lengths is None else steps < ends
+    num_steps = given.inputs.shape[0]
+    # int32 on both sides: whether x64 is on must not matter.
+    steps = jnp.arange(num_steps, dtype=jnp.int32).reshape(-1, *(1 for _ in given.inputs.shape[1:-1]))
+    ends = jnp.int32(num_steps) if given.lengths is None else given.lengths[None]
+    valid = None if given.lengths is None else steps < ends
     if truncation is None:
         return Marks(valid, None)
     remaining = steps + 1 if reverse else ends - steps

@@ -16,8 +16,8 @@ from lstm_jax.tasks import TASKS
 
 PACKAGE = Path(lstm_jax.__file__).parent
 # design.md: a module imports from those above it in this list (and from its own part).
-ORDER = ["registry", "text", "cells", "memory_saving", "scan", "layers", "models", "tasks", "training"]
-ORDER += ["sweeps", "analysis", "report"]
+ORDER = ["registry", "text", "cells", "derivatives", "pointwise", "memory_saving", "scan", "self_check", "layers"]
+ORDER += ["models", "tasks", "training", "sweeps", "analysis", "report"]
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 

@@ -15,7 +15,8 @@ from flax import nnx
 
 from lstm_jax.cells import CELLS, make_cell
 from lstm_jax.layers import Stack
-from lstm_jax.memory_saving import _adds_projections, chunk_of
+from lstm_jax.memory_saving import chunk_of
+from lstm_jax.pointwise import adds_projections
 from lstm_jax.scan import scan, scan_last
 
 pytestmark = pytest.mark.usefixtures("strict_promotion")
@@ -334,7 +335,7 @@ def test_cells_that_add_their_projections_are_found(cell, adds, x64):
         cell.initial_state((2,), jnp.float64),
         inputs_of(5, dtype=jnp.float64),
     )
-    assert _adds_projections(cell, params, state, inputs[0]) == adds
+    assert adds_projections(cell, params, state, inputs[0]) == adds
     expected = gradients(cell, (), params, state, inputs)
     assert_near(gradients(cell, options_of(backward="states"), params, state, inputs), expected, 1e-12)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import jax.numpy as jnp
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Key, Real
 
 Init = Literal["uniform", "orthogonal"]
 Params = Any
@@ -55,7 +55,7 @@ class Cell(abc.ABC):
         """The state before the first step: arrays of shape `[*batch_shape, ...]`."""
 
     @abc.abstractmethod
-    def step(self, params: Params, state: State, x: Float[Array, "*B D"]) -> tuple[State, Float[Array, "*B O"]]:
+    def step(self, params: Params, state: State, x: Real[Array, "*B D"]) -> tuple[State, Float[Array, "*B O"]]:
         """One time step: the new state and the output (for most cells, the new hidden state)."""
 
     @property
@@ -73,16 +73,11 @@ class Cell(abc.ABC):
 
     @property
     def is_pointwise(self) -> bool:
-        """Whether `step` is `x @ w_ih + bias` and `hidden @ w_hh` followed by a pointwise `update`."""
+        """Whether `step` is `x @ w_ih + bias` and `hidden @ w_hh` followed by a pointwise `update`.
+
+        The memory-saving scan believes a False; a True it compares with `step` itself.
+        """
         return False
-
-
-class PointwiseState(Protocol):
-    """What `PointwiseCell` needs of a state: a field `hidden`, the one that the recurrent weights multiply."""
-
-    @property
-    def hidden(self) -> Array:
-        """`[*B, H]`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +87,8 @@ class PointwiseCell(Cell):
         x_proj = x @ w_ih + bias        h_proj = hidden @ w_hh        (state', output) = update(state, x_proj, h_proj)
 
     where `update` mixes no units and no sequences. Parameters are a NamedTuple with the fields of `LinearParams` and,
-    for pointwise parameters, more of them. `num_gates` is G.
+    for pointwise parameters, more of them; the state is one with a field `hidden [*B, H]`, which the recurrent weights
+    multiply. `num_gates` is G. A subclass that overrides `step` is run by its `step`.
     """
 
     num_gates: ClassVar[int]
@@ -101,14 +97,14 @@ class PointwiseCell(Cell):
     @abc.abstractmethod
     def update(
         self, params: Any, state: Any, x_proj: Float[Array, "*B GH"], h_proj: Float[Array, "*B GH"]
-    ) -> tuple[Any, Float[Array, "*B H"]]:
+    ) -> tuple[Any, Float[Array, "*B O"]]:
         """The pointwise part of a step: the new state and the output."""
 
-    def step(self, params: Any, state: Any, x: Float[Array, "*B D"]) -> tuple[Any, Float[Array, "*B H"]]:
+    def step(self, params: Any, state: Any, x: Real[Array, "*B D"]) -> tuple[Any, Float[Array, "*B O"]]:
         """One time step, as the linear maps and `update` define it."""
         return self.update(params, state, x @ params.w_ih + params.bias, state.hidden @ params.w_hh)
 
     @property
     def is_pointwise(self) -> bool:
-        """True: the memory-saving scan may take this cell apart."""
+        """True: the memory-saving scan may take this cell apart, if its step is what `update` makes."""
         return True

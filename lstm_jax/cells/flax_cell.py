@@ -11,9 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Key, Real
 
 from lstm_jax.cells.base import Cell
+from lstm_jax.cells.initializers import check_sizes
 
 
 def is_flax_cell(cls: Any) -> bool:
@@ -33,6 +34,7 @@ class FlaxCell(Cell):
 
     def init(self, key: Key[Array, ""], input_dim: int, dtype: DTypeLike = jnp.float32) -> nnx.State[Any, Any]:
         """The parameters as Flax initialises them; a cell with other variables than parameters is refused."""
+        check_sizes(input_dim, self.hidden_dim)
         module: Any = self._module(input_dim, dtype, nnx.Rngs(key))
         params, rest = nnx.state(module, nnx.Param, ...)
         if jax.tree.leaves(rest):
@@ -45,9 +47,11 @@ class FlaxCell(Cell):
         cell: Any = nnx.merge(_graphdef(self, 1, dtype), self._abstract_params(1, dtype))
         return cell.initialize_carry((*batch_shape, 1), nnx.Rngs(0))
 
-    def step(self, params: Any, state: Any, x: Float[Array, "*B D"]) -> tuple[Any, Float[Array, "*B H"]]:
+    def step(self, params: Any, state: Any, x: Real[Array, "*B D"]) -> tuple[Any, Float[Array, "*B H"]]:
         """One call of the Flax cell."""
-        cell: Any = nnx.merge(_graphdef(self, x.shape[-1], x.dtype), params)
+        # Flax computes in the module's dtype, whatever the parameters' is: ours is that of `x @ w`.
+        dtype = jnp.result_type(x, *jax.tree.leaves(params))
+        cell: Any = nnx.merge(_graphdef(self, x.shape[-1], dtype), params)
         state, output = cell(state, x)
         return state, output
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Key, Real
 
 from lstm_jax.cells.base import HiddenState, LinearParams, PointwiseCell
 from lstm_jax.cells.initializers import chrono_bias, linear_params
@@ -85,9 +85,7 @@ class GRU(PointwiseCell):
         r = jax.nn.sigmoid(x_r + h_r)
         return _mix(jax.nn.sigmoid(x_z + h_z), jnp.tanh(x_n + r * (h_n + params.bias_hn)), state)
 
-    def step(
-        self, params: Any, state: HiddenState, x: Float[Array, "*B D"]
-    ) -> tuple[HiddenState, Float[Array, "*B H"]]:
+    def step(self, params: Any, state: HiddenState, x: Real[Array, "*B D"]) -> tuple[HiddenState, Float[Array, "*B H"]]:
         """One time step, with the reset where `reset` says."""
         if self.reset == "after":
             return super().step(params, state, x)

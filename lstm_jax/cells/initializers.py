@@ -19,7 +19,10 @@ def linear_params(
     - `orthogonal`: an orthogonal `[H, H]` matrix for each gate, and for each gate's inputs Glorot and Bengio's (2010)
       uniform over `[D, H]`. Flax's `OptimizedLSTMCell` makes one `[H, 4H]` matrix orthogonal instead, which leaves
       each gate at singular values of about 1/2.
+
+    Raises ValueError for another menu item, or sizes below 1.
     """
+    check_sizes(input_dim, hidden_dim)
     input_key, hidden_key = jax.random.split(key)
     if init == "uniform":
         bound = hidden_dim**-0.5
@@ -38,6 +41,13 @@ def linear_params(
     else:
         raise ValueError(f"init: expected 'uniform' or 'orthogonal', got {init!r}")
     return LinearParams(w_ih, w_hh, jnp.zeros(num_gates * hidden_dim, dtype))
+
+
+def check_sizes(input_dim: int, hidden_dim: int) -> None:
+    """Raise ValueError where a cell would have no inputs or no units."""
+    for name, size in (("input_dim", input_dim), ("hidden_dim", hidden_dim)):
+        if size < 1:
+            raise ValueError(f"{name}: expected at least 1, got {size}")
 
 
 def chrono_bias(key: Key[Array, ""], hidden_dim: int, gap: int | None, dtype: DTypeLike) -> Float[Array, " H"]:

@@ -67,6 +67,7 @@ class _Work:
         self._last_news = float("-inf")
 
     def do(self) -> Outcome:
+        from lstm_jax.self_check import check_model
         from lstm_jax.sweeps.bank import Bank
 
         for leftover in self._checkpoints.glob(".*"):  # of a worker that was killed while it saved
@@ -76,6 +77,7 @@ class _Work:
         self._tell("running")
         self._check_code()
         backward, width = self._way_of_checkpoint() or _way(self._job)
+        check_model(self._job.training(backward).model)
         while True:
             try:
                 return self._train(Bank(self._job, width, backward))
