@@ -39,10 +39,7 @@ def can_be_taken_apart(cell: Cell, params: Any, state: Any, x: Any) -> bool:
     try:
         projections = jax.eval_shape(project, params, x, state.hidden)
         new_state, output = jax.eval_shape(cell.update, without_weights(params), state, *projections)
-        if jax.tree.structure(new_state) != jax.tree.structure(state) or not _is_floating(output):
-            return False
-        pairs = zip(jax.tree.leaves(new_state), jax.tree.leaves(state), strict=True)
-        if any((new.shape, new.dtype) != (old.shape, old.dtype) for new, old in pairs):
+        if form(new_state) != form(state) or not _is_floating(output):
             return False
         return _steps_as_pointwise_cells_do(cell, params, state, x)
     except Exception:
@@ -73,6 +70,11 @@ def project(params: Any, x: Array, hidden: Array) -> tuple[Array, Array]:
 def without_weights(params: Any) -> Any:
     """The pointwise parameters: the linear maps are not for `update`."""
     return params._replace(w_ih=None, w_hh=None, bias=None)
+
+
+def form(tree: Any) -> Any:
+    """What two states must share: structure, shapes and dtypes."""
+    return tuple(jax.tree.flatten(jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), tree)))
 
 
 def _has_fields(value: Any, names: tuple[str, ...]) -> bool:

@@ -23,7 +23,7 @@ from jaxtyping import Array, Float, Real
 from lstm_jax.cells.base import Cell, Params, PointwiseCell, State
 from lstm_jax.derivatives import reverse_only
 from lstm_jax.memory_saving import Marks, keep_activations, pointwise_scan, where
-from lstm_jax.pointwise import can_be_taken_apart
+from lstm_jax.pointwise import can_be_taken_apart, form
 
 Backward = Literal["autodiff", "activations", "states", "checkpoint"]
 """What a forward pass keeps for the backward pass, from the most to the least: all that jax's autodiff asks for;
@@ -97,7 +97,7 @@ def scan_last(
         before, last = (
             jax.tree.map(lambda leaf, part=part: leaf[part], (given.inputs, marks)) for part in (slice(-1), -1)
         )
-        state, _ = _scan(given, *before, False, False)
+        state, _ = _scan(given, before[0], before[1], False, False)
         return _step(cell, given.params, state, last)
     state, outputs = _scan(given, given.inputs, marks, False, True)
     assert outputs is not None
@@ -171,11 +171,8 @@ def _promoted(cell: Cell, params: Params, state: State, x: Any) -> State:
             return leaf
         return leaf.astype(jnp.promote_types(leaf.dtype, new.dtype))
 
-    def form(state: State) -> Any:
-        return jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), state)
-
     new, _ = jax.eval_shape(cell.step, params, state, x)
-    if form(state) != form(new) and jax.tree.structure(state) == jax.tree.structure(new):
+    if form(state) != form(new) and form(state)[1] == form(new)[1]:
         state = jax.tree.map(promoted, state, new)
         new, _ = jax.eval_shape(cell.step, params, state, x)
     if form(state) != form(new):

@@ -34,7 +34,8 @@ def check_model(config: Any) -> None:
 def _check_cell(cell: Cell, input_dim: int, backward: Backward, truncation: int | None) -> None:
     params = jax.eval_shape(lambda: cell.init(jax.random.key(0), input_dim))
     inputs = jax.ShapeDtypeStruct((NUM_STEPS, BATCH_SIZE, input_dim), jnp.float32)
-    check_backward(cell, *_noise((params, inputs)), backward, truncation)
+    params, inputs = _noise((params, inputs))
+    check_backward(cell, params, inputs, backward, truncation)
 
 
 def check_backward(
@@ -70,7 +71,8 @@ def check_backward(
         if not difference <= TOLERANCE:
             raise ValueError(
                 f"cell {type(cell).__name__}, backward {backward!r}: its {part} differ by {difference:.1e} (relative) "
-                f"from those of a loop over its step, expected at most {TOLERANCE:.0e}: train it with --backward autodiff"
+                f"from those of a loop over its step, expected at most {TOLERANCE:.0e}: train it with "
+                "--backward autodiff"
             )
 
 
@@ -94,4 +96,4 @@ def _difference(actual: Any, expected: Any) -> float:
     if (finite != np.isfinite(actual)).any():
         return float("inf")
     actual, expected = actual[finite], expected[finite]
-    return float(np.linalg.norm(actual - expected) / max(np.linalg.norm(expected), 1e-6))
+    return float(np.linalg.norm(actual - expected)) / max(float(np.linalg.norm(expected)), 1e-6)
