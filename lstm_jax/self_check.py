@@ -8,7 +8,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
 from jaxtyping import Array, Real
 
 from lstm_jax.cells.base import Cell, Params
@@ -40,7 +39,11 @@ def _check_cell(cell: Cell, input_dim: int, backward: Backward, truncation: int 
 
 
 def check_backward(
-    cell: Cell, params: Params, inputs: Real[ArrayLike, "T *B D"], backward: Backward, truncation: int | None = None
+    cell: Cell,
+    params: Params,
+    inputs: Real[Array, "T *B D"] | Real[np.ndarray, "T *B D"],
+    backward: Backward,
+    truncation: int | None = None,
 ) -> None:
     """Compare last state, outputs and gradients with those of a loop over `cell.step`, of a few steps.
 
