@@ -163,7 +163,8 @@ def count_compilations(function):
 
 def test_a_job_compiles_three_programs_whatever_its_runs(tmp_path):
     """init, advance and evaluate; learning rate, clip norm and seed are traced, chunks of any size share a program."""
-    run(tmp_path / "warm")  # what the first job of a process compiles besides, such as the unpacking of keys
+    # what the first job of a process and of a cell compiles besides: the unpacking of keys, the check of the cell
+    run(tmp_path / "warm", hidden_dim=9)
     one = count_compilations(lambda: run(tmp_path / "one", seeds=(0,), hidden_dim=9, max_steps=30))
     many = count_compilations(
         lambda: run(

@@ -18,6 +18,6 @@ def test_a_job_whose_path_computes_another_cell_trains_nothing(tmp_path, monkeyp
     monkeypatch.setattr("lstm_jax.memory_saving.adds_projections", lambda *_: True)  # as at commit 878744e
     monkeypatch.setattr(bank, "Bank", lambda *_: pytest.fail("it began to train"))
     self_check._check_cell.cache_clear()
-    with pytest.raises(ValueError, match="cell GRU, backward 'activations': .* --backward autodiff"):
+    with pytest.raises(ValueError, match=r"cell GRU, backward 'activations': .* --backward autodiff"):
         run_job(job, Directory(tmp_path))
     self_check._check_cell.cache_clear()
