@@ -261,7 +261,7 @@ def describe(config: SweepConfig, records: Sequence[Record], text: str | None = 
 
     As the records say it, which are all of one way of training.
     """
-    made = {**dataclasses.asdict(config), **records[0].settings}
+    made = {**dataclasses.asdict(config), **next((record.settings for record in records), {})}
     others = _count(len(config.tuning_seeds), "other seed")
     rates = ", ".join(f"{rate:g}" for rate in sorted({record.run.learning_rate for record in records}))
     tuning = (
