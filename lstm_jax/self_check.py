@@ -41,7 +41,7 @@ def _check_cell(cell: Cell, input_dim: int, backward: Backward, truncation: int 
 def check_backward(
     cell: Cell,
     params: Params,
-    inputs: Real[Array | np.ndarray, "T *B D"],
+    inputs: Real[Array, "T *B D"] | Real[np.ndarray, "T *B D"],
     backward: Backward,
     truncation: int | None = None,
 ) -> None:
@@ -85,11 +85,10 @@ def _noise(shapes: Any) -> Any:
     rng = np.random.default_rng(0)
 
     def noise(leaf: Any) -> Any:
-        if not jnp.issubdtype(leaf.dtype, jnp.floating):
-            return leaf  # a cell that has such is not taken apart
         return (rng.normal(size=leaf.shape) * max(leaf.shape[-2:-1] or (1,)) ** -0.5).astype(leaf.dtype)
 
-    return jax.tree.map(noise, shapes)
+    # a leaf of another kind, a key say, stays as it is: a cell that has one is not taken apart
+    return jax.tree.map(lambda leaf: noise(leaf) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf, shapes)
 
 
 PARTS = ("last states", "outputs", "gradients of parameters", "gradients of inputs", "gradients of the first state")

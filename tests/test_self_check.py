@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 
 import drawn_cells
 import jax
 import jax.numpy as jnp
+import own_cells
 import pytest
 from cell_cases import inputs_of, params_of
 
@@ -63,6 +65,20 @@ def test_a_cell_that_is_no_number_anywhere():
     cell = drawn_cells.Drawn(4)
     params = jax.tree.map(lambda leaf: leaf * jnp.nan, cell.init(jax.random.key(0), 3))
     check_backward(cell, params, inputs_of(3), "states")
+
+
+def test_parameters_that_are_no_numbers():
+    """A cell that keeps a key among its parameters is not taken apart, and there is nothing to compare."""
+
+    @dataclasses.dataclass(frozen=True)
+    class Keyed(own_cells.Leaky):
+        def init(self, key, input_dim, dtype=jnp.float32):
+            return super().init(key, input_dim, dtype)._replace(leak=(jnp.zeros(self.hidden_dim), key))
+
+        def update(self, params, state, x_proj, h_proj):
+            return super().update(params._replace(leak=params.leak[0]), state, x_proj, h_proj)
+
+    check_model(dataclasses.replace(model("rnn"), cells=(Keyed(4),)))
 
 
 def test_it_is_made_once_a_process_and_cheap():
