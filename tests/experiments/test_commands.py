@@ -17,8 +17,8 @@ from lstm_jax.sweeps.records import columns_of, read_runs
 
 COLUMNS = {
     "runs.csv": "job,cell,task,gap,seed,learning_rate,hidden_dim,num_params,forget_bias,status,solved_step,steps,"
-    "accuracy,loss,chance,duration_seconds,backward,lanes,device,settings,versions",
-    "summary.csv": "cell,gap,learning_rate,num_runs,num_solved,num_diverged,solve_rate,ci_low,ci_high,accuracy,"
+    "accuracy,loss,chance,duration_seconds,backward,lanes,device,settings,versions,environment",
+    "summary.csv": "cell,gap,learning_rate,num_runs,num_solved,num_diverged,solve_rate,ci_low,ci_high,accuracy,chance,"
     "median_solved_step",
     "horizon.csv": "cell,horizon,ci_low,ci_high,bound",
 }
