@@ -128,8 +128,10 @@ def _explain(
     given = " ".join(_values_of(f"--{named[1]}", [*from_file, *argv]))
     if not given:
         raise _no_value(source + name)
-    if typing.get_origin(own.get(name)) is typing.Literal:
-        raise ConfigError(f"{source}{name}: got {given!r}; {nearest(given, typing.get_args(own[name]))}")
+    hints = (own.get(name), *typing.get_args(own.get(name)))  # of an option that may be None too
+    choices = next((typing.get_args(hint) for hint in hints if typing.get_origin(hint) is typing.Literal), ())
+    if choices:
+        raise ConfigError(f"{source}{name}: got {given!r}; {nearest(given, choices)}")
     raise ConfigError(source + str(expected(name, repr(given))))
 
 

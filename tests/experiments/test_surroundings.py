@@ -19,7 +19,7 @@ import experiments
 import lstm_jax
 
 TINY = shlex.split(
-    "--preset smoke --cells lstm --gaps 2 --tuning-seeds 100 --seeds 0 --learning-rates 0.01 --max-steps 20 "
+    "--preset smoke --cells lstm --gaps 2 --tuning-seeds --seeds 0 1 --learning-rates 0.01 --max-steps 20 "
     "--chunk-steps 10 --workers 1 --eval-size 32 --hidden-dim 4"
 )
 ODD = "[/]b :bug: [red]x"
