@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import struct
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -185,8 +186,12 @@ def resolved(config: SweepConfig, **suggested: Any) -> SweepConfig:
 
 
 def trained_seeds(config: SweepConfig) -> tuple[int, ...]:
-    """The seeds of each learning rate; those for tuning where there are several rates to choose from."""
-    return (*config.tuning_seeds, *config.seeds) if len(config.learning_rates) > 1 else config.seeds
+    """The seeds of each learning rate; those for tuning where there are several rates to choose from.
+
+    In a call of a wandb agent they are trained for one rate too, since the other rates may be other calls'.
+    """
+    is_chosen_from = len(config.learning_rates) > 1 or bool(os.environ.get("WANDB_SWEEP_ID"))
+    return (*config.tuning_seeds, *config.seeds) if is_chosen_from else config.seeds
 
 
 def num_runs(config: SweepConfig) -> int:

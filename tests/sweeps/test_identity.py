@@ -327,6 +327,11 @@ def test_with_one_learning_rate_no_tuning_seed_is_trained():
     assert {key.seed for key in job_of(tuning_seeds=(7,), learning_rates=(0.01, 0.02)).runs} == {0, 7}
 
 
+def test_a_call_of_an_agent_trains_them_as_other_rates_are_other_calls(monkeypatch):
+    monkeypatch.setenv("WANDB_SWEEP_ID", "x")
+    assert {key.seed for key in job_of(tuning_seeds=(7,)).runs} == {0, 7}
+
+
 def test_what_was_left_open_is_filled_in(tmp_path):
     _, outcome = train(tmp_path / "out", batch_size=None, embedding_dim=None, dropout=None)
     assert (outcome.config.batch_size, outcome.config.embedding_dim, outcome.config.dropout) == (32, 16, 0.0)
