@@ -32,7 +32,7 @@ PROGRAM = """
     jax.monitoring.register_event_listener(lambda event, **_: events.update([event.rpartition("/")[2]]))
     prepare_process()
     config = SweepConfig(
-        cells=("rnn",), gaps=(2,), hidden_dim=4, seeds=(0, 1), tuning_seeds=(), max_steps=8, chunk_steps=4
+        cells=("rnn",), gaps=(2,), hidden_dim=4, seeds=(0, 1), tuning_seeds=(), max_steps=12, chunk_steps=4
     )
     (job,), _ = make_jobs(config)
     directory = Directory(Path(sys.argv[1]))
@@ -66,7 +66,7 @@ def train(out, cache, **environment):
     """What jax asked of its cache, and the numbers, bit for bit."""
     out.mkdir()
     numbers, events = run(PROGRAM, cache, out, **environment)
-    assert numbers.count("CurvePoint") == 4
+    assert numbers.count("CurvePoint") == 2 * 3
     return collections.Counter(json.loads(events)), numbers
 
 
