@@ -7,6 +7,7 @@ import csv
 import os
 import resource
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -42,6 +43,7 @@ def start(out, *arguments, sweep=SWEEP, before=(), **environment):
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # tests may run under nohup, which hands it on
     )
 
 
