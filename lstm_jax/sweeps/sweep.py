@@ -151,7 +151,7 @@ class _Sweep:
         if len(ours) < len(records):
             self._warn(
                 f"{len(records) - len(ours)} of {len(records)} runs were made with other settings: they stand in "
-                "runs.csv, and tables and figures leave them out"
+                "runs.csv, and tables and figures leave them out; another --out trains them as this command says"
             )
         return ours
 

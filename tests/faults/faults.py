@@ -36,15 +36,18 @@ def start(out, *arguments, sweep=SWEEP, before=(), **environment):
     argv = [*before, sys.executable, "-m", "experiments.gap_length", *sweep, "--out", out, *arguments]
     variables = {"JAX_PLATFORMS": "cpu", "PYTHONPATH": f"{ROOT}:{ROOT / 'tests' / 'helpers'}"}
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("WANDB")}
-    return subprocess.Popen(
-        [str(each) for each in argv],
-        env=inherited | variables | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # tests may run under nohup, which hands it on
-    )
+    ours = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored, which a child inherits
+    try:
+        return subprocess.Popen(
+            [str(each) for each in argv],
+            env=inherited | variables | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+    finally:
+        signal.signal(signal.SIGHUP, ours)
 
 
 @contextlib.contextmanager
