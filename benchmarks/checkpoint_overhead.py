@@ -17,9 +17,9 @@ from pathlib import Path
 
 import rich.console
 
-from lstm_jax.sweeps.config import SweepConfig
+from lstm_jax.sweeps.config.options import SweepConfig
 from lstm_jax.sweeps.machine import num_cores
-from lstm_jax.sweeps.sweep import run_sweep
+from lstm_jax.sweeps.run import run_sweep
 
 NUM_PAIRS = 3
 SWEEP = SweepConfig(

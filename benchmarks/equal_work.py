@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from experiments.gap_length import EXPERIMENT
-from lstm_jax.sweeps.config import SweepConfig
+from lstm_jax.sweeps.config.options import SweepConfig
 from lstm_jax.sweeps.machine import num_cores
 
 QUICK = EXPERIMENT.presets["quick"]
@@ -73,7 +73,7 @@ def check_equal_work(
     from flax import nnx
 
     from lstm_jax.models import SequenceModel
-    from lstm_jax.sweeps.jobs import make_jobs
+    from lstm_jax.sweeps.plan import make_jobs
 
     jax.config.update("jax_platforms", "cpu")
     jobs, _ = make_jobs(sweep_config(cells=list(grid.hidden_dims), gaps=grid.gaps))

@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from lstm_jax.sweeps.records import write_csv
+from lstm_jax.sweeps.store.records import write_csv
 
 COLUMNS = ["cell", "backward", "num_steps", "hidden_dim", "batch_size", "compile_seconds", "step_seconds"]
 COLUMNS += ["step_seconds_min", "step_seconds_max", "temp_bytes", "units", "resident_bytes"]

@@ -15,7 +15,7 @@ matplotlib.use("agg")
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
-from lstm_jax.report.style import cell_styles, plain_axes, save
+from lstm_jax.figures.style import cell_styles, plain_axes, save
 
 
 def read(path: Path) -> list[dict[str, str]]:

@@ -45,9 +45,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.equal_work import QUICK, Grid, machine, sweep_config
-from lstm_jax.sweeps.config import SweepConfig
+from lstm_jax.sweeps.config.options import SweepConfig
 from lstm_jax.sweeps.machine import num_workers, versions
-from lstm_jax.sweeps.records import write_csv
+from lstm_jax.sweeps.store.records import write_csv
 
 CONTESTANTS = {
     "ours": ("benchmarks.sweeps", "sweep"),
@@ -69,7 +69,7 @@ def train_sweep(request: Mapping[str, Any]) -> dict[str, Any]:
     """Ours, in a process of its own: run the sweep that is asked for in a temporary directory."""
     import rich.console
 
-    from lstm_jax.sweeps.sweep import run_sweep
+    from lstm_jax.sweeps.run import run_sweep
 
     with tempfile.TemporaryDirectory() as out:
         config = sweep_config(**request, out=Path(out))
@@ -199,7 +199,7 @@ def make_grid(config: SweepConfig) -> Grid:
     """What the loops are told: the sweep's numbers, and the sizes of cells that it comes to."""
     import jax
 
-    from lstm_jax.sweeps.jobs import make_jobs
+    from lstm_jax.sweeps.plan import make_jobs
 
     jax.config.update("jax_platforms", "cpu")  # sizes only; a GPU belongs to the contestants
     sizes = {job.cell: job.hidden_dim for job in make_jobs(config)[0]}

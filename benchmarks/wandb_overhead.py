@@ -14,9 +14,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from lstm_jax.sweeps.command_line import from_yaml
-from lstm_jax.sweeps.records import read_record
-from lstm_jax.sweeps.wandb_runs import WandbLogger
+from lstm_jax.sweeps.config.command_line import from_yaml
+from lstm_jax.sweeps.store.records import read_record
+from lstm_jax.sweeps.views.wandb import WandbLogger
 
 
 def processor_seconds() -> float:

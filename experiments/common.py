@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import rich.console
 
-from lstm_jax.sweeps.command_line import Command
-from lstm_jax.sweeps.config import ConfigError, SweepConfig, known, num_runs, resolved
-from lstm_jax.sweeps.grid import parse_commands
-from lstm_jax.sweeps.records import Record, write_rows
-from lstm_jax.sweeps.signals import Stopped, heard, raise_stopped
-from lstm_jax.sweeps.storage import DamagedError, UnwritableError
-from lstm_jax.sweeps.terminal import lasting_output, make_console
+from lstm_jax.errors import ConfigError, DamagedError, TextError, UnwritableError
+from lstm_jax.signals import Stopped, heard, raise_stopped
+from lstm_jax.sweeps.config.command_line import Command
+from lstm_jax.sweeps.config.grid import parse_commands
+from lstm_jax.sweeps.config.options import SweepConfig, known, num_runs, resolved
+from lstm_jax.sweeps.store.records import Record, write_rows
 from lstm_jax.tasks import corpus_of
-from lstm_jax.text import TextError
+from lstm_jax.terminal import lasting_output, make_console
 
 if TYPE_CHECKING:
     from lstm_jax.tasks.base import Task
@@ -107,7 +106,7 @@ def _find_corpus(command: Command) -> None:
     except ValueError:  # told where tasks are made
         return
     if digest is not None and command.config is not None:
-        from lstm_jax.sweeps.directory import Directory
+        from lstm_jax.sweeps.store.directory import Directory
         from lstm_jax.text import store
 
         for root in (Path(command.sweep.out), command.config.parent):
@@ -122,7 +121,7 @@ def one_line(error: Exception) -> int:
 
 def show(config: SweepConfig, console: rich.console.Console) -> int:
     """Print a few examples of the task at each gap, as a person would read them."""
-    from lstm_jax.sweeps.jobs import checked_task
+    from lstm_jax.sweeps.plan import checked_task
 
     tasks = [checked_task(config, gap) for gap in known(config.gaps)]
     import jax
@@ -178,7 +177,7 @@ def run_all(experiment: Experiment, sweeps: Sequence[SweepConfig], console: rich
     """Run one sweep after another, until one is interrupted; returns the highest exit status."""
     if len(sweeps) == 1:
         return run(experiment, sweeps[0], console)
-    from lstm_jax.sweeps.sweep import check_sweep
+    from lstm_jax.sweeps.run import check_sweep
 
     for sweep in sweeps:  # a bad last one is told before hours go into the first
         check_sweep(sweep)
@@ -193,7 +192,7 @@ def run_all(experiment: Experiment, sweeps: Sequence[SweepConfig], console: rich
 
 def run(experiment: Experiment, config: SweepConfig, console: rich.console.Console) -> int:
     """Sweep, summarise, draw; returns the exit status."""
-    from lstm_jax.sweeps.sweep import run_sweep
+    from lstm_jax.sweeps.run import run_sweep
 
     outcome = run_sweep(config, console)
     config = outcome.config
@@ -216,11 +215,11 @@ def report(
     experiment: Experiment, config: SweepConfig, records: Sequence[Record], console: rich.console.Console
 ) -> None:
     """Write summary.csv, horizon.csv, contrasts.csv and the figures; print the summary and where the plot is."""
-    from lstm_jax.analysis.horizon import Contrast, Horizon, contrasts, horizons
-    from lstm_jax.analysis.summary import Summary, summarise
-    from lstm_jax.report.gap_length import draw_gap_length
-    from lstm_jax.report.learning_curves import draw_learning_curves
-    from lstm_jax.report.table import print_summary
+    from lstm_jax.analysis.gaps.horizon import Contrast, Horizon, contrasts, horizons
+    from lstm_jax.analysis.gaps.summary import Summary, summarise
+    from lstm_jax.figures.gaps.gap_length import draw_gap_length
+    from lstm_jax.figures.gaps.table import print_summary
+    from lstm_jax.figures.learning_curves import draw_learning_curves
 
     out = Path(config.out)
     runs = [record.run for record in records]

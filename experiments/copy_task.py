@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 from experiments.common import Experiment, main
-from lstm_jax.sweeps.config import SweepConfig
+from lstm_jax.sweeps.config.options import SweepConfig
 
 _CELLS = ("rnn", "gru", "lstm", "lstm@chrono=true")
 _OUT = Path("results/copy_task")

@@ -19,10 +19,11 @@ import rich.console
 
 from experiments import common, text
 from experiments.common import Experiment
-from lstm_jax.sweeps.config import ConfigError, SweepConfig, expected
-from lstm_jax.sweeps.options import parse_options
-from lstm_jax.sweeps.records import Record, write_rows
-from lstm_jax.sweeps.storage import write_atomically
+from lstm_jax.errors import ConfigError
+from lstm_jax.files import write_atomically
+from lstm_jax.sweeps.config.options import SweepConfig, expected
+from lstm_jax.sweeps.config.parsing import parse_options
+from lstm_jax.sweeps.store.records import Record, write_rows
 from lstm_jax.text.corpus import TextCorpus, prepare_text
 from lstm_jax.text.tokens import Cut
 
@@ -88,8 +89,8 @@ def report(
     experiment: Experiment, config: SweepConfig, records: Sequence[Record], console: rich.console.Console
 ) -> None:
     """Perplexity against context, effective context, learning curves, samples."""
-    from lstm_jax.analysis.context import ContextPoint, EffectiveContext, context_curve, effective_contexts
-    from lstm_jax.report.context import draw_context, print_context
+    from lstm_jax.analysis.text.context import ContextPoint, EffectiveContext, context_curve, effective_contexts
+    from lstm_jax.figures.text.context import draw_context, print_context
 
     shown = text.reported(config, records, console)
     runs = [(record.run, record.tables["contexts"]) for record in shown if "contexts" in record.tables]
@@ -168,7 +169,7 @@ class Perplexity:
 
 def perplexities(records: Sequence[Record], level: str) -> Iterator[Perplexity]:
     """The perplexity of each run, on all tokens where its model carries its state over."""
-    from lstm_jax.analysis.context import bits, perplexity, unk_share
+    from lstm_jax.analysis.text.context import bits, perplexity, unk_share
 
     for record in records:
         rows, of = record.tables.get("perplexity", ()), "the test split"
@@ -251,7 +252,7 @@ def _sample(argv: Sequence[str]) -> None:
     if not 0 <= options.sampling_seed < 2**32:
         raise ConfigError(f"sampling_seed: got {options.sampling_seed}; expected a whole number below 2^32")
     trained = text.trained_model(options.checkpoint, "language", "decoder", options.cell, options.seed)
-    from lstm_jax.tasks.context import go_on
+    from lstm_jax.evaluation.language import go_on
     from lstm_jax.tasks.language import Language
 
     assert isinstance(trained.task, Language)

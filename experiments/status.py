@@ -17,14 +17,14 @@ import rich.text
 import tyro
 
 from experiments.common import command, one_line
-from lstm_jax.sweeps import locks
-from lstm_jax.sweeps.command_line import from_yaml
-from lstm_jax.sweeps.config import ConfigError
-from lstm_jax.sweeps.directory import Directory, checkpoints_in
-from lstm_jax.sweeps.options import parse_options
-from lstm_jax.sweeps.records import read_record
-from lstm_jax.sweeps.status import describe, read_speed, sweep_status
-from lstm_jax.sweeps.storage import DamagedError, check_directory
+from lstm_jax.errors import ConfigError, DamagedError
+from lstm_jax.sweeps.config.command_line import from_yaml
+from lstm_jax.sweeps.config.parsing import parse_options
+from lstm_jax.sweeps.store import locks
+from lstm_jax.sweeps.store.directory import Directory, checkpoints_in
+from lstm_jax.sweeps.store.files import check_directory
+from lstm_jax.sweeps.store.records import read_record
+from lstm_jax.sweeps.views.status import describe, read_speed, sweep_status
 
 
 @dataclasses.dataclass(frozen=True)

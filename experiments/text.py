@@ -11,14 +11,14 @@ from rich.console import Console
 
 from experiments.common import Experiment, one_line
 from lstm_jax import registry
-from lstm_jax.sweeps.command_line import from_yaml
-from lstm_jax.sweeps.config import ConfigError, SweepConfig, known, resolved
-from lstm_jax.sweeps.directory import Directory
-from lstm_jax.sweeps.records import Record, write_rows
-from lstm_jax.sweeps.storage import DamagedError
-from lstm_jax.sweeps.terminal import lasting_output
+from lstm_jax.errors import ConfigError, DamagedError, TextError
+from lstm_jax.sweeps.config.command_line import from_yaml
+from lstm_jax.sweeps.config.options import SweepConfig, known, resolved
+from lstm_jax.sweeps.store.directory import Directory
+from lstm_jax.sweeps.store.records import Record, write_rows
 from lstm_jax.tasks import corpus_of
-from lstm_jax.text import TextError, store
+from lstm_jax.terminal import lasting_output
+from lstm_jax.text import store
 from lstm_jax.text.corpus import PairCorpus, TextCorpus
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def resolve(config: SweepConfig, console: Console, **suggested: Any) -> SweepCon
     open_before = [field.name for field in dataclasses.fields(config) if getattr(config, field.name) is None]
     found = resolved(config, **suggested)
     if config.num_params is None and config.hidden_dim is None:
-        from lstm_jax.sweeps.jobs import checked_task, size_of
+        from lstm_jax.sweeps.plan import checked_task, size_of
 
         gap = known(found.gaps)[0]
         checked_task(found, gap)
@@ -122,8 +122,8 @@ def unk_sentence(share: float | None, of: str) -> str:
 
 def draw_curves(experiment: Experiment, config: SweepConfig, shown: Sequence[Record], caption: str) -> Path:
     """Learning curves of the reported runs on the held-out split, and summary.csv; returns the picture."""
-    from lstm_jax.analysis.summary import Summary, summarise
-    from lstm_jax.report.learning_curves import draw_learning_curves
+    from lstm_jax.analysis.gaps.summary import Summary, summarise
+    from lstm_jax.figures.learning_curves import draw_learning_curves
 
     summaries = summarise([record.run for record in shown], ())
     write_rows(config.out / "summary.csv", Summary, summaries)
@@ -164,8 +164,8 @@ def trained_model(checkpoint: Path, name: str, form: str, cell: str | None, seed
     jax.config.update("jax_platforms", "cpu")
     from flax import nnx
 
-    from lstm_jax.sweeps import checkpoints
-    from lstm_jax.sweeps.jobs import RunKey, make_jobs
+    from lstm_jax.sweeps.plan import RunKey, make_jobs
+    from lstm_jax.sweeps.worker import checkpoints
     from lstm_jax.training import graphdef
 
     root = next((each for each in (checkpoint, *checkpoint.parents) if (each / "sweep.yaml").is_file()), None)

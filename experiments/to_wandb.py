@@ -17,12 +17,11 @@ import tyro
 
 from experiments.common import command
 from experiments.status import sweep_directory
-from lstm_jax.sweeps.command_line import from_yaml
-from lstm_jax.sweeps.config import ConfigError
-from lstm_jax.sweeps.options import parse_options
-from lstm_jax.sweeps.records import read_record
-from lstm_jax.sweeps.storage import UnwritableError
-from lstm_jax.sweeps.wandb_runs import WandbLogger, check_writable, target
+from lstm_jax.errors import ConfigError, UnwritableError
+from lstm_jax.sweeps.config.command_line import from_yaml
+from lstm_jax.sweeps.config.parsing import parse_options
+from lstm_jax.sweeps.store.records import read_record
+from lstm_jax.sweeps.views.wandb import WandbLogger, check_writable, target
 
 
 @dataclasses.dataclass(frozen=True)

@@ -21,11 +21,11 @@ import tyro
 
 from experiments import common, text
 from experiments.common import Experiment
-from lstm_jax.sweeps.config import ConfigError, SweepConfig, expected
-from lstm_jax.sweeps.options import parse_options
-from lstm_jax.sweeps.records import Record, write_rows
-from lstm_jax.sweeps.storage import write_atomically
-from lstm_jax.text import TextError
+from lstm_jax.errors import ConfigError, TextError
+from lstm_jax.files import write_atomically
+from lstm_jax.sweeps.config.options import SweepConfig, expected
+from lstm_jax.sweeps.config.parsing import parse_options
+from lstm_jax.sweeps.store.records import Record, write_rows
 from lstm_jax.text.corpus import PairCorpus, prepare_pairs
 from lstm_jax.text.files import excerpt
 from lstm_jax.text.tokens import Cut, without_marks
@@ -110,8 +110,8 @@ def report(
     if text.task_name(config) != "translation":
         common.report(dataclasses.replace(experiment, title=_TWIN, gap_label=_SYMBOLS), config, records, console)
         return
-    from lstm_jax.analysis.baselines import baselines
-    from lstm_jax.analysis.translation import (
+    from lstm_jax.analysis.text.baselines import baselines
+    from lstm_jax.analysis.text.translation import (
         LengthScore,
         TranslationContrast,
         TranslationScore,
@@ -120,8 +120,8 @@ def report(
         translation_contrasts,
         translation_scores,
     )
-    from lstm_jax.report.learning_curves import pick_evenly
-    from lstm_jax.report.translation import as_markdown, draw_by_length, print_scores, samples_markdown
+    from lstm_jax.figures.learning_curves import pick_evenly
+    from lstm_jax.figures.text.translation import as_markdown, draw_by_length, print_scores, samples_markdown
 
     shown = text.reported(config, records, console)
     translations = [(record.run, record.tables.get("translations", ())) for record in shown]
@@ -164,7 +164,7 @@ def report(
 
 def _draw_alignments(config: SweepConfig, records: Sequence[Record]) -> list[Path]:
     """Where the best model with attention looked; no picture where there is none."""
-    from lstm_jax.report.alignment import Alignment, draw_alignments
+    from lstm_jax.figures.text.alignment import Alignment, draw_alignments
 
     for record in sorted(records, key=lambda record: -(record.run.accuracy or 0.0)):
         sentences: dict[int, list[Mapping[str, Any]]] = {}
@@ -248,8 +248,8 @@ def _translate(argv: Sequence[str], skipped: list[int]) -> None:
             f"beam_size, length_penalty: got {options.beam_size}, {options.length_penalty}; expected at least 1, 0"
         )
     trained = text.trained_model(options.checkpoint, "translation", "encoder_decoder", options.cell, options.seed)
+    from lstm_jax.evaluation.translation import translate as translate_words
     from lstm_jax.tasks.translation import Translation
-    from lstm_jax.tasks.translation import translate as translate_words
 
     assert isinstance(trained.task, Translation)
     corpus = trained.task.pairs

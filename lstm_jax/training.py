@@ -25,10 +25,6 @@ from lstm_jax.tasks.base import MANY, Batch, Task
 
 Optimizer = Literal["adam", "rmsprop"]
 
-SOLVED_ACCURACY = 0.99
-"""Recall accuracy on the held-out set that counts as solved ..."""
-SOLVED_EVALUATIONS = 3
-"""... at this many evaluations in a row; `solved_step` is the first of them."""
 MAX_EVAL_STEPS, MAX_EVAL_LOGITS = 2**21, 2**26
 """Time steps, over all sequences, and logits that an evaluation holds in memory at once."""
 DIVERGED_LOSS = 1e6

@@ -15,9 +15,20 @@ from lstm_jax.cells import CELLS
 from lstm_jax.tasks import TASKS
 
 PACKAGE = Path(lstm_jax.__file__).parent
-# design.md: a module imports from those above it in this list (and from its own part).
-ORDER = ["registry", "text", "cells", "derivatives", "pointwise", "memory_saving", "scan", "self_check", "layers"]
-ORDER += ["models", "tasks", "training", "sweeps", "analysis", "report"]
+# A module imports from those above it in this list (and from its own part).
+ORDER = [
+    "errors",
+    "files",
+    "registry",
+    "text",
+    "cells",
+    "derivatives",
+    "pointwise",
+    "memory_saving",
+    "scan",
+    "self_check",
+]
+ORDER += ["layers", "models", "evaluation", "tasks", "training", "signals", "terminal", "sweeps", "analysis", "figures"]
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -84,9 +95,9 @@ def test_every_part_has_its_place_in_the_order():
         ("lstm_jax.scan", "from .layers import Stack", {"lstm_jax.layers.Stack"}),
         ("lstm_jax.cells.rnn", "def f():\n    from ..scan import scan", {"lstm_jax.scan.scan"}),
         ("lstm_jax.cells.rnn", "from . import base\nfrom .base import Cell\nfrom lstm_jax import registry", set()),
-        ("lstm_jax.report.page", "from lstm_jax.analysis import horizon", set()),
-        ("lstm_jax.analysis.horizon", "import lstm_jax.report.page", {"lstm_jax.report.page"}),
-        ("lstm_jax.report.page", "from experiments import gap_length", {"experiments.gap_length"}),
+        ("lstm_jax.figures.page", "from lstm_jax.analysis import horizon", set()),
+        ("lstm_jax.analysis.gaps.horizon", "import lstm_jax.figures.page", {"lstm_jax.figures.page"}),
+        ("lstm_jax.figures.page", "from experiments import gap_length", {"experiments.gap_length"}),
         ("lstm_jax", "from lstm_jax.registry import parse", {"lstm_jax.registry.parse"}),
     ],
 )
@@ -97,15 +108,15 @@ def test_breaches_are_seen(module, source, breach):
 # Without jax. What a command needs before its first run, and all that comes after the last.
 
 WITHOUT_JAX = ["lstm_jax", "lstm_jax.registry", "lstm_jax.cells", "lstm_jax.tasks"]
-WITHOUT_JAX += [module_of(path) for path in SOURCES if part_of(module_of(path)) in ("analysis", "report")]
+WITHOUT_JAX += [module_of(path) for path in SOURCES if part_of(module_of(path)) in ("analysis", "figures")]
 HEAVY = {"jax", "jaxlib", "flax", "optax", "orbax", "wandb", "torch"}
 
 
 @pytest.mark.parametrize(
-    "path", [path for path in SOURCES if part_of(module_of(path)) in ("", "analysis", "report")], ids=module_of
+    "path", [path for path in SOURCES if part_of(module_of(path)) in ("", "analysis", "figures")], ids=module_of
 )
 def test_sources_name_neither_jax_nor_wandb(path):
-    """The package itself, analysis and report: at no depth."""
+    """The package itself, analysis and figures: at no depth."""
     assert {name.split(".")[0] for name in imports_of(path.read_text(), package_of(path))} & HEAVY == set()
 
 

@@ -367,8 +367,8 @@ def test_there_is_one_scan_over_time():
     assert set(found.pop("scan.py")) == {"jax.lax.scan"}
     assert set(found.pop("memory_saving.py")) == {"jax.lax.scan", "jax.lax.fori_loop"}
     assert set(found.pop("training.py", [])) <= {"jax.lax.scan", "jax.lax.fori_loop", "jax.lax.while_loop"}
-    assert set(found.pop("models/decoding.py")) == {"jax.lax.scan", "jax.lax.while_loop"}
+    assert set(found.pop("evaluation/decoding.py")) == {"jax.lax.scan", "jax.lax.while_loop"}
     assert found.pop("models/encoder_decoder.py") == ["jax.lax.scan"], "of scheduled sampling"
-    assert found.pop("tasks/context.py") == ["jax.lax.scan"], "over segments"
+    assert found.pop("evaluation/language.py") == ["jax.lax.scan"], "over segments"
     assert found.pop("tasks/addition.py") == ["jax.lax.scan"], "over digits"
     assert found == {}

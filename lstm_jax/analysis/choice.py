@@ -11,8 +11,8 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from lstm_jax.analysis.outcomes import Floats, Integers, Outcomes
-from lstm_jax.sweeps.records import Run
+from lstm_jax.analysis.gaps.outcomes import Floats, Integers, Outcomes
+from lstm_jax.sweeps.store.records import Run
 
 NONE = -1
 

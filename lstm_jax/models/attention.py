@@ -10,7 +10,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
-from lstm_jax.models.parts import linear
+from lstm_jax.models.common import linear
 
 Score = Literal["dot", "additive"]
 

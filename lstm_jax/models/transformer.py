@@ -12,8 +12,8 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int32, Integer
 
 from lstm_jax.models.base import Form, Pair, Step, is_token
+from lstm_jax.models.common import TiedReadout, drop, embedding, linear
 from lstm_jax.models.multi_head import MultiHeadAttention, Read, positions
-from lstm_jax.models.parts import TiedReadout, drop, embedding, linear
 
 
 @dataclasses.dataclass(frozen=True)

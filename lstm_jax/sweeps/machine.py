@@ -10,9 +10,10 @@ import os
 import re
 from pathlib import Path
 
-from lstm_jax.sweeps.config import ConfigError, SweepConfig
-from lstm_jax.sweeps.records import Run
+from lstm_jax.errors import ConfigError
+from lstm_jax.sweeps.config.options import SweepConfig
 from lstm_jax.sweeps.sources import PACKAGES, own_digest
+from lstm_jax.sweeps.store.records import Run
 
 
 @functools.cache

@@ -20,13 +20,13 @@ from jaxtyping import Array, Integer, Key
 
 from lstm_jax.models.base import Pair
 from lstm_jax.tasks.base import Batch, balanced, elide, held_out_key
-from lstm_jax.tasks.twin import NUM_SPECIAL, Twin, answer_of, symbols_of
+from lstm_jax.tasks.symbol_pairs import NUM_SPECIAL, SymbolPairs, answer_of, symbols_of
 
 _PLUS = 10
 
 
 @dataclasses.dataclass(frozen=True)
-class Addition(Twin):
+class Addition(SymbolPairs):
     """Add two numbers of `gap` digits; see the top of the file."""
 
     @property

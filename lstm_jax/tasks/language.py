@@ -25,9 +25,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int32, Integer, Key
 
+from lstm_jax.evaluation.language import answers_of
 from lstm_jax.models.base import Pair
 from lstm_jax.tasks.base import Batch, Task, elide
-from lstm_jax.tasks.context import answers_of
 from lstm_jax.text import store
 from lstm_jax.text.corpus import TextCorpus
 from lstm_jax.text.vocabulary import BOS, EOS, MASK, PAD, Vocabulary

@@ -17,11 +17,11 @@ from jaxtyping import Array, Integer, Key
 
 from lstm_jax.models.base import Pair
 from lstm_jax.tasks.base import Batch, balanced, elide, held_out_key
-from lstm_jax.tasks.twin import NUM_SPECIAL, Twin, answer_of, symbols_of
+from lstm_jax.tasks.symbol_pairs import NUM_SPECIAL, SymbolPairs, answer_of, symbols_of
 
 
 @dataclasses.dataclass(frozen=True)
-class Reverse(Twin):
+class Reverse(SymbolPairs):
     """Reverse `gap` symbols; see the top of the file."""
 
     num_symbols: int = dataclasses.field(default=8, kw_only=True)

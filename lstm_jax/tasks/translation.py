@@ -19,23 +19,16 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
-from jaxtyping import Array, Float, Int32, Integer, Key
+from jaxtyping import Array, Int32, Integer, Key
 
+from lstm_jax.evaluation.translation import pad, translate, words_of
 from lstm_jax.models.base import Pair
-from lstm_jax.models.decoding import Decoded, beam_search, greedy
 from lstm_jax.tasks.base import Batch, Task
 from lstm_jax.text import store
 from lstm_jax.text.corpus import PairCorpus, PairSplit
-from lstm_jax.text.vocabulary import BOS, EOS, PAD, Vocabulary
+from lstm_jax.text.vocabulary import BOS, EOS, PAD
 
 NUM_BUCKETS = 4
-ANSWER_BATCH = 64
-"""Sentences that are translated at once."""
-BEAM_SIZE = 4
-LENGTH_PENALTY = 0.6
-MAX_WRITTEN = 64
-"""Words of a translation at most, of a source of up to half as many."""
 NUM_SHOWN, SHOWN_TOKENS = 4, (5, 12)
 """How many sentences, of which lengths, have their alignments recorded."""
 
@@ -158,7 +151,7 @@ class Translation(Task):
     def show(self, inputs: Pair, targets: Integer[np.ndarray, " S"]) -> str:
         """Source above target, in words."""
         rows = (("source", self.pairs.source, np.asarray(inputs.source)), ("target", self.pairs.target, targets))
-        return "\n".join(f"{name} {' '.join(_words(vocabulary, ids))}" for name, vocabulary, ids in rows)
+        return "\n".join(f"{name} {' '.join(words_of(vocabulary, ids))}" for name, vocabulary, ids in rows)
 
     @property
     def _trained(self) -> tuple[int, ...]:
@@ -178,72 +171,6 @@ class Translation(Task):
         ids = self._dev.targets
         counts = np.bincount(ids[ids != PAD], minlength=self.num_classes)
         return np.asarray(counts / counts.sum())
-
-
-class Translated(NamedTuple):
-    """What a model made of a sentence: words by beam search and greedily, and for the former where it looked."""
-
-    output: list[str]
-    greedy: list[str]
-    alignment: Float[np.ndarray, "S T"] | None
-
-
-def translate(
-    model: Any,
-    corpus: PairCorpus,
-    sentences: Sequence[Sequence[str]],
-    *,
-    beam_size: int = BEAM_SIZE,
-    length_penalty: float = LENGTH_PENALTY,
-    batch_size: int = ANSWER_BATCH,
-) -> list[Translated]:
-    """Translate sentences, given in words of which some may not be in the vocabulary; <unk> is never written."""
-    order = sorted(range(len(sentences)), key=lambda index: len(sentences[index]))  # like lengths end alike
-    found: dict[int, Translated] = {}
-    graphdef, params = nnx.split(model)
-    for start in range(0, len(order), batch_size):
-        part = order[start : start + batch_size]
-        longest = max(len(sentences[index]) for index in part) + 1
-        num_steps = 8 * -(-longest // 8)  # few shapes, since each is a program
-        sources = pad([[*corpus.source.encode(sentences[index]), EOS] for index in part], num_steps, batch_size)
-        beam, by_greed = jax.device_get(_decode(graphdef, params, sources, beam_size, length_penalty))
-        for column, index in enumerate(part):
-            num_words, num_read = int(beam.lengths[column]), len(sentences[index]) + 1
-            found[index] = Translated(
-                _words(corpus.target, beam.tokens[:, column]),
-                _words(corpus.target, by_greed.tokens[:, column]),
-                None if beam.alignments is None else beam.alignments[:num_words, column, :num_read],
-            )
-    return [found[index] for index in range(len(sentences))]
-
-
-@functools.partial(jax.jit, static_argnums=(0, 3, 4))
-def _decode(
-    graphdef: Any, params: Any, sources: Integer[Array, "T B"], beam_size: int, length_penalty: float
-) -> tuple[Decoded, Decoded]:
-    model = nnx.merge(graphdef, params)
-    # The same for all usual sentences: what a model writes must not depend on whom it is batched with.
-    options: dict[str, Any] = {"max_steps": max(MAX_WRITTEN, 2 * len(sources)), "allow_unk": False}
-    beam = beam_search(model, sources, beam_size=beam_size, length_penalty=length_penalty, **options)
-    return beam, greedy(model, sources, **options)
-
-
-def pad(sequences: Sequence[Sequence[int]], num_steps: int, width: int | None = None) -> Integer[np.ndarray, "T B"]:
-    """Sequences of ids as columns, with PAD below, and to the right up to `width`."""
-    padded = np.full((num_steps, width or len(sequences)), PAD, np.int32)
-    for column, ids in enumerate(sequences):
-        padded[: len(ids), column] = ids
-    return padded
-
-
-def _words(vocabulary: Vocabulary, ids: Integer[np.ndarray, " S"]) -> list[str]:
-    """The words before EOS and padding."""
-    kept: list[int] = []
-    for token in ids.tolist():
-        if token in (EOS, PAD):
-            break
-        kept.append(token)
-    return vocabulary.decode(kept)
 
 
 def _take(key: Array, arrays: Arrays, batch_size: int) -> Batch:

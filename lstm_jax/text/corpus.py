@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Int
 
-from lstm_jax.text.files import TextError
+from lstm_jax.errors import TextError
 from lstm_jax.text.pairs import Cleaned
 from lstm_jax.text.tokens import AS_WORDS, Cut, Tokenization, normalize, straighten, without_marks
 from lstm_jax.text.vocabulary import SPECIAL, UNK, Vocabulary

@@ -18,7 +18,7 @@ from typing import Literal
 
 import platformdirs
 
-from lstm_jax.text.files import TextError
+from lstm_jax.errors import TextError
 from lstm_jax.text.pairs import Cleaned, clean_catalogue
 
 LIBREOFFICE = ("libreoffice-l10n-mr",)

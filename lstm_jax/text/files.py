@@ -1,19 +1,10 @@
-"""Text files as they come: UTF-8 with or without a BOM, any line ends; what is wrong with one in one line.
-
-And files as they are left: whole or not at all.
-"""
+"""Text files as they come: UTF-8 with or without a BOM, any line ends; what is wrong with one in one line."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import secrets
-from collections.abc import Iterator
 from pathlib import Path
 
-
-class TextError(ValueError):
-    """Bad input, said in one line: the file, the line number, what was expected, what came."""
+from lstm_jax.errors import TextError
 
 
 def read_text(path: Path) -> str:
@@ -56,19 +47,3 @@ def _guess(data: bytes) -> str:
 def excerpt(text: str, length: int = 60) -> str:
     """`text` in quotes for a message, at most `length` characters of it."""
     return repr(text if len(text) <= length else text[: length - 3] + "...")
-
-
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A new file beside `path` that takes its place at the end of the block; removed where the block raises.
-
-    The one place where files are made: its permissions are those that the umask leaves, as of any program's file.
-    """
-    temporary = path.with_name(f".{path.name[:50]}.{secrets.token_hex(4)}")
-    try:
-        temporary.touch(exist_ok=False)
-        yield temporary
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

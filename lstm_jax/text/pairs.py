@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lstm_jax.text.files import TextError, excerpt, read_text
+from lstm_jax.errors import TextError
+from lstm_jax.text.files import excerpt, read_text
 from lstm_jax.text.tokens import normalize
 
 MAX_CHARACTERS = 1000  # no sentence of 30 words is longer; cut off before any pattern is tried on it

@@ -11,8 +11,9 @@ from typing import Any
 
 import platformdirs
 
+from lstm_jax.errors import TextError
+from lstm_jax.files import write_atomically
 from lstm_jax.text.corpus import PairCorpus, PairSplit, TextCorpus, ids_array
-from lstm_jax.text.files import TextError, replacing
 from lstm_jax.text.tokens import AS_WORDS, Tokenization
 from lstm_jax.text.vocabulary import Vocabulary
 
@@ -106,9 +107,7 @@ def _write(directory: Path, content: str, facts: str) -> None:
     """Three lines: a seal of the other two, the content, the facts."""
     seal = hashlib.sha256(f"{content}\n{facts}\n".encode()).hexdigest()
     try:
-        directory.mkdir(parents=True, exist_ok=True)
-        with replacing(directory / NAME) as temporary:
-            temporary.write_text(f'{{"sha256":"{seal}"}}\n{content}\n{facts}\n', encoding="utf-8", newline="")
+        write_atomically(directory / NAME, f'{{"sha256":"{seal}"}}\n{content}\n{facts}\n')
     except OSError as error:
         raise TextError(f"{directory / NAME}: can't be written ({error.strerror})") from None
 

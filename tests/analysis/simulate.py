@@ -13,11 +13,11 @@ from unittest import mock
 import numpy as np
 from numpy.typing import NDArray
 
-from lstm_jax.analysis import bootstrap
-from lstm_jax.analysis.horizon import contrasts, horizons
-from lstm_jax.analysis.logistic import Crossings
-from lstm_jax.analysis.outcomes import Integers, Outcomes
-from lstm_jax.sweeps.records import Run, Status
+from lstm_jax.analysis.gaps import bootstrap
+from lstm_jax.analysis.gaps.horizon import contrasts, horizons
+from lstm_jax.analysis.gaps.logistic import Crossings
+from lstm_jax.analysis.gaps.outcomes import Integers, Outcomes
+from lstm_jax.sweeps.store.records import Run, Status
 
 Floats = NDArray[np.float64]
 BUDGET = 2000

@@ -5,8 +5,8 @@ import pytest
 from simulate import QUICK, draw_cell, make_run, simulate_runs
 
 from lstm_jax.analysis.choice import least_loss_runs
-from lstm_jax.analysis.summary import choose_learning_rate, summarise
-from lstm_jax.sweeps.records import Run
+from lstm_jax.analysis.gaps.summary import choose_learning_rate, summarise
+from lstm_jax.sweeps.store.records import Run
 
 
 def solved(rate: float, seed: int, *, gap: int = 10, step: int = 500, accuracy: float = 0.99) -> Run:

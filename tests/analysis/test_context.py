@@ -8,7 +8,7 @@ import pytest
 from scipy import optimize, stats
 from simulate import Floats, make_run
 
-from lstm_jax.analysis.context import (
+from lstm_jax.analysis.text.context import (
     ContextPoint,
     ContextRuns,
     EffectiveContext,
@@ -17,7 +17,7 @@ from lstm_jax.analysis.context import (
     effective_contexts,
     falling,
 )
-from lstm_jax.sweeps.records import Run, columns_of
+from lstm_jax.sweeps.store.records import Run, columns_of
 
 CONTEXTS = (1, 2, 5, 10, 20, 50, 100, 200, 0)
 Rows = list[dict[str, Any]]

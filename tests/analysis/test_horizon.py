@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from simulate import FULL, QUICK, Cell, make_run, simulate_runs
 
-from lstm_jax.analysis.horizon import Contrast, Horizon, contrasts, holm, horizons
-from lstm_jax.sweeps.records import Run, columns_of
+from lstm_jax.analysis.gaps.horizon import Contrast, Horizon, contrasts, holm, horizons
+from lstm_jax.sweeps.store.records import Run, columns_of
 
 
 def grid(solved: Mapping[int, Sequence[bool]], cell: str = "lstm", rate: float = 1e-3, first: int = 0) -> list[Run]:

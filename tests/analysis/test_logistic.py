@@ -3,7 +3,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from lstm_jax.analysis.logistic import LAPSE, SLOPE_SCALE, crossings, fit_logistic, widen_separated
+from lstm_jax.analysis.gaps.logistic import LAPSE, SLOPE_SCALE, crossings, fit_logistic, widen_separated
 
 Floats = NDArray[np.float64]
 OCTAVES = np.log2(np.array([5.0, 10.0, 20.0, 40.0, 80.0, 160.0]))

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from simulate import CHANCE, QUICK, draw_cell, make_run, simulate_runs
 
-from lstm_jax.analysis.summary import Summary, at_edge, median_solved_step, summarise
-from lstm_jax.sweeps.records import Run, columns_of
+from lstm_jax.analysis.gaps.summary import Summary, at_edge, median_solved_step, summarise
+from lstm_jax.sweeps.store.records import Run, columns_of
 
 
 def solved(step: int, seed: int = 0, **changes: float) -> Run:

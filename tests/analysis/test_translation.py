@@ -8,11 +8,11 @@ import pytest
 import sacrebleu
 from simulate import CHANCE, make_run
 
-from lstm_jax.analysis.baselines import NEAREST, baselines, nearest_sentences
-from lstm_jax.analysis.ngram_scores import bleu, bleu_of_short, bleu_statistics, chrf, chrf_statistics, signatures
 from lstm_jax.analysis.resampling import interval, p_value, seed_shifts, unit_weights
-from lstm_jax.analysis.systems import Translations
-from lstm_jax.analysis.translation import (
+from lstm_jax.analysis.text.baselines import NEAREST, baselines, nearest_sentences
+from lstm_jax.analysis.text.ngram_scores import bleu, bleu_of_short, bleu_statistics, chrf, chrf_statistics, signatures
+from lstm_jax.analysis.text.systems import Translations
+from lstm_jax.analysis.text.translation import (
     LengthScore,
     TranslationContrast,
     TranslationScore,
@@ -22,7 +22,7 @@ from lstm_jax.analysis.translation import (
     translation_contrasts,
     translation_scores,
 )
-from lstm_jax.sweeps.records import Run, columns_of
+from lstm_jax.sweeps.store.records import Run, columns_of
 from lstm_jax.text.vocabulary import Vocabulary
 
 WORDS = ("फाइल", "उघडता", "आली", "नाही", "नवीन", "ओळ", "समाविष्ट", "करा", "।", "दस्तऐवज", "the", "<unk>", "a-b", "$")

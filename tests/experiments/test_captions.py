@@ -10,7 +10,7 @@ import rich.console
 from experiments.common import describe, seen_in_training, show
 from experiments.copy_task import EXPERIMENT as COPY
 from experiments.gap_length import EXPERIMENT as GAP
-from lstm_jax.sweeps.config import SweepConfig
+from lstm_jax.sweeps.config.options import SweepConfig
 
 
 def test_a_caption_says_where_the_task_is_too_small_to_spare_a_held_out_set():

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from commands import rows, run, start
 
-from lstm_jax.sweeps.records import columns_of, read_runs
+from lstm_jax.sweeps.store.records import columns_of, read_runs
 
 COLUMNS = {
     "runs.csv": "job,cell,task,gap,seed,learning_rate,hidden_dim,num_params,forget_bias,status,solved_step,steps,"
@@ -260,8 +260,8 @@ def test_interrupt_keeps_what_is_done_and_the_command_goes_on(tmp_path, to_the_g
 
 
 def test_columns_are_those_of_the_code():
-    from lstm_jax.analysis.horizon import Horizon
-    from lstm_jax.analysis.summary import Summary
+    from lstm_jax.analysis.gaps.horizon import Horizon
+    from lstm_jax.analysis.gaps.summary import Summary
 
     assert ",".join(columns_of(Summary)) == COLUMNS["summary.csv"]
     assert ",".join(columns_of(Horizon)) == COLUMNS["horizon.csv"]

@@ -10,8 +10,9 @@ import rich.console
 from corpora import PAIRS
 
 from experiments import language_model, text, translation
-from lstm_jax.sweeps.config import ConfigError, SweepConfig
-from lstm_jax.sweeps.grid import parse_commands
+from lstm_jax.errors import ConfigError
+from lstm_jax.sweeps.config.grid import parse_commands
+from lstm_jax.sweeps.config.options import SweepConfig
 
 
 @pytest.fixture(autouse=True, scope="module")

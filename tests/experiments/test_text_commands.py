@@ -18,7 +18,7 @@ from commands import rows, run
 from corpora import PAIRS, drawn_text
 
 from experiments import language_model, translation
-from lstm_jax.tasks.translation import Translated
+from lstm_jax.evaluation.translation import Translated
 from lstm_jax.text import store
 
 # In steps of their own so that the suite stays fast: the smallest models, a few updates.
@@ -154,7 +154,7 @@ def test_sentences_are_read_from_the_standard_input(translated, capsys, monkeypa
     assert read("\n".join(sentences).encode())[:2] == (0, expected)
     assert read(b"\xef\xbb\xbf" + "\r\n".join(sentences).encode() + b"\r\n")[:2] == (0, expected)
     # One line out for each line in, whatever is in it.
-    monkeypatch.setattr("lstm_jax.tasks.translation.translate", echo)
+    monkeypatch.setattr("lstm_jax.evaluation.translation.translate", echo)
     long = b"a " * 100_000
     status, output, error = read(b"\n".join([b"Yes", b"", long, b"\xff", "\u200b".encode(), b" \t", b"No", b""]))
     assert (status, output) == (1, "yes\n\n\n\n\n\nno\n")
@@ -170,7 +170,7 @@ def test_sentences_are_read_from_the_standard_input(translated, capsys, monkeypa
 
 def test_a_sentence_is_read_as_those_of_training_and_shown_as_it_was(translated, capsys, monkeypatch):
     directory, _ = translated
-    monkeypatch.setattr("lstm_jax.tasks.translation.translate", echo)
+    monkeypatch.setattr("lstm_jax.evaluation.translation.translate", echo)
     sentences = [*(f"It{mark}s 2:30 p.m." for mark in "'’‘ʼ"), 'See "X"s, 24 / 7']
     assert translation.main(["translate", "--checkpoint", str(directory), *sentences]) == 0
     assert capsys.readouterr().out == "it's 2:30 p.m.\n" * 4 + 'see "x"s, 24 / 7\n'
@@ -261,7 +261,7 @@ def test_a_text_that_is_tokenised_is_translated_as_such(capsys, tmp_path, monkey
     (corpus,) = (tmp_path / "out" / "corpus").glob("*.json")
     assert '"tokens":"space"' in corpus.read_text()
     capsys.readouterr()
-    monkeypatch.setattr("lstm_jax.tasks.translation.translate", echo)
+    monkeypatch.setattr("lstm_jax.evaluation.translation.translate", echo)
     assert translation.main(["translate", "--checkpoint", str(tmp_path / "out"), "w1x,y don't-2 w2 x,y"]) == 0
     captured = capsys.readouterr()
     assert captured.out == "w1x,y don't-2 w2 x,y\n" and captured.err.endswith("read as <unk>: w2 x,y\n")

@@ -9,7 +9,7 @@ import shutil
 import faults
 import pytest
 
-from lstm_jax.sweeps.records import read_record, write_record
+from lstm_jax.sweeps.store.records import read_record, write_record
 
 QUIET = ("--wandb", "disabled")
 
@@ -63,7 +63,7 @@ def test_a_checkpoint_of_other_versions_is_refused_too(tmp_path, undisturbed):
     process.terminate()
     assert faults.finish(process)[0] == 143
     shutil.rmtree(out / "records", ignore_errors=True)
-    from lstm_jax.sweeps.storage import read_sealed, write_sealed
+    from lstm_jax.sweeps.store.files import read_sealed, write_sealed
 
     for manifest in out.glob("checkpoints/*/running-*/manifest.json"):
         facts = read_sealed(manifest)
@@ -86,7 +86,7 @@ def test_a_superset_is_welcome_and_names_stay_inside(tmp_path, undisturbed):
     assert status == 0, output
     kept = [row for row in faults.table(out) if row["cell"] in cells and row["seed"] != "2"]
     assert sorted(map(str, kept)) == sorted(map(str, faults.table(undisturbed)))
-    from lstm_jax.sweeps.jobs import job_name
+    from lstm_jax.sweeps.plan import job_name
 
     for cell in ("../../x:Y", "/etc/passwd", "a\x00b", "..", "lstm@x=../..", "é" * 300, "a" * 10_000):
         name = job_name(cell, 5)

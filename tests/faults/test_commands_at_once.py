@@ -14,7 +14,7 @@ import time
 import faults
 import pytest
 
-from lstm_jax.sweeps import locks
+from lstm_jax.sweeps.store import locks
 
 QUIET = ("--wandb", "disabled")
 

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 from lstm_jax.cells import CELLS
-from lstm_jax.sweeps import bank, checkpoints
-from lstm_jax.sweeps.config import SweepConfig
-from lstm_jax.sweeps.directory import Directory
-from lstm_jax.sweeps.jobs import make_jobs
-from lstm_jax.sweeps.worker import run_job
+from lstm_jax.sweeps.config.options import SweepConfig
+from lstm_jax.sweeps.plan import make_jobs
+from lstm_jax.sweeps.store.directory import Directory
+from lstm_jax.sweeps.worker import checkpoints
+from lstm_jax.sweeps.worker import vmapped as bank
+from lstm_jax.sweeps.worker.job import run_job
 
 CONFIG = SweepConfig(
     gaps=(3,),

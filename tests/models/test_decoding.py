@@ -14,8 +14,8 @@ import scipy.stats
 from cell_cases import add_noise
 from flax import nnx
 
+from lstm_jax.evaluation.decoding import beam_search, greedy, sample
 from lstm_jax.models.base import Pair, Step
-from lstm_jax.models.decoding import beam_search, greedy, sample
 from lstm_jax.models.transformer import TransformerConfig
 from lstm_jax.text.vocabulary import BOS, EOS, MASK, PAD, UNK
 

@@ -12,7 +12,7 @@ from cell_cases import OWN, add_noise, call, cell_of, inputs_of
 from flax import nnx
 
 from lstm_jax.models import ModelConfig, SequenceModel, count_params
-from lstm_jax.models.parts import drop
+from lstm_jax.models.common import drop
 
 pytestmark = pytest.mark.usefixtures("strict_promotion")
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lstm_jax.sweeps.bank import Bank, Lane
-from lstm_jax.sweeps.config import SweepConfig
-from lstm_jax.sweeps.jobs import make_jobs
+from lstm_jax.sweeps.config.options import SweepConfig
+from lstm_jax.sweeps.plan import make_jobs
+from lstm_jax.sweeps.worker.vmapped import Bank, Lane
 
 CONFIG = SweepConfig(
     cells=("gru",),

@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lstm_jax.sweeps.command_line import FIELDS, from_yaml, parse_command, read_yaml, to_yaml
-from lstm_jax.sweeps.config import ALLOWED, MIN_STEPS, ConfigError, SweepConfig, differences, single, validate
-from lstm_jax.sweeps.grid import parse_commands
-from lstm_jax.sweeps.options import parse_options
-from lstm_jax.sweeps.wandb_runs import target
-from lstm_jax.training import SOLVED_EVALUATIONS
+from lstm_jax.errors import ConfigError
+from lstm_jax.sweeps.config.command_line import FIELDS, from_yaml, parse_command, read_yaml, to_yaml
+from lstm_jax.sweeps.config.grid import parse_commands
+from lstm_jax.sweeps.config.options import ALLOWED, MIN_STEPS, SweepConfig, differences, single, validate
+from lstm_jax.sweeps.config.parsing import parse_options
+from lstm_jax.sweeps.views.wandb import target
+from lstm_jax.tasks.solved import SOLVED_EVALUATIONS
 
 PRESETS = {
     "quick": SweepConfig(preset="quick"),

@@ -17,8 +17,9 @@ import yaml
 from hypothesis import given, settings
 
 from experiments import common, to_wandb
-from lstm_jax.sweeps.config import GRID, ConfigError, SweepConfig
-from lstm_jax.sweeps.grid import parse_commands, read_grid
+from lstm_jax.errors import ConfigError
+from lstm_jax.sweeps.config.grid import parse_commands, read_grid
+from lstm_jax.sweeps.config.options import GRID, SweepConfig
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "experiments" / "gap_length.yaml"

@@ -13,16 +13,17 @@ import jax
 import pytest
 import rich.console
 
+from lstm_jax.errors import ConfigError
 from lstm_jax.models import count_params
 from lstm_jax.sweeps import environment, sources
-from lstm_jax.sweeps.config import ConfigError, SweepConfig
-from lstm_jax.sweeps.directory import Directory
-from lstm_jax.sweeps.executors import work
-from lstm_jax.sweeps.jobs import Job, RunKey, make_jobs, run_row
+from lstm_jax.sweeps.config.options import SweepConfig
+from lstm_jax.sweeps.executors.base import work
 from lstm_jax.sweeps.machine import versions
-from lstm_jax.sweeps.records import Run, columns_of, read_runs
-from lstm_jax.sweeps.sweep import run_sweep
-from lstm_jax.sweeps.wandb_runs import OUTCOMES, run_id
+from lstm_jax.sweeps.plan import Job, RunKey, make_jobs, run_row
+from lstm_jax.sweeps.run import run_sweep
+from lstm_jax.sweeps.store.directory import Directory
+from lstm_jax.sweeps.store.records import Run, columns_of, read_runs
+from lstm_jax.sweeps.views.wandb import OUTCOMES, run_id
 
 TINY = SweepConfig(
     cells=("rnn",),

@@ -7,10 +7,11 @@ import dataclasses
 import pytest
 
 from experiments import copy_task, gap_length
+from lstm_jax.errors import ConfigError
 from lstm_jax.models import count_params
-from lstm_jax.sweeps import jobs as jobs_module
-from lstm_jax.sweeps.config import ConfigError, SweepConfig
-from lstm_jax.sweeps.jobs import FLOATS_PER_STEP, RunKey, make_jobs, memory_bytes
+from lstm_jax.sweeps import plan as jobs_module
+from lstm_jax.sweeps.config.options import SweepConfig
+from lstm_jax.sweeps.plan import FLOATS_PER_STEP, RunKey, make_jobs, memory_bytes
 
 SMALL = SweepConfig(cells=("rnn", "lstm"), gaps=(2, 4), hidden_dim=5)
 

@@ -8,10 +8,11 @@ import types
 import jax
 import pytest
 
+from lstm_jax.errors import ConfigError
 from lstm_jax.sweeps import machine
-from lstm_jax.sweeps.config import ConfigError, SweepConfig
-from lstm_jax.sweeps.jobs import make_jobs, memory_bytes
-from lstm_jax.sweeps.worker import _first_width
+from lstm_jax.sweeps.config.options import SweepConfig
+from lstm_jax.sweeps.plan import make_jobs, memory_bytes
+from lstm_jax.sweeps.worker.job import _first_width
 
 
 @pytest.fixture
@@ -60,7 +61,7 @@ def test_a_gpu_that_is_asked_for_is_there(two_gpus, monkeypatch):
 
 def test_a_failure_without_a_message_has_a_reason(monkeypatch, tmp_path):
     """jax's own assertions have none."""
-    from lstm_jax.sweeps import executors
+    from lstm_jax.sweeps.executors.base import base as executors
 
     def fail(*_):
         raise AssertionError
@@ -74,7 +75,7 @@ def test_a_failure_without_a_message_has_a_reason(monkeypatch, tmp_path):
 def test_a_worker_sees_its_own_gpu(two_gpus, monkeypatch):
     import os
 
-    from lstm_jax.sweeps import executors
+    from lstm_jax.sweeps.executors.base import base as executors
 
     seen = []
     monkeypatch.setattr(executors, "prepare_process", lambda: seen.append(os.environ["CUDA_VISIBLE_DEVICES"]))

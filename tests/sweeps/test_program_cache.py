@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from lstm_jax.sweeps import program_cache
+from lstm_jax.sweeps.worker import program_cache
 
 ROOT = Path(__file__).parents[2]
 # Trains a job as a worker does, in two goes, and counts what jax asks of its cache (a miss is an entry written).
@@ -21,12 +21,12 @@ PROGRAM = """
     import collections, hashlib, itertools, json, sys
     from pathlib import Path
     import jax
-    from lstm_jax.sweeps import checkpoints
-    from lstm_jax.sweeps.config import SweepConfig
-    from lstm_jax.sweeps.directory import Directory
-    from lstm_jax.sweeps.executors import prepare_process
-    from lstm_jax.sweeps.jobs import make_jobs
-    from lstm_jax.sweeps.worker import run_job
+    from lstm_jax.sweeps.worker import checkpoints
+    from lstm_jax.sweeps.config.options import SweepConfig
+    from lstm_jax.sweeps.store.directory import Directory
+    from lstm_jax.sweeps.executors.base import prepare_process
+    from lstm_jax.sweeps.plan import make_jobs
+    from lstm_jax.sweeps.worker.job import run_job
 
     events = collections.Counter()
     jax.monitoring.register_event_listener(lambda event, **_: events.update([event.rpartition("/")[2]]))
@@ -118,7 +118,7 @@ def test_a_cache_that_cannot_be_written_costs_time_alone(first, tmp_path):
 
 def test_what_the_user_has_set_counts(tmp_path):
     program = """
-        from lstm_jax.sweeps.executors import prepare_process
+        from lstm_jax.sweeps.executors.base import prepare_process
 
         prepare_process()
         import jax

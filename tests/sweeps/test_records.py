@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 import lstm_jax
-from lstm_jax.sweeps.directory import Directory
-from lstm_jax.sweeps.records import (
+from lstm_jax.files import write_atomically
+from lstm_jax.sweeps.store.directory import Directory
+from lstm_jax.sweeps.store.records import (
     CurvePoint,
     Record,
     Run,
@@ -26,7 +27,6 @@ from lstm_jax.sweeps.records import (
     write_record,
     write_rows,
 )
-from lstm_jax.sweeps.storage import write_atomically
 
 RUN = Run(
     job="lstm-gap40",

@@ -17,13 +17,14 @@ from pathlib import Path
 import pytest
 import rich.console
 
-from lstm_jax.sweeps.config import ConfigError, SweepConfig
-from lstm_jax.sweeps.directory import OWN_TABLES, Directory
-from lstm_jax.sweeps.progress import Progress
-from lstm_jax.sweeps.records import read_runs
-from lstm_jax.sweeps.status import JobStatus, write_news
-from lstm_jax.sweeps.sweep import run_sweep
-from lstm_jax.sweeps.wandb_runs import MARKER, WandbLogger, logged_ids, run_id
+from lstm_jax.errors import ConfigError
+from lstm_jax.sweeps.config.options import SweepConfig
+from lstm_jax.sweeps.run import run_sweep
+from lstm_jax.sweeps.store.directory import OWN_TABLES, Directory
+from lstm_jax.sweeps.store.records import read_runs
+from lstm_jax.sweeps.views.progress import Progress
+from lstm_jax.sweeps.views.status import JobStatus, write_news
+from lstm_jax.sweeps.views.wandb import MARKER, WandbLogger, logged_ids, run_id
 
 HELPERS = Path(__file__).parents[1] / "helpers"
 
@@ -212,7 +213,7 @@ def test_a_job_that_kills_its_worker_costs_no_other_job(tmp_path):
 
 def test_workers_are_single_threaded_on_a_core_each():
     script = (
-        "import os; from lstm_jax.sweeps.executors import _start_worker; _start_worker(1, 2, os.getppid());"
+        "import os; from lstm_jax.sweeps.executors.base import _start_worker; _start_worker(1, 2, os.getppid());"
         "import jax, jax.numpy as jnp; jax.jit(lambda x: x @ x)(jnp.ones((500, 500))).block_until_ready();"
         "print(sorted(os.sched_getaffinity(0)), os.environ['XLA_FLAGS'])"
     )

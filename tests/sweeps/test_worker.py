@@ -9,14 +9,16 @@ import jax
 import numpy as np
 import pytest
 
-from lstm_jax.sweeps import bank, checkpoints, worker
-from lstm_jax.sweeps.bank import Lane
-from lstm_jax.sweeps.config import SweepConfig
-from lstm_jax.sweeps.directory import Directory
-from lstm_jax.sweeps.jobs import RunKey, make_jobs
-from lstm_jax.sweeps.records import read_record
-from lstm_jax.sweeps.status import read_status
-from lstm_jax.sweeps.worker import run_job
+from lstm_jax.sweeps.config.options import SweepConfig
+from lstm_jax.sweeps.plan import RunKey, make_jobs
+from lstm_jax.sweeps.store.directory import Directory
+from lstm_jax.sweeps.store.records import read_record
+from lstm_jax.sweeps.views.status import read_status
+from lstm_jax.sweeps.worker import checkpoints
+from lstm_jax.sweeps.worker import job as worker
+from lstm_jax.sweeps.worker import vmapped as bank
+from lstm_jax.sweeps.worker.job import run_job
+from lstm_jax.sweeps.worker.vmapped import Lane
 from lstm_jax.training import Hypers
 
 CONFIG = SweepConfig(

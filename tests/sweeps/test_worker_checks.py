@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from lstm_jax import self_check
-from lstm_jax.sweeps import bank
-from lstm_jax.sweeps.config import SweepConfig
-from lstm_jax.sweeps.directory import Directory
-from lstm_jax.sweeps.jobs import make_jobs
-from lstm_jax.sweeps.worker import run_job
+from lstm_jax.sweeps.config.options import SweepConfig
+from lstm_jax.sweeps.plan import make_jobs
+from lstm_jax.sweeps.store.directory import Directory
+from lstm_jax.sweeps.worker import vmapped as bank
+from lstm_jax.sweeps.worker.job import run_job
 
 
 def test_a_job_whose_path_computes_another_cell_trains_nothing(tmp_path, monkeypatch):

@@ -11,12 +11,12 @@ import pytest
 from corpora import drawn_text, stored_pairs, stored_text
 from flax import nnx
 
+from lstm_jax.evaluation.language import CONTEXTS, answers_of, go_on
+from lstm_jax.evaluation.translation import translate
 from lstm_jax.models import Sizes, make_model
 from lstm_jax.models.base import Pair
 from lstm_jax.tasks import make_task
-from lstm_jax.tasks.context import CONTEXTS, answers_of, go_on
 from lstm_jax.tasks.language import pair
-from lstm_jax.tasks.translation import translate
 from lstm_jax.text import store
 from lstm_jax.text.corpus import prepare_pairs, prepare_text
 from lstm_jax.text.vocabulary import BOS, EOS, MASK, PAD, UNK

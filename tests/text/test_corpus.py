@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lstm_jax.text.corpus
-from lstm_jax.text import TextError
+from lstm_jax.errors import TextError
 from lstm_jax.text.corpus import prepare_pairs, prepare_text, split_key, words_of
 from lstm_jax.text.pairs import Cleaned, read_pairs
 from lstm_jax.text.vocabulary import EOS, UNK, Vocabulary

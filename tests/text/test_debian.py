@@ -11,7 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from lstm_jax.text import TextError, debian
+from lstm_jax.errors import TextError
+from lstm_jax.text import debian
 
 APT = """#!{python}
 import os, shutil, sys

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lstm_jax.text import TextError
+from lstm_jax.errors import TextError
 from lstm_jax.text.files import read_text
 from lstm_jax.text.pairs import clean_catalogue, read_pairs
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lstm_jax.text import TextError, store
+from lstm_jax.errors import TextError
+from lstm_jax.text import store
 from lstm_jax.text.corpus import PairCorpus, PairSplit, TextCorpus, ids_array, prepare_pairs, prepare_text
 from lstm_jax.text.pairs import read_pairs
 from lstm_jax.text.vocabulary import SPECIAL, Vocabulary

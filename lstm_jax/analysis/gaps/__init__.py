@@ -1,0 +1,1 @@
+"""Gap sweeps: solve rates, horizons and their ratios, from rows of runs.csv. No jax."""

@@ -1,0 +1,123 @@
+"""Solve rates and steps to solve of every cell and gap, at the learning rate that its tuning seeds chose."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from lstm_jax.analysis.choice import NONE, chosen_learning_rates
+from lstm_jax.analysis.gaps.outcomes import budget_of, final_accuracy, tabulate
+from lstm_jax.sweeps.store.records import Run
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One cell at one gap, on the report seeds: a row of summary.csv.
+
+    `num_runs` counts solved, unsolved and diverged runs. `solve_rate` has a 95% Wilson interval. `accuracy` is the mean
+    final accuracy, a diverged run counting as chance; None where no run was evaluated. `chance` is what guessing scores
+    at that gap, the most of it where the runs' differ. `median_solved_step` is the
+    Kaplan-Meier median in updates, None where it is not reached within the budget.
+    """
+
+    cell: str
+    gap: int
+    learning_rate: float
+    num_runs: int
+    num_solved: int
+    num_diverged: int
+    solve_rate: float
+    ci_low: float
+    ci_high: float
+    accuracy: float | None
+    chance: float
+    median_solved_step: float | None
+
+
+def choose_learning_rate(runs: Sequence[Run], elsewhere: Sequence[Run] = ()) -> float:
+    """Choose the learning rate from the tuning runs of one cell at one gap.
+
+    The rule is that of `choice.best_learning_rates`; `elsewhere` are the cell's tuning runs at other gaps, which break
+    ties. Raises ValueError where no run has finished, or where `runs` are of several cells or gaps.
+    """
+    places = {(run.cell, run.gap) for run in runs}
+    finished = [run for run in runs if run.status != "failed"]
+    if len(places) != 1 or not finished:
+        raise ValueError(
+            f"expected finished runs of one cell at one gap, got {len(finished)} of {len(places)} cells and gaps"
+        )
+    (cell, gap) = places.pop()
+    table = tabulate([*finished, *(run for run in elsewhere if run.cell == cell and run.gap != gap)])[0]
+    index = chosen_learning_rates(table, [run.seed for run in (*runs, *elsewhere)])
+    return float(table.learning_rates[index[np.searchsorted(table.gaps, gap)]])
+
+
+def summarise(runs: Sequence[Run], tuning_seeds: Collection[int]) -> list[Summary]:
+    """Summarise every cell and gap on the report seeds, at the learning rate chosen on the tuning seeds.
+
+    Cells come in order of first appearance, gaps ascending. A cell and gap without a finished report run at the chosen
+    rate yet is left out. A run that `failed` (a crash says nothing about the cell) is not counted: the caller names it.
+
+    Raises ValueError where a cell has several learning rates at a gap and there are no tuning seeds.
+    """
+    budget, excluded = budget_of(runs), frozenset(tuning_seeds)
+    reported: dict[tuple[str, int, float], list[Run]] = {}
+    for run in runs:
+        if run.status != "failed" and run.seed not in excluded:
+            reported.setdefault((run.cell, run.gap, run.learning_rate), []).append(run)
+    rows = []
+    for table in tabulate(runs):
+        for gap, index in zip(table.gaps, chosen_learning_rates(table, tuning_seeds), strict=True):
+            rate = float(table.learning_rates[index])
+            own = reported.get((table.cell, int(gap), rate), []) if index != NONE else []
+            if own:
+                rows.append(_summarise(own, budget))
+    return rows
+
+
+def at_edge(summary: Summary, learning_rates: Sequence[float]) -> bool:
+    """Say whether the chosen learning rate is the least or greatest of the grid, so that a better one may lie outside.
+
+    A grid of one rate has no edge: nothing was tuned, which the caption says.
+    """
+    return len(set(learning_rates)) > 1 and summary.learning_rate in (min(learning_rates), max(learning_rates))
+
+
+def median_solved_step(runs: Sequence[Run], budget: int) -> float | None:
+    """Return the Kaplan-Meier median of the updates until solved; None where fewer than half solve within the budget.
+
+    Unsolved and diverged runs are right-censored at `budget`: one that diverged early had its chance and lost it.
+    """
+    solved = [float(run.solved_step) for run in runs if run.status == "solved" and run.solved_step is not None]
+    censored = [float(budget)] * (len(runs) - len(solved))
+    if not solved:
+        return None
+    survival = stats.ecdf(stats.CensoredData(uncensored=solved, right=censored)).sf
+    # A product of fractions that is one half on paper may miss it by rounding.
+    reached = survival.quantiles[survival.probabilities <= 0.5 + 1e-9]
+    return float(reached[0]) if len(reached) > 0 else None
+
+
+def _summarise(runs: list[Run], budget: int) -> Summary:
+    num_solved = sum(run.status == "solved" for run in runs)
+    interval = stats.binomtest(num_solved, len(runs)).proportion_ci(confidence_level=0.95, method="wilson")
+    accuracies = [accuracy for accuracy in map(final_accuracy, runs) if accuracy is not None]
+    return Summary(
+        cell=runs[0].cell,
+        gap=runs[0].gap,
+        learning_rate=runs[0].learning_rate,
+        num_runs=len(runs),
+        num_solved=num_solved,
+        num_diverged=sum(run.status == "diverged" for run in runs),
+        solve_rate=num_solved / len(runs),
+        ci_low=float(interval.low),
+        ci_high=float(interval.high),
+        # fsum: the order of the runs does not show in the last digit.
+        accuracy=math.fsum(accuracies) / len(accuracies) if accuracies else None,
+        chance=max(run.chance for run in runs),
+        median_solved_step=median_solved_step(runs, budget),
+    )

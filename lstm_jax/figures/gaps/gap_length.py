@@ -1,0 +1,126 @@
+"""The main figure: solve rate, horizon and accuracy of every cell against the gap."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from lstm_jax.analysis.gaps.horizon import Horizon
+from lstm_jax.analysis.gaps.summary import Summary
+from lstm_jax.figures import stack as panels
+from lstm_jax.figures import style
+from lstm_jax.figures.formats import format_horizon, format_span
+from lstm_jax.figures.reach import OPEN_ENDS, Reach, draw_strip, mark_reach, strip_inches
+from lstm_jax.figures.style import CellStyle
+
+_ONE_HALF = "one half"
+_SIDE_BY_SIDE = " Cells stand side by side at each gap, so that none hides another."
+_RATE_INCHES, _ACCURACY_INCHES = 2.25, 1.75
+
+
+def draw_gap_length(
+    summaries: Sequence[Summary],
+    horizons: Sequence[Horizon],
+    *,
+    caption: str,
+    title: str,
+    stem: Path,
+    gap_label: str = "gap (time steps)",
+) -> list[Path]:
+    """Draw the figure to `stem`.png and `stem`.svg, each written whole or not at all; returns these paths.
+
+    At the top the solve rate with its 95% Wilson band, and each cell's horizon on the line of one half; in the middle
+    the horizons with their intervals, one row per cell; at the bottom the mean final accuracy, and chance at each gap.
+    An arrow is an end that the measured gaps leave open, a hollow marker a bound. Points stand beside their gap by at
+    most a tenth of the distance between two gaps, so that no cell hides another; their heights are exact.
+
+    Raises ValueError where there is nothing to draw.
+    """
+    return style.save(
+        gap_length_figure(summaries, horizons, caption=caption, title=title, gap_label=gap_label),
+        [stem.with_name(f"{stem.name}.{ending}") for ending in ("png", "svg")],
+    )
+
+
+def gap_length_figure(
+    summaries: Sequence[Summary],
+    horizons: Sequence[Horizon],
+    *,
+    caption: str,
+    title: str,
+    gap_label: str = "gap (time steps)",
+) -> Figure:
+    """Make the figure that `draw_gap_length` writes."""
+    if not summaries:
+        raise ValueError("expected the summary of at least one cell and gap, got none: no run has been reported yet")
+    cells = style.in_order([*(row.cell for row in summaries), *(found.cell for found in horizons)])
+    styles = style.cell_styles(cells)
+    gaps = sorted({row.gap for row in summaries})
+    chances = [max(row.chance for row in summaries if row.gap == gap) for gap in gaps]
+
+    notes = f" {OPEN_ENDS.format('gaps')}" + (_SIDE_BY_SIDE if len(cells) > 1 else "")
+    page = panels.stack_panels(
+        title,
+        (caption + notes).strip(),
+        [style.handle(cell, styles[cell]) for cell in cells],
+        [_ONE_HALF, *_chance_label(chances).splitlines(), *map(format_horizon, horizons)],
+        (_RATE_INCHES, strip_inches(len(cells)), _ACCURACY_INCHES),
+    )
+    rate, strip, accuracy = page.panels
+    style.set_gap_axis(rate, gaps)
+    _draw_rates(rate, summaries, styles, gaps)
+    reaches = [Reach(found.cell, found.horizon, found.ci_low, found.ci_high, found.bound) for found in horizons]
+    draw_strip(strip, reaches, styles)
+    for found in reaches:
+        if found.bound == "":  # on the line of one half only where the curve crosses it
+            mark_reach(rate, found, 0.5, styles[found.cell])
+    _draw_accuracies(accuracy, summaries, styles, gaps, chances)
+    style.label_gaps(rate, gaps, page.panel_inches)
+    panels.label_panels(page, gap_label, ("solve rate", "horizon", "accuracy"))
+    return page.figure
+
+
+def _draw_rates(axes: Axes, summaries: Sequence[Summary], styles: dict[str, CellStyle], gaps: Sequence[int]) -> None:
+    axes.set_ylim(-0.06, 1.06)
+    axes.set_yticks([0.0, 0.25, 0.5, 0.75, 1.0], ["0", "0.25", "0.5", "0.75", "1"])
+    axes.axhline(0.5, color=style.GREY, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
+    style.beside_axis(axes, 0.5, _ONE_HALF)
+    for index, (cell, look) in enumerate(styles.items()):
+        rows = sorted((row for row in summaries if row.cell == cell), key=lambda row: row.gap)
+        x = np.array([row.gap for row in rows]) * style.beside_gap(gaps, index, len(styles))
+        rate, low, high = (
+            np.array([getattr(row, name) for row in rows]) for name in ("solve_rate", "ci_low", "ci_high")
+        )
+        style.draw_band(axes, x, low, high, look)
+        style.draw_curve(axes, x, rate, look, index)
+
+
+def _draw_accuracies(
+    axes: Axes,
+    summaries: Sequence[Summary],
+    styles: dict[str, CellStyle],
+    gaps: Sequence[int],
+    chances: Sequence[float],
+) -> None:
+    axes.set_ylim(0.0, 1.06)
+    axes.set_yticks([0.0, 0.25, 0.5, 0.75, 1.0], ["0", "0.25", "0.5", "0.75", "1"])
+    grey: dict[str, Any] = {"color": style.GREY, "linewidth": 0.8, "linestyle": (0, (4, 3)), "zorder": 1}
+    if len(set(chances)) == 1:
+        axes.axhline(chances[0], **grey)
+    else:
+        axes.plot(gaps, chances, **grey)
+    style.beside_axis(axes, chances[-1], _chance_label(chances))
+    for index, (cell, look) in enumerate(styles.items()):
+        rows = sorted((row for row in summaries if row.cell == cell), key=lambda row: row.gap)
+        known = [row for row in rows if row.accuracy is not None]
+        x = np.array([row.gap for row in known]) * style.beside_gap(gaps, index, len(styles))
+        style.draw_curve(axes, x, np.array([row.accuracy for row in known], dtype=np.float64), look, index)
+
+
+def _chance_label(chances: Sequence[float]) -> str:
+    return f"chance\n{format_span(chances)}"

@@ -1,0 +1,1 @@
+"""Figures of translation and language models."""

@@ -1,0 +1,269 @@
+"""Command line and YAML to a SweepConfig: preset, file, options, each overriding the one before. No jax."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import operator
+import re
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import tyro
+import yaml
+
+from lstm_jax.errors import ConfigError
+from lstm_jax.registry import nearest
+from lstm_jax.sweeps.config.options import ALLOWED, SweepConfig, expected, validate
+from lstm_jax.sweeps.config.parsing import ALL_OPTIONS, UnexplainedError, flat_types, on_this_machine, parse_options
+from lstm_jax.sweeps.views.wandb import target
+
+MAX_FILE_BYTES = 1_000_000
+
+_AS_TEXT = {"null": "None", "~": "None", ".inf": "inf"}
+"""How YAML writes values that Python spells otherwise."""
+_FLAGS = {"true": "--", "false": "--no-"}
+
+
+FIELDS = flat_types(SweepConfig)
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """What a command line asks for."""
+
+    sweep: Annotated[SweepConfig, tyro.conf.arg(name="")]
+    config: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """A YAML file with any of these options, such as the sweep.yaml of an earlier sweep; options override it."""
+    grid: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """A YAML file of the form that `wandb sweep` reads, with method: grid; all it spans is trained."""
+    show: bool = False
+    """Print a few examples of the task and exit."""
+    data: tyro.conf.Suppress[Any] = None
+    """Options of an experiment that prepares data of its own."""
+
+
+def _with_data(data: Any) -> type[Command]:
+    """The command of an experiment whose own options are the fields of the dataclass instance `data`."""
+    if data is None:
+        return Command
+    field = ("data", Annotated[type(data), tyro.conf.arg(name="")], dataclasses.field(default=data))
+    return dataclasses.make_dataclass("Command", [field], bases=(Command,), frozen=True)
+
+
+def parse_command(
+    presets: Mapping[str, SweepConfig], argv: Sequence[str], prog: str, description: str, data: Any = None
+) -> Command:
+    """The command that `argv` asks for; raises ConfigError, or SystemExit(0) after `--help`.
+
+    The fields of the dataclass instance `data` are options too, on the command line alone. YAML is read as text (no
+    numbers, booleans or nulls of YAML's own), put in front of the options, and tyro checks
+    the types of both. A `--grid` is for `lstm_jax.sweeps.config.grid.parse_commands` to expand.
+    """
+    argv = usual_forms(argv)
+    file = value_of("--config", argv)
+    from_file = options_of(read_yaml(on_this_machine("config", Path(file))), file) if file is not None else []
+    preset = value_of("--preset", [*from_file, *argv]) or "quick"
+    if preset not in presets:
+        raise expected("preset", repr(preset))
+    for name in FIELDS:
+        if "" in _values_of(f"--{name.replace('_', '-')}", [*from_file, *argv]):
+            raise _no_value(_source(name, argv, file) + name)
+    try:
+        cls = _with_data(data)
+        command = parse_options(cls, [*from_file, *argv], prog, description, cls(presets[preset]))
+    except UnexplainedError as error:
+        own = {} if data is None else typing.get_type_hints(type(data))
+        _explain(str(error), from_file, argv, file, own)
+    validate(command.sweep)
+    target(command.sweep.wandb, command.sweep.wandb_project)
+    return command
+
+
+def usual_forms(argv: Sequence[str]) -> list[str]:
+    """Options as tyro has them, from the forms of wandb's agent too.
+
+    It spells `--hidden_dim=16`, and passes lists and booleans as Python prints them: `--cells=['rnn', 'lstm']`,
+    `--accept_changes=True`.
+    """
+    options: list[str] = []
+    for argument in argv:
+        match = re.fullmatch(r"--([\w.-]+)(=.*)?", argument, re.DOTALL)
+        name, value = (match[1].replace("-", "_"), (match[2] or "")[1:]) if match else ("", "")
+        if is_list(name) and value.startswith("["):
+            options += options_of({name: _list(name, value)})
+        elif FIELDS.get(name) is bool and value:
+            options += options_of({name: value})
+        elif match:
+            options.append(f"--{name.replace('_', '-')}{match[2] or ''}")
+        else:
+            options.append(argument)
+    return options
+
+
+def is_list(name: str) -> bool:
+    """Whether an option takes several values."""
+    hint = FIELDS.get(name)
+    return any(typing.get_origin(each) is tuple for each in (hint, *typing.get_args(hint)))
+
+
+def _list(name: str, text: str) -> list[str]:
+    try:
+        return [str(value) for value in ast.literal_eval(text)]
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        raise expected(name, repr(text)) from None
+
+
+def _explain(
+    message: str, from_file: Sequence[str], argv: Sequence[str], file: str | None, own: Mapping[str, Any]
+) -> NoReturn:
+    """Turn tyro's box of text into one line that names the field, what was given and what is allowed."""
+    options = [f"--{name.replace('_', '-')}" for name in (*FIELDS, *own, "config", "grid", "show")]
+    named = re.search(r"--([a-z][\w.-]*)", message)
+    if named is None or f"--{named[1]}" not in options:
+        raise ConfigError(" ".join(message.split()))
+    name = named[1].replace("-", "_")
+    source = _source(name, argv, file)
+    given = " ".join(_values_of(f"--{named[1]}", [*from_file, *argv]))
+    if not given:
+        raise _no_value(source + name)
+    hints = (own.get(name), *typing.get_args(own.get(name)))  # of an option that may be None too
+    choices = next((typing.get_args(hint) for hint in hints if typing.get_origin(hint) is typing.Literal), ())
+    if choices:
+        raise ConfigError(f"{source}{name}: got {given!r}; {nearest(given, choices)}")
+    raise ConfigError(source + str(expected(name, repr(given))))
+
+
+def _source(name: str, argv: Sequence[str], file: str | None) -> str:
+    """The start of a message about an option that only the file gives."""
+    is_in_file = file is not None and f"--{name.replace('_', '-')}" not in "=".join(argv).split("=")
+    return f"{file}: " if is_in_file else ""
+
+
+def _no_value(place: str) -> ConfigError:
+    """The error of an option that is given without a value, or with an empty one; `place` ends with its name."""
+    return ConfigError(f"{place}: no value given; expected {ALLOWED.get(place.split()[-1], 'one')}")
+
+
+def _values_of(option: str, argv: Sequence[str]) -> list[str]:
+    """What follows the last `option`, up to the next one."""
+    values: list[str] = []
+    inside = False
+    for argument in argv:
+        if argument.startswith("--"):
+            inside = argument.split("=")[0] == option
+            if inside:
+                values = argument.split("=", 1)[1:]
+        elif inside:
+            values.append(argument)
+    return values
+
+
+def value_of(option: str, argv: Sequence[str]) -> str | None:
+    """The value that `argv` gives the option last."""
+    values = _values_of(option, argv)
+    return values[-1] if values else None
+
+
+class _TextLoader(yaml.BaseLoader):
+    """YAML in which every scalar is text: 1e-3 stays a number for tyro to read, `no` is no boolean."""
+
+
+def mapping(loader: Any, node: yaml.MappingNode) -> dict[str, Any]:
+    """A YAML mapping; raises ConfigError where a key is given twice."""
+    pairs = [(loader.construct_object(key), loader.construct_object(value, deep=True)) for key, value in node.value]
+    keys = [str(key) for key, _ in pairs]
+    twice = sorted({key for key in keys if keys.count(key) > 1})
+    if twice:
+        raise ConfigError(f"line {node.start_mark.line + 1}: {', '.join(twice)} is given twice; expected each key once")
+    return dict(zip(keys, (value for _, value in pairs), strict=True))
+
+
+_TextLoader.add_constructor("tag:yaml.org,2002:map", mapping)
+
+
+def read_yaml(path: Path, option: str = "config", loader: Any = _TextLoader) -> dict[str, Any]:
+    """The YAML mapping that `option` names, of text; raises ConfigError for aliases, tags and duplicate keys."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+        if len(data) > MAX_FILE_BYTES:
+            raise ConfigError(f"{path}: expected a file of at most {MAX_FILE_BYTES} bytes")
+        text = data.decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{option}: can't read {path} ({getattr(error, 'strerror', None) or error})") from None
+    try:
+        for event in _events(text):
+            line = event.start_mark.line + 1
+            if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+                raise ConfigError(f"line {line}: expected no anchors or aliases (& or *)")
+            if getattr(event, "tag", None):
+                raise ConfigError(f"line {line}: expected no tags, got {event.tag}")
+        tree = yaml.load(text, loader)
+    except ConfigError as error:
+        raise ConfigError(f"{path}, {error}") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: {' '.join(str(error).split())}") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: nested too deeply") from None
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path}: expected a mapping of options to values, got {type(tree).__name__}")
+    return tree
+
+
+def _events(text: str) -> Iterator[Any]:
+    return iter(yaml.parse(text, yaml.BaseLoader))
+
+
+def options_of(tree: Mapping[str, Any], file: str = "") -> list[str]:
+    """A mapping of names to text and lists of text, such as a YAML file's, as command-line options."""
+    prefix = f"{file}: " if file else ""
+    options: list[str] = []
+    seen: set[str] = set()
+    for key, value in tree.items():
+        name = key.replace("-", "_")
+        if name in seen:
+            raise ConfigError(f"{prefix}{name} is given twice; expected each key once")
+        seen.add(name)
+        if name not in FIELDS:
+            raise ConfigError(f"{prefix}unknown key {key!r}; {nearest(key, list(FIELDS), ALL_OPTIONS)}")
+        values = value if isinstance(value, list) else [value]
+        if any(not isinstance(each, str) for each in values):
+            raise ConfigError(f"{prefix}{expected(name, 'a nested value')}")
+        if isinstance(value, list) and not is_list(name):
+            raise ConfigError(f"{prefix}{expected(name, f'the list {value}')}")
+        if any(each.startswith("--") for each in values):
+            raise ConfigError(f"{prefix}{expected(name, repr(values))}")
+        if FIELDS[name] is Path and value in _AS_TEXT:
+            raise ConfigError(f"{prefix}{expected(name, repr(value))}")
+        if FIELDS[name] is bool:
+            if value.lower() not in _FLAGS:
+                raise ConfigError(f"{prefix}{expected(name, repr(value))}")
+            options.append(_FLAGS[value.lower()] + name.replace("_", "-"))
+            continue
+        options += [f"--{name.replace('_', '-')}", *(_AS_TEXT.get(str(each), str(each)) for each in values)]
+    return options
+
+
+def to_yaml(config: SweepConfig) -> str:
+    """The resolved configuration as a file that `--config` reads back to the same."""
+    tree: dict[str, Any] = {}
+    for name in FIELDS:
+        if name in ("out", "accept_changes"):  # what a command does is not what a sweep is
+            continue
+        value = operator.attrgetter(name)(config)
+        tree[name] = list(value) if isinstance(value, tuple) else value
+    text: str = yaml.dump(tree, sort_keys=False, default_flow_style=None, width=110, allow_unicode=True)
+    return text
+
+
+def from_yaml(path: Path) -> SweepConfig:
+    """Read what `to_yaml` wrote."""
+    file = str(path)
+    options = options_of(read_yaml(path), file)
+    try:
+        return parse_options(SweepConfig, options, file, "", SweepConfig())
+    except ConfigError as error:
+        raise ConfigError(f"{file}: expected a sweep.yaml that this version wrote ({error})") from None

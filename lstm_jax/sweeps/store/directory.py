@@ -1,0 +1,315 @@
+"""The directory of a sweep, its system of record: everything else can be made from it again. No jax."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lstm_jax.errors import ConfigError, DamagedError
+from lstm_jax.files import write_atomically
+from lstm_jax.sweeps.config.command_line import from_yaml, to_yaml
+from lstm_jax.sweeps.config.options import SweepConfig, differences
+from lstm_jax.sweeps.environment import environment
+from lstm_jax.sweeps.machine import versions
+from lstm_jax.sweeps.plan import Job, RunKey
+from lstm_jax.sweeps.store import locks
+from lstm_jax.sweeps.store.files import MANIFEST, check_directory, file_name, read_sealed, set_aside
+from lstm_jax.sweeps.store.records import (
+    CurvePoint,
+    Record,
+    Run,
+    columns_of,
+    read_record,
+    unused,
+    write_csv,
+    write_rows,
+)
+
+JOB_PATIENCE_SECONDS = 5.0
+"""How long a worker waits for a job that another holds: one whose command was killed is there for a second."""
+COMMAND_PATIENCE_SECONDS = 0.5
+OWN_TABLES = frozenset(
+    ("runs", "curves", "summary", "horizon", "contrasts", "scores", "lengths", "context", "effective_context")
+)
+"""Files of ours: a task's table of that name goes to another, table_NAME.csv."""
+_KEY = ("job", "cell", "gap", "seed", "learning_rate")
+Rows = Iterable[Mapping[str, Any]]
+_RECORD = re.compile(r"seed\d+-learning_rate[\d.e+-]+\.json")
+_CHECKPOINT = re.compile(r"(ended|running)-\d+")
+_DIGEST = "# sha256 of the lines above: "
+
+
+@dataclasses.dataclass(frozen=True)
+class Directory:
+    """Where things lie in the directory of a sweep."""
+
+    root: Path
+
+    @property
+    def config_file(self) -> Path:
+        """The resolved configuration."""
+        return self.root / "sweep.yaml"
+
+    @property
+    def lock_file(self) -> Path:
+        """The lock of the command that is at work here."""
+        return self.root / "jobs" / "command.lock"
+
+    @property
+    def speed_file(self) -> Path:
+        """Where the command that is at work stood when it began, and how long ago."""
+        return self.root / "jobs" / "command.json"
+
+    @property
+    def corpus(self) -> Path:
+        """The text that a task is about, if it is about any: for workers on other machines, and for later."""
+        return self.root / "corpus"
+
+    def record_file(self, job: Job, run: RunKey) -> Path:
+        """The record of one run."""
+        return self.root / "records" / job.name / f"seed{run.seed}-learning_rate{run.learning_rate!r}.json"
+
+    def checkpoints(self, job: Job) -> Path:
+        """The orbax checkpoints of one job."""
+        return self.root / "checkpoints" / job.name
+
+    def error_file(self, job: Job) -> Path:
+        """The traceback of a failed job."""
+        return self.root / "errors" / f"{job.name}.txt"
+
+    def job_lock_file(self, job_name: str) -> Path:
+        """The lock of the worker that has the job."""
+        return self.root / "jobs" / f"{job_name}.lock"
+
+    def status_file(self, job_name: str) -> Path:
+        """How far the job is."""
+        return self.root / "jobs" / f"{job_name}.json"
+
+    @contextlib.contextmanager
+    def claim(self) -> Iterator[None]:
+        """Make the directory, and keep other commands away from it; leaves none behind where the input was bad.
+
+        Raises ConfigError where the directory can't be written or is worked on by another command.
+        """
+        made: list[Path] = []
+        try:
+            made = [path for path in (self.root / "jobs", self.root, *self.root.parents) if not path.exists()]
+            with locks.hold(self.lock_file, COMMAND_PATIENCE_SECONDS):
+                try:
+                    self._check_writable()
+                    yield
+                except ConfigError:
+                    if not self.config_file.exists():
+                        self.lock_file.unlink(missing_ok=True)
+                    raise
+        except ConfigError:
+            if not self.config_file.exists():
+                for path in made:
+                    with contextlib.suppress(OSError):
+                        path.rmdir()
+            raise
+        except locks.HeldError as holder:
+            raise ConfigError(f"out: {holder} is at work in {self.root}; wait for it, or give another --out") from None
+        except OSError as error:
+            raise self._cant_write(error) from None
+
+    def _check_writable(self) -> None:
+        """A disk that is full, or a directory that is read-only, is told before anything is trained."""
+        probe = self.root / "jobs" / f".probe.{os.getpid()}"
+        try:
+            probe.write_bytes(bytes(4096))
+        except OSError as error:
+            raise self._cant_write(error) from None
+        finally:
+            with contextlib.suppress(OSError):
+                probe.unlink(missing_ok=True)
+
+    def _cant_write(self, error: OSError) -> ConfigError:
+        reason = error.strerror or type(error).__name__
+        return ConfigError(f"out: can't write to {self.root} ({reason}); expected a directory to write to")
+
+    def compare_config(self, config: SweepConfig) -> list[str]:
+        """Raise ConfigError where the directory holds another sweep; returns warnings a line each."""
+        warnings = []
+        if self.config_file.exists():
+            try:
+                _check_digest(self.config_file)
+                found = differences(from_yaml(self.config_file), config)
+            except DamagedError as error:
+                warnings.append(self.set_aside(self.config_file, error, "this command's settings are taken"))
+            else:
+                if found and not config.accept_changes:
+                    raise ConfigError(
+                        f"out: {self.root} holds another sweep ({'; '.join(found)}); expected the same settings and at "
+                        "least its grid, another --out, or --accept-changes"
+                    )
+                warnings += [f"out: {line}" for line in found]
+        return warnings
+
+    def write_config(self, config: SweepConfig) -> None:
+        """Write the configuration, with a checksum."""
+        text = to_yaml(config)
+        write_atomically(self.config_file, f"{text}{_DIGEST}{hashlib.sha256(text.encode()).hexdigest()}\n")
+
+    def set_aside(self, path: Path, reason: object, consequence: str) -> str:
+        """Move what is damaged to the quarantine; returns a line that says so."""
+        target = set_aside(path, self.root)
+        return f"damaged: {reason}; set aside as {target}, {consequence}"
+
+    def is_done(self, job: Job, run: RunKey) -> bool:
+        """Whether the run is recorded."""
+        return self.record_file(job, run).exists()
+
+    def recorded(self, job: Job) -> list[Path]:
+        """The records that there are of a job."""
+        return _records_in(self.record_file(job, job.runs[0]).parent)
+
+    def all_recorded(self) -> list[Path]:
+        """The records that there are, of all jobs that ever were of this sweep."""
+        return [file for job in sorted((self.root / "records").glob("*")) for file in _records_in(job)]
+
+    def records(self, jobs: Iterable[Job]) -> list[Record]:
+        """The records there are of these jobs, in the order of cells, gaps, learning rates and seeds in `jobs`.
+
+        Raises DamagedError; after `check` there is no cause.
+        """
+        files = [self.record_file(job, run) for job in jobs for run in job.runs]
+        return [read_record(file) for file in files if file.exists()]
+
+    def check(self, jobs: Iterable[Job]) -> tuple[dict[Path, Record], list[str]]:
+        """Read all records and checkpoints, and set aside what is damaged; returns the good records by their files,
+        and a line for each that was not.
+
+        A run whose record or last state is damaged counts as not done any more. Checkpoints may be deleted, to make
+        room: no number comes from them once their runs are recorded.
+        """
+        records: dict[Path, Record] = {}
+        lines: list[str] = []
+        num_without_state = 0
+        for job in jobs:
+            is_held = locks.is_held(self.job_lock_file(job.name))  # by a Slurm or Ray job of a command that was killed
+            bad, with_state = (set(), set(job.runs)) if is_held else self._check_checkpoints(job, lines)
+            for run in job.runs:
+                file = self.record_file(job, run)
+                if not file.exists():
+                    continue
+                try:
+                    record = read_record(file)
+                    if record.checkpoint in bad:
+                        raise DamagedError(f"{file}: its last state, in {record.checkpoint}, is damaged")
+                    num_without_state += bool(record.checkpoint) and run not in with_state
+                    records[file] = record
+                except DamagedError as error:
+                    lines.append(self.set_aside(file, error, "the run is trained again"))
+        if num_without_state:
+            lines.append(f"the last states of {num_without_state} runs are not there (deleted?); no number needs them")
+        return records, lines
+
+    def _check_checkpoints(self, job: Job, lines: list[str]) -> tuple[set[str], set[tuple[int, float]]]:
+        """Set aside the damaged checkpoints of a job, a line for each in `lines`; returns their names.
+
+        And the runs whose last states the others have, by their manifests: names come again where some were deleted.
+        """
+        bad, with_state = set(), set()
+        for checkpoint in checkpoints_in(self.checkpoints(job)):
+            try:
+                with_state |= {(seed, rate) for seed, rate in check_directory(checkpoint).get("runs", ())}
+            except DamagedError as error:
+                bad.add(checkpoint.name)
+                goes_on = "the one before is taken" if "running" in checkpoint.name else "its runs are trained again"
+                lines.append(self.set_aside(checkpoint, error, goes_on))
+        return bad, with_state
+
+    def changes(self, jobs: Iterable[Job], records: Mapping[Path, Record]) -> list[str]:
+        """What is there was made with other settings or library versions: with which, a line each."""
+        other: collections.Counter[str] = collections.Counter()
+        for job in jobs:
+            there = (records.get(self.record_file(job, run)) for run in job.runs)
+            made = [
+                (record.run.settings, record.run.versions, record.run.environment)
+                for record in there
+                if record is not None
+            ]
+            running = [each for each in checkpoints_in(self.checkpoints(job)) if each.name.startswith("running")]
+            for checkpoint in running:
+                with contextlib.suppress(DamagedError):  # it is of a job that runs, and was just replaced
+                    facts = read_sealed(checkpoint / MANIFEST)
+                    made.append((facts["settings"], facts["versions"], facts.get("environment", "")))
+            for settings, made_with, made_in in made:
+                if settings != job.settings_hash:
+                    other[f"{job.name} has settings {settings} there, {job.settings_hash} in this command"] += 1
+                if made_in != environment():
+                    other[
+                        f"environment {made_in or 'without flags'} there, {environment() or 'without flags'} here"
+                    ] += 1
+                was, now = (dict(pair.split() for pair in text.split(", ")) for text in (made_with, versions()))
+                for name in sorted(was.keys() | now.keys()):
+                    if was.get(name) != now.get(name):
+                        other[f"{name} {was.get(name, 'missing')} there, {now.get(name, 'missing')} here"] += 1
+        return [f"{line} ({number} of its files)" for line, number in other.items()]
+
+    def write_runs(self, records: Iterable[Record], *, with_curves: bool = True) -> None:
+        """Write runs.csv; and curves.csv and a file a table, which takes a while for a large sweep."""
+        records = list(records)
+        write_rows(self.root / "runs.csv", Run, (record.run for record in records))
+        if not with_curves:
+            return
+        curves = {column: column for column in columns_of(CurvePoint)}
+        self._write_table("curves", curves, records, lambda record: map(dataclasses.asdict, record.curve))
+        names: dict[str, str] = {}  # of files, by table
+        for name in dict.fromkeys(name for record in records for name, rows in record.tables.items() if rows):
+            file = file_name(name)
+            if file.lower() in OWN_TABLES or not file:
+                file = f"table_{file}"
+            taken = [each.lower() for each in names.values()]  # as some file systems see it
+            names[name] = file + unused(file.lower(), taken)[len(file) :]
+        for name, file in names.items():
+            columns: dict[str, str] = {}  # of the file, by the table's: of all rows, in order of appearance
+            for row in (row for record in records for row in record.tables.get(name, ())):
+                for column in row:
+                    if column not in columns:
+                        own = f"table_{column}" if column in _KEY else column
+                        columns[column] = unused(own, columns.values())
+            self._write_table(file, columns, records, functools.partial(_rows_of, name))
+
+    def _write_table(
+        self, name: str, columns: Mapping[str, str], records: Sequence[Record], rows_of: Callable[[Record], Rows]
+    ) -> None:
+        """Write rows of all records behind the keys of their runs; `columns` says what those of the rows are called."""
+        keyed = (({each: getattr(record.run, each) for each in _KEY}, rows_of(record)) for record in records)
+        rows = (
+            {**key, **{columns[column]: value for column, value in row.items()}} for key, rows in keyed for row in rows
+        )
+        write_csv(self.root / f"{name}.csv", [*_KEY, *columns.values()], rows)
+
+
+def _rows_of(name: str, record: Record) -> Rows:
+    return record.tables.get(name, ())
+
+
+def checkpoints_in(directory: Path) -> list[Path]:
+    """The checkpoints of a job, whatever else may lie there."""
+    return sorted(path for path in directory.glob("*") if _CHECKPOINT.fullmatch(path.name) and path.is_dir())
+
+
+def _records_in(directory: Path) -> list[Path]:
+    """The records of a job, whatever else may lie there: ._seed0-learning_rate0.01.json, or a copy of one."""
+    return sorted(path for path in directory.glob("*") if _RECORD.fullmatch(path.name))
+
+
+def _check_digest(path: Path) -> None:
+    """Raise DamagedError for a sweep.yaml that is not what this program wrote."""
+    try:
+        text, marker, digest = path.read_bytes().decode().rpartition(_DIGEST)
+    except UnicodeDecodeError:
+        raise DamagedError(f"{path}: not UTF-8") from None
+    if not marker or digest != f"{hashlib.sha256(text.encode()).hexdigest()}\n":
+        raise DamagedError(f"{path}: the checksum does not match")

@@ -1,0 +1,69 @@
+import io
+
+import pytest
+from figure_checks import CELLS, summary, sweep
+from rich.console import Console
+
+from lstm_jax.analysis.gaps.horizon import Horizon
+from lstm_jax.figures.formats import format_gap, format_horizon
+from lstm_jax.figures.gaps.table import print_summary
+
+
+def printed(*arguments: object, width: int = 80) -> str:
+    stream = io.StringIO()
+    print_summary(Console(file=stream, width=width), *arguments)  # type: ignore[arg-type]
+    return stream.getvalue()
+
+
+def test_every_number_is_there_in_80_columns() -> None:
+    summaries, horizons = sweep(10, (5, 20, 2000))
+    text = printed(summaries, horizons, [0.001, 0.003, 0.01])
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "…" not in text
+    for cell in CELLS:
+        assert text.count(f"{cell}\n") == 1 or f"{cell} " in text
+    row = next(line for line in lines if line.split()[:1] == ["2000"])
+    assert row.split() == ["2000", "0.003", "0/5", "0", "0.00", "(0.00,", "0.30)", "0.125", "-"]
+    header = next(line for line in lines if "learning rate" in line)
+    assert len(header.rstrip()) <= 80
+
+
+def test_the_widest_numbers_fit() -> None:
+    wide = summary("lstm", 1000000, 1000, of=1000)
+    wide = type(wide)(**{**vars(wide), "learning_rate": 0.000316227, "num_diverged": 1000, "median_solved_step": 1e6})
+    text = printed([wide], [], [0.000316227, 1.0])
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= 80
+    assert "0.000316*" in text
+
+
+def test_a_rate_at_the_edge_is_flagged_and_explained() -> None:
+    rows = [summary("lstm", 5, 5)]
+    assert "0.003*" in printed(rows, [], [0.003, 0.01])
+    assert "* at the edge" in printed(rows, [], [0.003, 0.01])
+    for rates in ([0.001, 0.003, 0.01], [0.003]):
+        assert "*" not in printed(rows, [], rates)
+
+
+@pytest.mark.parametrize(
+    ("found", "shown"),
+    [
+        (Horizon("a", 28.284, 20.0, 40.0, ""), ["28.3", "20", "to", "40"]),
+        (Horizon("a", 160.0, 160.0, None, ">"), [">", "160", "from", "160"]),
+        (Horizon("a", 5.0, None, 5.0, "<"), ["<", "5", "up", "to", "5"]),
+        (Horizon("a", 7.0, None, None, ""), ["7", "open"]),
+    ],
+)
+def test_horizons_and_their_bounds(found: Horizon, shown: list[str]) -> None:
+    line = next(line for line in printed([], [found], []).splitlines() if line.strip().startswith("a "))
+    assert line.split() == ["a", *shown]
+    assert format_horizon(found) == " ".join(shown[: 1 + bool(found.bound)])
+
+
+def test_a_label_with_brackets_is_no_markup() -> None:
+    assert "mine:Cell@name=[red]" in printed([summary("mine:Cell@name=[red]", 5, 5)], [], [])
+
+
+def test_gaps_have_three_digits_or_all_before_the_point() -> None:
+    assert [format_gap(gap) for gap in (5.0, 28.284, 99.94, 159.96, 1763.4)] == ["5", "28.3", "99.9", "160", "1763"]
