@@ -22,7 +22,7 @@ from lstm_jax.sweeps.machine import num_cores
 from lstm_jax.sweeps.run import run_sweep
 
 NUM_PAIRS = 3
-SWEEP = SweepConfig(
+SWEEP = SweepConfig.of(
     cells=("lstm",),
     gaps=tuple(range(81, 81 + num_cores())),
     learning_rates=(1e-6,),  # none is solved, so that all sweeps make the same updates
@@ -40,7 +40,7 @@ def seconds(checkpoint_seconds: float, out: Path) -> float:
     config = SweepConfig(**{**vars(SWEEP), "checkpoint_seconds": checkpoint_seconds, "out": out})
     started = time.perf_counter()
     outcome = run_sweep(config, rich.console.Console(file=io.StringIO()))
-    assert outcome.num_trained == len(config.gaps) * len(config.seeds) and not outcome.failures
+    assert outcome.num_trained == len(config.grid.gaps) * len(config.grid.seeds) and not outcome.failures
     return time.perf_counter() - started
 
 

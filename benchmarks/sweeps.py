@@ -77,12 +77,12 @@ def train_sweep(request: Mapping[str, Any]) -> dict[str, Any]:
     if outcome.failures:
         raise SystemExit(f"ours failed: {outcome.failures}")
     runs = [record.run for record in outcome.records]
-    jobs_at_once = min(num_workers(config), len(config.cells) * len(config.gaps))
+    jobs_at_once = min(num_workers(config), len(config.grid.cells) * len(config.grid.gaps))
     return {
         "num_updates": sum(run.steps for run in runs),
         "num_solved": sum(run.status == "solved" for run in runs),
         "training_seconds": sum(run.duration_seconds for run in runs) / jobs_at_once,
-        "run_seconds": [[run.duration_seconds for run in runs if run.gap == gap] for gap in config.gaps],
+        "run_seconds": [[run.duration_seconds for run in runs if run.gap == gap] for gap in config.grid.gaps],
         "machine": machine(versions(), runs[0].device, runs[0].lanes),
     }
 
@@ -204,8 +204,8 @@ def make_grid(config: SweepConfig) -> Grid:
     jax.config.update("jax_platforms", "cpu")  # sizes only; a GPU belongs to the contestants
     sizes = {job.cell: job.hidden_dim for job in make_jobs(config)[0]}
     given: Any = {field.name: getattr(config, field.name, None) for field in dataclasses.fields(Grid)}
-    given["hidden_dims"] = {cell: sizes[cell] for cell in config.cells}
-    return Grid(**given | {"seeds": (*config.seeds, *config.tuning_seeds)})
+    given["hidden_dims"] = {cell: sizes[cell] for cell in config.grid.cells}
+    return Grid(**given | {"seeds": (*config.grid.seeds, *config.grid.tuning_seeds)})
 
 
 def _times(result: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,12 +15,13 @@ from lstm_jax.errors import ConfigError, DamagedError, TextError, UnwritableErro
 from lstm_jax.signals import Stopped, heard, raise_stopped
 from lstm_jax.sweeps.config.command_line import Command
 from lstm_jax.sweeps.config.grid import parse_commands
-from lstm_jax.sweeps.config.options import SweepConfig, known, num_runs, resolved
+from lstm_jax.sweeps.config.options import SweepConfig, known, resolved
 from lstm_jax.sweeps.store.records import Record, write_rows
 from lstm_jax.tasks import corpus_of
 from lstm_jax.terminal import lasting_output, make_console
 
 if TYPE_CHECKING:
+    from lstm_jax.sweeps.run import Plan
     from lstm_jax.tasks.base import Task
 
 NUM_EXAMPLES = 3
@@ -123,13 +124,13 @@ def show(config: SweepConfig, console: rich.console.Console) -> int:
     """Print a few examples of the task at each gap, as a person would read them."""
     from lstm_jax.sweeps.plan import checked_task
 
-    tasks = [checked_task(config, gap) for gap in known(config.gaps)]
+    tasks = [checked_task(config, gap) for gap in known(config.grid.gaps)]
     import jax
     import numpy as np
 
     jax.config.update("jax_platforms", "cpu")
     for task in tasks:
-        batch = jax.tree.map(np.asarray, task.sample(jax.random.key(config.seeds[0]), NUM_EXAMPLES))
+        batch = jax.tree.map(np.asarray, task.sample(jax.random.key(config.grid.seeds[0]), NUM_EXAMPLES))
         console.print(
             f"{config.task}, gap {task.gap}: {task.num_steps} time steps, chance level {task.chance:.3g}, "
             f"memoryless loss {task.memoryless_loss:.3g} nats{_size_of(task, config)}",
@@ -147,7 +148,7 @@ def _size_of(task: Task, config: SweepConfig) -> str:
     if task.num_sequences is None:
         return ""
     number = f"{task.num_sequences:,}" if task.num_sequences < 10**9 else f"10^{math.log10(task.num_sequences):.0f}"
-    share = task.seen_share(config.eval_size, config.max_steps * known(config.batch_size))
+    share = task.seen_share(config.training.eval_size, config.training.max_steps * known(config.training.batch_size))
     seen = "" if share is None else f", {_percent(share)} of the held-out ones seen in training"
     return f"; {number} sequences{seen}"
 
@@ -157,9 +158,11 @@ def seen_in_training(config: SweepConfig) -> str:
     from lstm_jax.tasks import make_task
 
     gaps: dict[tuple[str, str], list[str]] = {}
-    for gap in known(config.gaps):
+    for gap in known(config.grid.gaps):
         task = make_task(config.task, gap)
-        share = task.seen_share(config.eval_size, config.max_steps * known(config.batch_size))
+        share = task.seen_share(
+            config.training.eval_size, config.training.max_steps * known(config.training.batch_size)
+        )
         if share:
             gaps.setdefault((f"{task.num_sequences:,}", _percent(share)), []).append(str(gap))
     parts = [
@@ -177,38 +180,37 @@ def run_all(experiment: Experiment, sweeps: Sequence[SweepConfig], console: rich
     """Run one sweep after another, until one is interrupted; returns the highest exit status."""
     if len(sweeps) == 1:
         return run(experiment, sweeps[0], console)
-    from lstm_jax.sweeps.run import check_sweep
+    from lstm_jax.sweeps.run import plan_sweep
 
-    for sweep in sweeps:  # a bad last one is told before hours go into the first
-        check_sweep(sweep)
+    plans = [plan_sweep(sweep) for sweep in sweeps]  # a bad last one is refused before hours go into the first
     statuses = []
-    for number, sweep in enumerate(sweeps, start=1):
-        console.print(f"sweep {number} of {len(sweeps)}: {sweep.out}", style="bold")
-        statuses.append(run(experiment, sweep, console))
+    for number, plan in enumerate(plans, start=1):
+        console.print(f"sweep {number} of {len(plans)}: {plan.config.out}", style="bold")
+        statuses.append(run(experiment, plan, console))
         if statuses[-1] >= 128:
             break
     return max(statuses)
 
 
-def run(experiment: Experiment, config: SweepConfig, console: rich.console.Console) -> int:
+def run(experiment: Experiment, sweep: SweepConfig | Plan, console: rich.console.Console) -> int:
     """Sweep, summarise, draw; returns the exit status."""
     from lstm_jax.sweeps.run import run_sweep
 
-    outcome = run_sweep(config, console)
-    config = outcome.config
-    if outcome.stopped_by:
+    result = run_sweep(sweep, console)
+    config = result.config
+    if result.stopped_by:
         console.print(
-            f"interrupted: {len(outcome.records)} of {num_runs(config)} runs are kept in {config.out}; "
+            f"interrupted: {len(result.records)} of {config.grid.num_runs} runs are kept in {config.out}; "
             "repeat the command to go on"
         )
-        return 128 + outcome.stopped_by
+        return 128 + result.stopped_by
     try:
-        (experiment.report or report)(experiment, config, outcome.records, console)
+        (experiment.report or report)(experiment, config, result.records, console)
     except OSError as error:
         raise UnwritableError.of(Path(config.out), error) from error
-    for name, reason in outcome.failures:
+    for name, reason in result.failures:
         print(f"error: job {name} failed: {reason}", file=sys.stderr)
-    return 1 if outcome.failures else 0
+    return 1 if result.failures else 0
 
 
 def report(
@@ -223,14 +225,14 @@ def report(
 
     out = Path(config.out)
     runs = [record.run for record in records]
-    summaries = summarise(runs, config.tuning_seeds)
+    summaries = summarise(runs, config.grid.tuning_seeds)
     if not summaries:
         console.print("no run has ended: there is nothing to summarise")
         return
-    found = horizons(runs, config.tuning_seeds)
+    found = horizons(runs, config.grid.tuning_seeds)
     write_rows(out / "summary.csv", Summary, summaries)
     write_rows(out / "horizon.csv", Horizon, found)
-    write_rows(out / "contrasts.csv", Contrast, contrasts(runs, config.tuning_seeds))
+    write_rows(out / "contrasts.csv", Contrast, contrasts(runs, config.grid.tuning_seeds))
     protocol = describe(config, records)
     plots = draw_gap_length(
         summaries,
@@ -246,10 +248,10 @@ def report(
         caption=protocol,
         title=f"Learning curves. {experiment.title}",
         path=out / "learning_curves.png",
-        tuning_seeds=config.tuning_seeds,
+        tuning_seeds=config.grid.tuning_seeds,
         loss_panels=experiment.has_sequence_loss,
     )
-    print_summary(console, summaries, found, config.learning_rates)
+    print_summary(console, summaries, found, config.grid.learning_rates)
     for line in off_terms(config, records):
         console.print(f"not on equal terms: {line}")
     console.print(f"plot: {plots[0]}")
@@ -260,12 +262,12 @@ def describe(config: SweepConfig, records: Sequence[Record], text: str | None = 
 
     As the records say it, which are all of one way of training.
     """
-    made = {**dataclasses.asdict(config), **next((record.settings for record in records), {})}
-    others = _count(len(config.tuning_seeds), "other seed")
+    made = {**config.flat, **next((record.settings for record in records), {})}
+    others = _count(len(config.grid.tuning_seeds), "other seed")
     rates = ", ".join(f"{rate:g}" for rate in sorted({record.run.learning_rate for record in records}))
     tuning = (
         f"learning rate chosen from {{{rates}}} for each cell and gap on {others}"
-        if len(config.learning_rates) > 1
+        if len(config.grid.learning_rates) > 1
         else f"learning rate {rates}, not tuned"
     )
     clip_norm = float(made["clip_norm"])
@@ -277,7 +279,7 @@ def describe(config: SweepConfig, records: Sequence[Record], text: str | None = 
     return (
         f"{task}: trained from scratch with {made['optimizer']} on at most "
         f"{made['max_steps']} updates of {made['batch_size']} sequences, gradients {clipping}; "
-        f"{_count(len(config.seeds), 'seed')} a point, {tuning}. {_terms(config, records)}{solved}{mixed}"
+        f"{_count(len(config.grid.seeds), 'seed')} a point, {tuning}. {_terms(config, records)}{solved}{mixed}"
         f"{seen_in_training(config) if text is None else ''}"
     )
 
@@ -294,18 +296,18 @@ def _terms(config: SweepConfig, records: Sequence[Record]) -> str:
             f"{cell} {' to '.join(map(str, dict.fromkeys((its[0], its[-1]))))}" for cell, its in values.items()
         )
 
-    if config.hidden_dim is not None:
-        return f"Equal hidden size, {config.hidden_dim} (parameters: {of_each(1)})."
+    if config.model.hidden_dim is not None:
+        return f"Equal hidden size, {config.model.hidden_dim} (parameters: {of_each(1)})."
     off = off_terms(config, records)
     but = f" But {'; '.join(off)}." if off else ""
-    return f"Equal parameter count, about {config.num_params} (hidden units: {of_each(0)}).{but}"
+    return f"Equal parameter count, about {config.model.num_params} (hidden units: {of_each(0)}).{but}"
 
 
 def off_terms(config: SweepConfig, records: Sequence[Record]) -> list[str]:
     """The cells, and gaps, whose parameters are more than 1% off the number that all are to have."""
-    if config.hidden_dim is not None:
+    if config.model.hidden_dim is not None:
         return []
-    wanted = known(config.num_params)
+    wanted = known(config.model.num_params)
     gaps: dict[tuple[str, int], list[str]] = {}
     for record in records:
         if abs(record.run.num_params / wanted - 1) > 0.01:

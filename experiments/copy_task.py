@@ -28,7 +28,7 @@ EXPERIMENT = Experiment(
     gap_label="T (time steps)",
     has_sequence_loss=True,
     presets={
-        "smoke": SweepConfig(
+        "smoke": SweepConfig.of(
             preset="smoke",
             task="copy@num_recalled=2,num_symbols=4",
             cells=("rnn", "lstm"),
@@ -42,7 +42,7 @@ EXPERIMENT = Experiment(
             optimizer="rmsprop",
             out=_OUT,
         ),
-        "quick": SweepConfig(
+        "quick": SweepConfig.of(
             preset="quick",
             task="copy@num_recalled=3",
             cells=_CELLS,
@@ -56,7 +56,7 @@ EXPERIMENT = Experiment(
             eval_size=64,
             out=_OUT,
         ),
-        "full": SweepConfig(
+        "full": SweepConfig.of(
             preset="full",
             task="copy",
             cells=_CELLS,

@@ -24,7 +24,7 @@ EXPERIMENT = Experiment(
     title="How far back can a recurrent network learn to look?",
     gap_label="gap between fact and query (time steps)",
     presets={
-        "smoke": SweepConfig(
+        "smoke": SweepConfig.of(
             preset="smoke",
             cells=("rnn", "lstm"),
             gaps=(2, 4),
@@ -36,7 +36,7 @@ EXPERIMENT = Experiment(
             eval_size=128,
             out=_OUT,
         ),
-        "quick": SweepConfig(
+        "quick": SweepConfig.of(
             preset="quick",
             cells=_CELLS,
             gaps=(5, 10, 20, 40, 80, 160),
@@ -48,7 +48,7 @@ EXPERIMENT = Experiment(
             max_steps=600,
             out=_OUT,
         ),
-        "full": SweepConfig(
+        "full": SweepConfig.of(
             preset="full",
             cells=_CELLS,
             gaps=(5, 10, 20, 40, 80, 160, 320, 640, 1280, 2000),

@@ -27,7 +27,7 @@ from lstm_jax.sweeps.store.records import Record, write_rows
 from lstm_jax.text.corpus import TextCorpus, prepare_text
 from lstm_jax.text.tokens import Cut
 
-_SHARED = SweepConfig(
+_SHARED = SweepConfig.of(
     task="language",
     cells=("rnn", "gru", "lstm"),
     gaps=(35,),
@@ -194,13 +194,11 @@ EXPERIMENT = Experiment(
     title="How far back does a language model look?",
     gap_label="segment (tokens)",
     presets={
-        "smoke": dataclasses.replace(
-            _SHARED, preset="smoke", cells=("rnn", "lstm"), gaps=(8,), embedding_dim=8, batch_size=8,
+        "smoke": _SHARED.replace(preset="smoke", cells=("rnn", "lstm"), gaps=(8,), embedding_dim=8, batch_size=8,
             max_steps=40, chunk_steps=20, eval_size=16,
         ),
-        "quick": dataclasses.replace(_SHARED, preset="quick"),
-        "full": dataclasses.replace(
-            _SHARED, preset="full", gaps=(70,), learning_rates=(0.001, 0.003), seeds=(0, 1, 2, 3, 4),
+        "quick": _SHARED.replace(preset="quick"),
+        "full": _SHARED.replace(preset="full", gaps=(70,), learning_rates=(0.001, 0.003), seeds=(0, 1, 2, 3, 4),
             tuning_seeds=(100,), dropout=0.4, embedding_dim=256, max_steps=20_000,
             chunk_steps=500, eval_size=256,
         ),

@@ -20,8 +20,8 @@ from experiments.common import command, one_line
 from lstm_jax.errors import ConfigError, DamagedError
 from lstm_jax.sweeps.config.command_line import from_yaml
 from lstm_jax.sweeps.config.parsing import parse_options
-from lstm_jax.sweeps.store import locks
-from lstm_jax.sweeps.store.directory import Directory, checkpoints_in
+from lstm_jax.sweeps.store import checkpoints, locks
+from lstm_jax.sweeps.store.directory import Directory
 from lstm_jax.sweeps.store.files import check_directory
 from lstm_jax.sweeps.store.records import read_record
 from lstm_jax.sweeps.views.status import describe, read_speed, sweep_status
@@ -82,9 +82,10 @@ def show(directory: Directory, console: rich.console.Console) -> None:
 def check(directory: Directory, console: rich.console.Console) -> int:
     """Name what is damaged; returns 1 where anything is."""
     records = directory.all_recorded()
-    checkpoints = [each for job in sorted((directory.root / "checkpoints").glob("*")) for each in checkpoints_in(job)]
+    folders = sorted((directory.root / "checkpoints").glob("*"))
+    saved = [checkpoint for folder in folders for checkpoint in checkpoints.in_directory(folder)]
     num_damaged = 0
-    for path in [*records, *checkpoints]:
+    for path in [*records, *saved]:
         try:
             check_directory(path) if path.is_dir() else read_record(path)
         except (DamagedError, OSError) as error:
@@ -92,7 +93,7 @@ def check(directory: Directory, console: rich.console.Console) -> int:
                 continue
             num_damaged += 1
             console.print(f"damaged: {error}", style="red")
-    console.print(f"checked {len(records)} records and {len(checkpoints)} checkpoints: {num_damaged} damaged")
+    console.print(f"checked {len(records)} records and {len(saved)} checkpoints: {num_damaged} damaged")
     return 1 if num_damaged else 0
 
 

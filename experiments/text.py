@@ -38,8 +38,8 @@ def task_name(config: SweepConfig) -> str:
 
 def has_corpus(config: SweepConfig, data: Any) -> bool:
     """Whether the task names its corpus, so that none is to be made; raises ConfigError for what can't be both."""
-    if config.gaps is not None and len(config.gaps) > 1:
-        raise ConfigError(f"gaps: got {len(config.gaps)}; expected one on text, and a sweep of its own for each")
+    if config.grid.gaps is not None and len(config.grid.gaps) > 1:
+        raise ConfigError(f"gaps: got {len(config.grid.gaps)}; expected one on text, and a sweep of its own for each")
     digest = corpus_of(config.task)
     if digest is None:
         return False
@@ -64,7 +64,7 @@ def with_corpus(config: SweepConfig, corpus: PairCorpus | TextCorpus, console: C
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     spec = registry.parse(config.task)
     settings = (*spec.settings, ("corpus", digest))
-    return dataclasses.replace(config, task=str(dataclasses.replace(spec, settings=settings)))
+    return config.replace(task=str(dataclasses.replace(spec, settings=settings)))
 
 
 def refuse_given(data: Any, reason: str) -> None:
@@ -80,17 +80,17 @@ def resolve(config: SweepConfig, console: Console, **suggested: Any) -> SweepCon
     Where neither parameters nor the width were given, there are as many parameters as an LSTM of LSTM_UNITS has: on
     text most parameters are words, and how many is known with the corpus alone.
     """
-    open_before = [field.name for field in dataclasses.fields(config) if getattr(config, field.name) is None]
+    open_before = [name for name, value in config.flat.items() if value is None]
     found = resolved(config, **suggested)
-    if config.num_params is None and config.hidden_dim is None:
-        from lstm_jax.sweeps.plan import checked_task, size_of
+    if config.model.num_params is None and config.model.hidden_dim is None:
+        from lstm_jax.sweeps.plan import checked_task, sized
 
-        gap = known(found.gaps)[0]
+        gap = known(found.grid.gaps)[0]
         checked_task(found, gap)
-        _, num_params = size_of(dataclasses.replace(found, hidden_dim=LSTM_UNITS[config.preset]), "lstm", gap)
-        found = dataclasses.replace(found, num_params=num_params)
-    shown = {name: getattr(found, name) for name in open_before if getattr(found, name) is not None}
-    if config.hidden_dim is not None:
+        reference = sized(found.replace(hidden_dim=LSTM_UNITS[config.preset]), "lstm", gap)
+        found = found.replace(num_params=reference.num_params)
+    shown = {name: found.flat[name] for name in open_before if found.flat[name] is not None}
+    if config.model.hidden_dim is not None:
         shown.pop("num_params", None)
     if shown:
         words = ", ".join(f"{name} {_in_words(value)}" for name, value in shown.items())
@@ -106,7 +106,9 @@ def reported(config: SweepConfig, records: Sequence[Record], console: Console) -
     """The records of the runs that are reported, as `choice.least_loss_runs` says; names the cells that have none."""
     from lstm_jax.analysis.choice import least_loss_runs
 
-    runs, without = least_loss_runs([record.run for record in records], config.tuning_seeds, config.learning_rates)
+    runs, without = least_loss_runs(
+        [record.run for record in records], config.grid.tuning_seeds, config.grid.learning_rates
+    )
     for cell in without:
         console.print(
             f"{cell}: at no learning rate has a tuning run ended with a finite loss, so none is chosen or reported",
@@ -164,29 +166,30 @@ def trained_model(checkpoint: Path, name: str, form: str, cell: str | None, seed
     jax.config.update("jax_platforms", "cpu")
     from flax import nnx
 
-    from lstm_jax.sweeps.plan import RunKey, make_jobs
-    from lstm_jax.sweeps.worker import checkpoints
+    from lstm_jax.sweeps.job import RunKey
+    from lstm_jax.sweeps.plan import make_jobs
+    from lstm_jax.sweeps.worker import states
     from lstm_jax.training import graphdef
 
     root = next((each for each in (checkpoint, *checkpoint.parents) if (each / "sweep.yaml").is_file()), None)
     if root is None:
         raise ConfigError(f"checkpoint: got {checkpoint}; expected the directory of a sweep, with a sweep.yaml in it")
     directory = Directory(root)
-    config = dataclasses.replace(from_yaml(directory.config_file), out=root)
+    config = from_yaml(directory.config_file).replace(out=root)
     if task_name(config) != name:
         raise ConfigError(f"checkpoint: {root} was trained on {task_name(config)!r}; expected a model of {name!r}")
     digest = corpus_of(config.task)
     if digest is not None:
         store.ensure(digest, directory.corpus)
     if cell is not None:
-        if cell not in config.cells:
-            raise ConfigError(f"cell: got {cell!r}; {registry.nearest(cell, config.cells)}")
-        config = dataclasses.replace(config, cells=(cell,))
+        if cell not in config.grid.cells:
+            raise ConfigError(f"cell: got {cell!r}; {registry.nearest(cell, config.grid.cells)}")
+        config = config.replace(cells=(cell,))
     jobs, _ = make_jobs(config, to_train=False)
     jobs = [job for job in jobs if directory.checkpoints(job) in (checkpoint, *checkpoint.parents)] or jobs
     of_form = [job for job in jobs if job.training().task.form == form]
     if not of_form:
-        raise ConfigError(f"cell: {', '.join(job.cell for job in jobs)}: expected a model of the form {form}")
+        raise ConfigError(f"cell: {', '.join(job.settings.cell for job in jobs)}: expected a model of the form {form}")
     try:
         found = [
             (record, job)
@@ -201,7 +204,7 @@ def trained_model(checkpoint: Path, name: str, form: str, cell: str | None, seed
             )
         record, job = max(found, key=lambda each: each[0].run.accuracy or 0.0)
         key = RunKey(record.run.seed, record.run.learning_rate)
-        state = checkpoints.restore(directory.checkpoints(job), job, key)
+        state = states.restore(directory.checkpoints(job), job, key)
     except ConfigError:
         raise
     except ValueError as error:  # DamagedError among them

@@ -21,7 +21,7 @@ from lstm_jax.errors import ConfigError, UnwritableError
 from lstm_jax.sweeps.config.command_line import from_yaml
 from lstm_jax.sweeps.config.parsing import parse_options
 from lstm_jax.sweeps.store.records import read_record
-from lstm_jax.sweeps.views.wandb import WandbLogger, check_writable, target
+from lstm_jax.sweeps.views.wandb import WandbLogger, check_writable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,8 +45,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         directory = sweep_directory(arguments.directory)
         config = from_yaml(directory.config_file)
-        project = arguments.wandb_project or config.wandb_project
-        mode, project = target(arguments.wandb, project)
+        project = arguments.wandb_project or config.logging.wandb_project
+        config = config.replace(wandb=arguments.wandb, wandb_project=project)
+        mode, _ = config.logging.target
         if mode == "disabled":
             raise ConfigError("WANDB_MODE: got disabled; expected online or offline here, or --wandb offline")
         records = [read_record(file) for file in directory.all_recorded()]
@@ -54,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             check_writable(directory.root)
         except OSError as error:
             raise UnwritableError.of(directory.root / "wandb", error) from error
-        logger = WandbLogger(directory.root, dataclasses.replace(config, wandb_project=project), mode)
+        logger = WandbLogger(directory.root, config)
         for record in records:
             logger.log(record)
         logger.finish()

@@ -38,7 +38,7 @@ WITHOUT_DATA: dict[str, Any] = {"dropout": 0.0, "embedding_dim": 16, "batch_size
 MAX_SENTENCE = 256
 """Words and punctuation marks of a sentence to translate: each costs a step, and attention their square."""
 _CELLS = ("rnn", "gru", "lstm", "rnn@attention=dot", "gru@attention=dot", "lstm@attention=dot")
-_SHARED = SweepConfig(
+_SHARED = SweepConfig.of(
     task="translation",
     cells=_CELLS,
     gaps=None,
@@ -196,13 +196,12 @@ EXPERIMENT = Experiment(
     title="Translation, English to Marathi",
     gap_label="longest source (tokens)",
     presets={
-        "smoke": dataclasses.replace(
-            _SHARED, preset="smoke", cells=("rnn", "lstm@attention=dot"),
+        "smoke": _SHARED.replace(preset="smoke", cells=("rnn", "lstm@attention=dot"),
             max_steps=60, chunk_steps=30, eval_size=64,
         ),
-        "quick": dataclasses.replace(_SHARED, preset="quick"),
-        "full": dataclasses.replace(
-            _SHARED, preset="full", learning_rates=(0.001, 0.003), seeds=(0, 1, 2, 3, 4), tuning_seeds=(100, 101),
+        "quick": _SHARED.replace(preset="quick"),
+        "full": _SHARED.replace(
+            preset="full", learning_rates=(0.001, 0.003), seeds=(0, 1, 2, 3, 4), tuning_seeds=(100, 101),
             max_steps=20_000, chunk_steps=500,
         ),
     },

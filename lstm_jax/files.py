@@ -1,12 +1,25 @@
-"""Files that are there whole or not at all. The one place where files are made."""
+"""Files that are there whole or not at all. The one place where files are named and made."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
+import re
 import secrets
+import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
+
+MAX_NAME = 150
+
+
+def file_name(text: str) -> str:
+    """A name for a file that says `text`: all but letters, digits and _.-~@=,+ is quoted as in an address."""
+    name = re.sub(r"^\.", "%2E", urllib.parse.quote(text, safe="@=,+"))  # no hidden file
+    if len(name) > MAX_NAME:  # file systems end a name at 255 bytes, and ours get suffixes
+        name = f"{name[: MAX_NAME - 20]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+    return name
 
 
 @contextlib.contextmanager

@@ -1,11 +1,9 @@
-"""What jax reads from a user's environment: what changes numbers is pinned or recorded. No jax at import."""
+"""What jax reads from a user's environment: what changes numbers is pinned or recorded. No jax."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
-from collections.abc import Iterator
 from typing import Any
 
 from lstm_jax.sweeps.machine import has_accelerator
@@ -86,28 +84,3 @@ def environment() -> str:
 def overridden() -> list[str]:
     """The variables of the environment that a sweep does not listen to."""
     return sorted(name for name in os.environ if name.lower() in PINNED)
-
-
-def pin() -> dict[str, Any]:
-    """Give jax's options their one value; returns what those were that had another."""
-    import jax
-
-    before = {}
-    for name, value in PINNED.items():
-        if name in jax.config.values and jax.config.values[name] != value:
-            before[name] = jax.config.values[name]
-            jax.config.update(name, value)
-    return before
-
-
-@contextlib.contextmanager
-def pinned() -> Iterator[None]:
-    """`pin` for the length of a `with` block: a script or notebook has its own options back after it."""
-    import jax
-
-    before = pin()
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            jax.config.update(name, value)

@@ -11,9 +11,8 @@ import re
 from pathlib import Path
 
 from lstm_jax.errors import ConfigError
-from lstm_jax.sweeps.config.options import SweepConfig
+from lstm_jax.sweeps.config.execution import ExecutionOptions
 from lstm_jax.sweeps.sources import PACKAGES, own_digest
-from lstm_jax.sweeps.store.records import Run
 
 
 @functools.cache
@@ -24,9 +23,9 @@ def versions() -> str:
     return ", ".join(f"{name} {version}" for name, version in found.items())
 
 
-def versions_of(run: Run) -> dict[str, str]:
-    """The versions that a row of runs.csv names, by package."""
-    return dict(entry.split(" ", 1) for entry in run.versions.split(", ") if " " in entry)
+def versions_of(text: str) -> dict[str, str]:
+    """The versions in such a text, by package."""
+    return dict(entry.split(" ", 1) for entry in text.split(", ") if " " in entry)
 
 
 def available_bytes() -> int:
@@ -83,8 +82,8 @@ def num_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def num_workers(config: SweepConfig) -> int:
-    """Jobs at once on this machine: as many as the sweep says, or one a core, or one a GPU."""
-    if config.executor == "serial":
+def num_workers(options: ExecutionOptions) -> int:
+    """Jobs at once on this machine: as many as the options say, or one per core or GPU."""
+    if options.executor == "serial":
         return 1
-    return config.workers or (len(accelerators()) if has_accelerator() else num_cores())
+    return options.workers or (len(accelerators()) if has_accelerator() else num_cores())

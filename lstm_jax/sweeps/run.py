@@ -1,4 +1,4 @@
-"""A sweep from its configuration to its records: what is done is not done again, whoever did it."""
+"""A sweep from its configuration to its records: it inspects the directory, trains what is missing, writes views."""
 
 from __future__ import annotations
 
@@ -15,34 +15,42 @@ import rich.console
 
 from lstm_jax.errors import ConfigError, DamagedError, UnwritableError
 from lstm_jax.signals import end_at_once, heard
-from lstm_jax.sweeps.config.options import SweepConfig, known, resolved, trained_seeds, validate
-from lstm_jax.sweeps.environment import overridden, pinned
-from lstm_jax.sweeps.executors.base import Executor, Result, make_executor, prepare_process, work
+from lstm_jax.sweeps.config.options import SweepConfig, resolved
+from lstm_jax.sweeps.environment import overridden
+from lstm_jax.sweeps.executors.base import Executor, make_executor
+from lstm_jax.sweeps.job import Job, JobResult
 from lstm_jax.sweeps.machine import num_workers
-from lstm_jax.sweeps.plan import Job, make_jobs, run_row
+from lstm_jax.sweeps.plan import in_order, make_jobs
+from lstm_jax.sweeps.queue import MAX_ATTEMPTS, JobQueue
 from lstm_jax.sweeps.store import locks
 from lstm_jax.sweeps.store.directory import Directory
-from lstm_jax.sweeps.store.records import Record, read_record
+from lstm_jax.sweeps.store.records import Record, read_record, run_row
+from lstm_jax.sweeps.store.status import JobStatus, State, read_status, write_status
 from lstm_jax.sweeps.views.progress import Progress
-from lstm_jax.sweeps.views.status import JobStatus, State, read_status, write_news
+from lstm_jax.sweeps.views.tables import write_runs
 from lstm_jax.sweeps.views.wandb import WandbLogger
-from lstm_jax.sweeps.views.wandb import target as wandb_target
+from lstm_jax.sweeps.worker.setup import pinned, prepare_process
 from lstm_jax.tasks import corpus_of
 from lstm_jax.text import store
 
-MAX_ATTEMPTS = 3
-"""How often a job is started whose worker dies (killed, or out of memory)."""
 SECONDS_TO_SAVE = 8.0
 """What jobs get to save and end in after a signal, before they are killed."""
 SECONDS_TO_LOG = 10.0
 """How long a sweep that is over waits for wandb while that makes no progress."""
 POLL_SECONDS = 0.2
-BUSY_SECONDS = 2.0
-"""After what time a job is asked for again that a worker of an earlier command still has."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Outcome:
+class Plan:
+    """A sweep before it runs: its configuration with all that was left open filled in, its jobs, and warnings."""
+
+    config: SweepConfig
+    jobs: tuple[Job, ...]
+    warnings: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class SweepResult:
     """What a sweep came to: the records of its runs, the failed ones too, and the reason for each failed job.
 
     `config` is the sweep with all that was left open filled in. `records` are of its settings alone: those of others,
@@ -57,231 +65,193 @@ class Outcome:
     num_trained: int
 
 
-def run_sweep(config: SweepConfig, console: rich.console.Console) -> Outcome:
-    """Train what is not recorded in `config.out` yet, and write runs.csv and curves.csv.
+def plan_sweep(config: SweepConfig) -> Plan:
+    """The jobs of a sweep; raises ConfigError for options, cells, tasks or sizes that can't be had."""
+    config = resolved(config)
+    config.logging.target  # noqa: B018  (raises where the environment asks for what wandb refuses)
+    with _prepared_jax(config):
+        jobs, warnings = make_jobs(config)
+    return Plan(config, tuple(jobs), tuple(warnings))
+
+
+def run_sweep(sweep: SweepConfig | Plan, console: rich.console.Console) -> SweepResult:
+    """Train what is not recorded in the directory yet, and write runs.csv and curves.csv.
 
     On SIGTERM or Ctrl-C jobs save at their next chunk and the sweep ends within ten seconds; a second signal ends it at
     once. Raises ConfigError before anything is written where the configuration is bad, and UnwritableError where the
     directory can't be written any more.
     """
-    validate(config)
-    config = resolved(config)
-    wandb_target(config.wandb, config.wandb_project)
-    directory = Directory(Path(config.out))
-    with directory.claim(), _prepared_jax(config):
-        jobs, warnings = make_jobs(config)
-        warnings += directory.compare_config(config)
+    plan = sweep if isinstance(sweep, Plan) else plan_sweep(sweep)
+    directory = Directory(plan.config.out)
+    with directory.claim(), _prepared_jax(plan.config):
+        warnings = [*plan.warnings, *directory.compare_config(plan.config)]
         try:
-            return _Sweep(config, jobs, directory, console).run(warnings)
+            return _Sweep(plan, directory, console).run(warnings)
         except OSError as error:
             raise UnwritableError.of(directory.root, error) from error
-
-
-def check_sweep(config: SweepConfig) -> None:
-    """Raise ConfigError where `run_sweep` would for options, cells, tasks or sizes that can't be had."""
-    validate(config)
-    config = resolved(config)
-    with _prepared_jax(config):
-        make_jobs(config)
 
 
 class _Sweep:
     """One command at work on a sweep."""
 
-    def __init__(
-        self, config: SweepConfig, jobs: list[Job], directory: Directory, console: rich.console.Console
-    ) -> None:
-        self._config, self._jobs, self._directory, self._console = config, jobs, directory, console
+    def __init__(self, plan: Plan, directory: Directory, console: rich.console.Console) -> None:
+        self._config, self._jobs, self._directory, self._console = plan.config, plan.jobs, directory, console
         self._failures: dict[str, str] = {}
         self._stopped_by = 0
         self._records: dict[Path, Record] = {}
-        self._told: set[tuple[str, str]] = set()
+        self._shown: set[tuple[str, str]] = set()
+        self._logger = WandbLogger(directory.root, plan.config)
 
-    def run(self, warnings: list[str]) -> Outcome:
+    def run(self, warnings: list[str]) -> SweepResult:
+        self._inspect(warnings)
+        todo = [job for job in self._jobs if not self._is_done(job)]
+        # It may be refused, too: the last that may before anything is written.
+        executor, limit = self._make_executor(len(todo)) if todo else (None, 0)
+        self._prepare_directory()
+        num_before = len(self._records)
+        for record in self._records.values():
+            self._logger.log(record)  # what an earlier command did not come to log
+        if executor is not None:
+            with (
+                Progress(self._config, self._directory.root, self._console) as progress,
+                heard(self._stop, lambda number: self._end_at_once(executor, number)),
+            ):
+                try:
+                    self._train(executor, JobQueue(todo), limit, progress)
+                except BaseException:
+                    executor.kill()  # else the end of this process would wait for the ends of the jobs
+                    raise
+                finally:
+                    executor.shutdown()
+        records = self._in_order()
+        write_runs(self._directory.root, records, with_curves=not self._stopped_by)
+        self._finish_logging()
+        num_trained = len(self._records) - num_before
+        ours = tuple(self._of_this_sweep(records))
+        return SweepResult(self._config, ours, tuple(self._failures.items()), self._stopped_by, num_trained)
+
+    def _inspect(self, warnings: list[str]) -> None:
+        """Read what is there; raises ConfigError where it was made otherwise, unless changes are accepted."""
         self._records, damaged = self._directory.check(self._jobs)
         changes = self._directory.changes(self._jobs, self._records)
-        if len(trained_seeds(self._config)) < len(self._config.seeds) + len(self._config.tuning_seeds):
+        grid = self._config.grid
+        if len(grid.trained_seeds) < len(grid.seeds) + len(grid.tuning_seeds):
             self._console.print("one learning rate: nothing to choose, and the tuning seeds are not trained")
         for name in overridden():
             self._warn(f"{name} is set in the environment, and has no effect on a sweep")
         for line in [*warnings, *damaged, *changes]:
             self._warn(line)
-        if changes and not self._config.accept_changes:
+        if changes and not self._config.execution.accept_changes:
             raise ConfigError(
                 f"out: {self._directory.root} holds runs made otherwise ({'; '.join(changes)}); expected the same "
                 "versions and settings, another --out, or --accept-changes, and each row says with which it was made"
             )
-        todo = [job for job in self._jobs if not all(self._directory.is_done(job, run) for run in job.runs)]
-        if todo:
-            self._make_executor(len(todo))  # which may be refused, too: the last that may before anything is written
+
+    def _make_executor(self, num_todo: int) -> tuple[Executor, int]:
+        """An executor, and how many jobs it has at once."""
+        options = self._config.execution
+        limit = num_workers(options) if options.executor in ("serial", "process") else math.inf
+        limit = int(min(limit, options.workers or math.inf, num_todo))
+        return make_executor(dataclasses.replace(options, workers=limit), self._directory.root.absolute()), limit
+
+    def _prepare_directory(self) -> None:
+        """Write the configuration, the corpus, and how far each job is by its records."""
         self._directory.write_config(self._config)
         corpus = corpus_of(self._config.task)
         if corpus is not None:
             store.copy_to(corpus, self._directory.corpus)
-        num_done, num_runs = len(self._records), sum(len(job.runs) for job in self._jobs)
-        if num_done:
-            self._console.print(f"{num_done} of {num_runs} runs are there already", highlight=False)
-        self._logger = WandbLogger(self._directory.root, self._config, self._config.wandb)
-        self._tell_what_is_there()
-        for record in self._records.values():
-            self._logger.log(record)  # what an earlier command did not come to log
-        if todo:
-            with (
-                Progress(self._config, self._directory.root, self._console) as self._progress,
-                heard(self._stop, self._end_at_once),
-            ):
-                try:
-                    self._work(todo)
-                except BaseException:
-                    self._executor.kill()  # else the end of this process would wait for the ends of the jobs
-                    raise
-                finally:
-                    self._executor.shutdown()
-        records = self._in_order()
-        self._directory.write_runs(records, with_curves=not self._stopped_by)
-        self._finish_logging()
-        num_trained = len(self._records) - num_done
-        ours = self._of_this_sweep(records)
-        return Outcome(self._config, tuple(ours), tuple(self._failures.items()), self._stopped_by, num_trained)
-
-    def _of_this_sweep(self, records: list[Record]) -> list[Record]:
-        """The records of this command's settings; says how many others there are."""
-        hashes = {job.name: job.settings_hash for job in self._jobs}
-        ours = [record for record in records if record.run.settings == hashes[record.run.job]]
-        if len(ours) < len(records):
-            self._warn(
-                f"{len(records) - len(ours)} of {len(records)} runs were made with other settings: they stand in "
-                "runs.csv, and tables and figures leave them out; another --out trains them as this command says"
-            )
-        return ours
-
-    def _make_executor(self, num_todo: int) -> None:
-        limit = num_workers(self._config) if self._config.executor in ("serial", "process") else math.inf
-        self._limit = int(min(limit, self._config.workers or math.inf, num_todo))
-        config = dataclasses.replace(self._config, workers=self._limit)
-        self._executor: Executor = make_executor(config, self._directory.root.absolute())
-
-    def _work(self, todo: list[Job]) -> None:
-        """Have all jobs done by the executor; those whose worker dies are tried again."""
-        root = self._directory.root.absolute()
-        waiting = collections.deque(todo)
-        later: list[tuple[float, Job]] = []
-        running: dict[concurrent.futures.Future[Result], Job] = {}
-        attempts: collections.Counter[str] = collections.Counter()
-        unwritable: str | None = None
-        deadline = math.inf
-        while waiting or later or running:
-            now = time.monotonic()
-            if self._stopped_by or unwritable is not None:
-                waiting.clear()
-                later.clear()
-                deadline = min(deadline, now + SECONDS_TO_SAVE)
-                self._executor.stop()  # again and again: a worker that was starting may not have heard
-                if now > deadline:
-                    break
-            waiting += [job for when, job in later if when <= now]
-            later = [(when, job) for when, job in later if when > now]
-            while waiting and len(running) < self._limit:
-                job = waiting.popleft()
-                running[self._executor.submit(work, job, root)] = job
-            if running:
-                concurrent.futures.wait(running, POLL_SECONDS, concurrent.futures.FIRST_COMPLETED)
-            else:
-                time.sleep(POLL_SECONDS)
-            at_work = list(running.values())
-            for future in [future for future in running if future.done()]:
-                job = running.pop(future)
-                result = self._result_of(future, attempts, job)
-                if result.outcome == "failed":
-                    self._fail(job, result.reason)
-                elif result.outcome == "unwritable":
-                    unwritable = result.reason
-                elif result.outcome == "busy":
-                    self._tell_once(job, f"waiting for {self._holder_of(job)}, which has this job already")
-                    later.append((time.monotonic() + BUSY_SECONDS, job))
-                elif result.outcome == "stopped":
-                    waiting.append(job)
-                elif not all(self._directory.is_done(job, run) for run in job.runs):
-                    waiting.append(job)  # a record that was damaged since has been set aside
-            self._look(at_work)
-            self._progress.show([job.name for job in running.values()])
-        if running:
-            self._executor.kill()
-            concurrent.futures.wait(running, timeout=1.0)
-        if unwritable is not None:
-            raise UnwritableError(unwritable)
-        if running and not all(future.done() for future in running):  # a call into jax that can't be ended
-            self._directory.write_runs(self._in_order(), with_curves=False)
-            self._console.show_cursor()
-            end_at_once(self._stopped_by)
-
-    def _result_of(
-        self, future: concurrent.futures.Future[Result], attempts: collections.Counter[str], job: Job
-    ) -> Result:
-        """What became of a job; a worker that died counts as one that was stopped, up to MAX_ATTEMPTS."""
-        error = future.exception()
-        if error is None:
-            return future.result()
-        if self._stopped_by:
-            return Result("stopped")
-        attempts[job.name] += 1
-        text = " ".join(str(error).split())[:200] or type(error).__name__
-        if attempts[job.name] < MAX_ATTEMPTS:
-            self._warn(f"{job.name}: its worker died ({text}); it is tried again")
-            return Result("stopped")
-        return Result("failed", f"its worker process died, {MAX_ATTEMPTS} times (killed, or out of memory?): {text}")
-
-    def _look(self, jobs: list[Job]) -> None:
-        """Take note of what workers of these jobs have left in the directory."""
-        for job in jobs:
-            self._read_new(job)
-            for note in read_status(self._directory.status_file(job.name)).notes:
-                self._tell_once(job, note)
-
-    def _tell_once(self, job: Job, note: str) -> None:
-        if (job.name, note) not in self._told:
-            self._told.add((job.name, note))
-            self._warn(f"{job.name}: {note}")
-
-    def _holder_of(self, job: Job) -> str:
-        return locks.holder(self._directory.job_lock_file(job.name)) or "another worker"
-
-    def _read_new(self, job: Job) -> None:
-        """Take note of what has been recorded since the last look."""
-        files = {self._directory.record_file(job, run) for run in job.runs}
-        for file in sorted((files - self._records.keys()) & set(self._directory.recorded(job))):
-            try:
-                self._records[file] = read_record(file)
-                self._logger.log(self._records[file])
-            except DamagedError as error:
-                self._warn(self._directory.set_aside(file, error, "the run is trained again"))
-
-    def _fail(self, job: Job, reason: str) -> None:
-        self._failures[job.name] = reason
-        file = self._directory.status_file(job.name)
-        write_news(file, dataclasses.replace(read_status(file), state="failed", reason=reason))
-        self._console.print(f"failed: {job.name}: {reason}", style="red", highlight=False, markup=False, soft_wrap=True)
-
-    def _tell_what_is_there(self) -> None:
-        """A status is news, not a record: make it anew from the records."""
+        num_runs = sum(len(job.runs) for job in self._jobs)
+        if self._records:
+            self._console.print(f"{len(self._records)} of {num_runs} runs are there already", highlight=False)
         for job in self._jobs:
             records = self._records_of(job)
             ended = dict(collections.Counter[str](record.run.status for record in records))
             state: State = "done" if len(records) == len(job.runs) else "waiting"
             file = self._directory.status_file(job.name)
             num_updates = 0 if state == "done" else read_status(file).num_updates  # from which it will go on
-            write_news(file, JobStatus(state, ended, num_updates))
+            write_status(file, JobStatus(state, ended, num_updates))
 
-    def _stop(self, number: int) -> None:
-        self._stopped_by = number
+    def _train(self, executor: Executor, queue: JobQueue, limit: int, progress: Progress) -> None:
+        """Have all jobs done by the executor, `limit` at once; raises UnwritableError."""
+        running: dict[concurrent.futures.Future[JobResult], Job] = {}
+        unwritable: str | None = None
+        deadline = math.inf
+        while queue or running:
+            now = time.monotonic()
+            if self._stopped_by or unwritable is not None:
+                queue.clear()
+                deadline = min(deadline, now + SECONDS_TO_SAVE)
+                executor.stop()  # again and again: a worker that was starting may have missed it
+                if now > deadline:
+                    break
+            while len(running) < limit and (job := queue.take(now)) is not None:
+                running[executor.submit(job)] = job
+            if running:
+                concurrent.futures.wait(running, POLL_SECONDS, concurrent.futures.FIRST_COMPLETED)
+            else:
+                time.sleep(POLL_SECONDS)
+            at_work = list(running.values())
+            for future in [future for future in running if future.done()]:
+                unwritable = self._settle(future, running.pop(future), queue) or unwritable
+            self._read_new(at_work)
+            progress.show([job.name for job in running.values()])
+        if running:
+            executor.kill()
+            concurrent.futures.wait(running, timeout=1.0)
+        if unwritable is not None:
+            raise UnwritableError(unwritable)
+        if running and not all(future.done() for future in running):  # a call into jax that can't be ended
+            write_runs(self._directory.root, self._in_order(), with_curves=False)
+            self._console.show_cursor()
+            end_at_once(self._stopped_by)
 
-    def _end_at_once(self, number: int) -> None:
-        self._executor.kill()
-        self._console.show_cursor()
-        end_at_once(number)
+    def _settle(self, future: concurrent.futures.Future[JobResult], job: Job, queue: JobQueue) -> str | None:
+        """Act on how a job ended; returns why the directory can't be written any more, if it can't."""
+        error = future.exception()
+        if error is not None:
+            if not self._stopped_by:
+                self._worker_died(job, " ".join(str(error).split())[:200] or type(error).__name__, queue)
+            return None
+        result = future.result()
+        if result.status == "failed":
+            self._fail(job, result.reason)
+        elif result.status == "unwritable":
+            return result.reason
+        elif result.status == "busy":
+            holder = locks.holder(self._directory.job_lock_file(job.name)) or "another worker"
+            self._warn_once(job, f"waiting for {holder}, which has this job already")
+            queue.put_later(job, time.monotonic())
+        elif result.status == "stopped" or not self._is_done(job):  # or a record that was damaged since is set aside
+            queue.put(job)
+        return None
 
-    def _warn(self, text: str) -> None:
-        self._console.print(f"warning: {text}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+    def _worker_died(self, job: Job, reason: str, queue: JobQueue) -> None:
+        if queue.put_after_death(job):
+            self._warn(f"{job.name}: its worker died ({reason}); it is tried again")
+        else:
+            self._fail(job, f"its worker process died, {MAX_ATTEMPTS} times (killed, or out of memory?): {reason}")
+
+    def _fail(self, job: Job, reason: str) -> None:
+        self._failures[job.name] = reason
+        file = self._directory.status_file(job.name)
+        write_status(file, dataclasses.replace(read_status(file), state="failed", reason=reason))
+        self._console.print(f"failed: {job.name}: {reason}", style="red", highlight=False, markup=False, soft_wrap=True)
+
+    def _read_new(self, jobs: list[Job]) -> None:
+        """Take note of the records and notes that workers of these jobs have left since the last look."""
+        for job in jobs:
+            files = {self._directory.record_file(job, run) for run in job.runs}
+            for file in sorted((files - self._records.keys()) & set(self._directory.recorded(job))):
+                try:
+                    self._records[file] = read_record(file)
+                    self._logger.log(self._records[file])
+                except DamagedError as error:
+                    self._warn(self._directory.set_aside(file, error, "the run is trained again"))
+            for note in read_status(self._directory.status_file(job.name)).notes:
+                self._warn_once(job, note)
+
+    def _is_done(self, job: Job) -> bool:
+        return all(self._directory.is_done(job, run) for run in job.runs)
 
     def _records_of(self, job: Job) -> list[Record]:
         files = (self._directory.record_file(job, run) for run in job.runs)
@@ -293,13 +263,38 @@ class _Sweep:
         for job in in_order(self._config, self._jobs):
             records += self._records_of(job)
             if job.name in self._failures:
-                training = job.training()
+                training, reason = job.training(), self._failures[job.name]
                 owed = [run for run in job.runs if self._directory.record_file(job, run) not in self._records]
-                reason = self._failures[job.name]
-                records += [
-                    Record(run_row(job, training, run, "failed"), error=reason, settings=job.settings) for run in owed
-                ]
+                rows = [run_row(job, training, run, "failed") for run in owed]
+                records += [Record(row, error=reason, settings=job.settings.flat) for row in rows]
         return records
+
+    def _of_this_sweep(self, records: list[Record]) -> list[Record]:
+        """The records of this command's settings; says how many others there are."""
+        hashes = {job.name: job.settings.hash for job in self._jobs}
+        ours = [record for record in records if record.run.settings == hashes[record.run.job]]
+        if len(ours) < len(records):
+            self._warn(
+                f"{len(records) - len(ours)} of {len(records)} runs were made with other settings: they stand in "
+                "runs.csv, and tables and figures leave them out; another --out trains them as this command says"
+            )
+        return ours
+
+    def _stop(self, number: int) -> None:
+        self._stopped_by = number
+
+    def _end_at_once(self, executor: Executor, number: int) -> None:
+        executor.kill()
+        self._console.show_cursor()
+        end_at_once(number)
+
+    def _warn(self, text: str) -> None:
+        self._console.print(f"warning: {text}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+
+    def _warn_once(self, job: Job, note: str) -> None:
+        if (job.name, note) not in self._shown:
+            self._shown.add((job.name, note))
+            self._warn(f"{job.name}: {note}")
 
     def _finish_logging(self) -> None:
         if not self._stopped_by:
@@ -309,20 +304,10 @@ class _Sweep:
             self._warn(warning)
 
 
-def in_order(config: SweepConfig, jobs: list[Job]) -> list[Job]:
-    """Jobs in the order of the grid, not in that of their cost."""
-    gaps = known(config.gaps)
-    return sorted(jobs, key=lambda job: (config.cells.index(job.cell), gaps.index(job.gap)))
-
-
 @contextlib.contextmanager
 def _prepared_jax(config: SweepConfig) -> Iterator[None]:
     """Jobs of the serial executor train in this process; else it computes shapes, and a GPU belongs to the workers."""
-    import jax
-
-    with pinned():
-        if config.executor == "serial":
+    with pinned(None if config.execution.executor == "serial" else "cpu"):
+        if config.execution.executor == "serial":
             prepare_process()
-        else:
-            jax.config.update("jax_platforms", "cpu")
         yield

@@ -36,6 +36,30 @@ def own_digest() -> str:
     return _digest("\n".join(f"{name} {_file_digest(root / name)}" for name in chosen))
 
 
+def version_changes(was: str, now: str) -> list[str]:
+    """What differs between two texts of versions, one entry per package; our sources may differ in text alone.
+
+    `same_numbers.txt` has a line per set of numbers: the digests of all sources that make just these.
+    """
+    before, after = (dict(entry.split() for entry in text.split(", ")) for text in (was, now))
+    return [
+        f"{name} {before.get(name, 'missing')} there, {after.get(name, 'missing')} here"
+        for name in sorted(before.keys() | after.keys())
+        if before.get(name) != after.get(name) and not _same_numbers(before.get(name, ""), after.get(name, ""))
+    ]
+
+
+def _same_numbers(was: str, now: str) -> bool:
+    return any({was, now} <= versions for versions in known_versions())
+
+
+@functools.cache
+def known_versions() -> list[set[str]]:
+    """Versions of lstm_jax with the digests of their sources, in sets that make the same numbers."""
+    lines = (Path(__file__).parent / "same_numbers.txt").read_text().splitlines()
+    return [set(line.split()) for line in lines if line and not line.startswith("#")]
+
+
 def code_digest(value: Any) -> str:
     """A digest of `value` as `describe` has it, and of the user's own modules that its classes and functions are of."""
     modules = sorted({name for cls in _classes_of(value) for name in _own_modules(cls.__module__)})

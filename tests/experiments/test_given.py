@@ -45,7 +45,7 @@ ON_PAIRS = (*SMOKE, "--pairs", PAIRS)
 )
 def test_the_longest_source_is_the_one_given(argv, gap):
     sweep, output = prepared(*ON_PAIRS, *argv)
-    assert sweep.gaps == (gap,)
+    assert sweep.grid.gaps == (gap,)
     assert (f"gaps {gap}" in output) is ("--gaps" not in argv)
 
 
@@ -63,7 +63,12 @@ def test_a_value_is_kept_though_it_is_some_default(name):
 
 def test_what_a_task_without_data_chooses_is_said():
     sweep, output = prepared(*SMOKE, "--task", "reverse")
-    assert (sweep.gaps, sweep.dropout, sweep.batch_size, sweep.embedding_dim) == ((5, 10, 20), 0.0, 64, 16)
+    assert (sweep.grid.gaps, sweep.model.dropout, sweep.training.batch_size, sweep.model.embedding_dim) == (
+        (5, 10, 20),
+        0.0,
+        64,
+        16,
+    )
     line = output.replace("\n", " ")
     assert re.search(r"gaps 5 10 20.*num_params \d+.*dropout 0.0.*embedding_dim 16.*batch_size 64", line)
 

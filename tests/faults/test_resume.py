@@ -18,7 +18,7 @@ from lstm_jax.sweeps.worker import checkpoints
 from lstm_jax.sweeps.worker import vmapped as bank
 from lstm_jax.sweeps.worker.job import run_job
 
-CONFIG = SweepConfig(
+CONFIG = SweepConfig.of(
     gaps=(3,),
     hidden_dim=8,
     embedding_dim=4,
@@ -37,7 +37,7 @@ ALL_CELLS = [*CELLS, "flax.nnx:GRUCell"]
 
 
 def job_of(**changes):
-    (job,) = make_jobs(dataclasses.replace(CONFIG, **changes))[0]
+    (job,) = make_jobs(CONFIG.replace(**changes))[0]
     return job
 
 

@@ -16,7 +16,7 @@ from lstm_jax.sweeps.config.options import SweepConfig
 from lstm_jax.sweeps.plan import make_jobs
 from lstm_jax.sweeps.worker.vmapped import Bank, Lane
 
-CONFIG = SweepConfig(
+CONFIG = SweepConfig.of(
     cells=("gru",),
     gaps=(2,),
     hidden_dim=6,

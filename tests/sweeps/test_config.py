@@ -18,9 +18,9 @@ from lstm_jax.sweeps.views.wandb import target
 from lstm_jax.tasks.solved import SOLVED_EVALUATIONS
 
 PRESETS = {
-    "quick": SweepConfig(preset="quick"),
-    "smoke": SweepConfig(preset="smoke", max_steps=10),
-    "full": SweepConfig(preset="full", seeds=tuple(range(30))),
+    "quick": SweepConfig.of(preset="quick"),
+    "smoke": SweepConfig.of(preset="smoke", max_steps=10),
+    "full": SweepConfig.of(preset="full", seeds=tuple(range(30))),
 }
 
 
@@ -32,30 +32,40 @@ def test_options_override_file_overrides_preset(tmp_path):
     file = tmp_path / "a.yaml"
     file.write_text("preset: smoke\ngaps: [3, 4]\nbatch_size: 7\nhidden_dim: null\n")
     sweep = parse("--config", str(file), "--batch-size", "8").sweep
-    assert (sweep.max_steps, sweep.gaps, sweep.batch_size, sweep.hidden_dim) == (10, (3, 4), 8, None)
+    assert (sweep.training.max_steps, sweep.grid.gaps, sweep.training.batch_size, sweep.model.hidden_dim) == (
+        10,
+        (3, 4),
+        8,
+        None,
+    )
     assert parse().sweep == PRESETS["quick"]
-    assert parse("--preset=full").sweep.seeds == tuple(range(30))
+    assert parse("--preset=full").sweep.grid.seeds == tuple(range(30))
 
 
 @pytest.mark.parametrize("option", ["--hidden-dim=64", "--hidden_dim=64", "--hidden-dim 64"])
 def test_the_forms_of_an_option(option):
-    assert parse(*option.split()).sweep.hidden_dim == 64
+    assert parse(*option.split()).sweep.model.hidden_dim == 64
 
 
 def test_lists():
     sweep = parse("--cells", "rnn", "lstm@forget_bias=5,init=orthogonal", "--learning-rates", "1e-3", "0.01").sweep
-    assert sweep.cells == ("rnn", "lstm@forget_bias=5,init=orthogonal")
-    assert sweep.learning_rates == (0.001, 0.01)
+    assert sweep.grid.cells == ("rnn", "lstm@forget_bias=5,init=orthogonal")
+    assert sweep.grid.learning_rates == (0.001, 0.01)
 
 
 def test_the_forms_of_wandbs_agent():
     lists = ["--seeds=[0, 1, 2]", "--tuning_seeds=[]", "--learning_rates=['1e-2']", "--gaps=7"]
     cells = """--cells=["it's:Mine", 'lstm@forget_bias=5,init=orthogonal']"""
     sweep = parse(*lists, cells, "--hidden_dim=None", "--accept_changes=True", "--slurm.memory_gb=4").sweep
-    assert (sweep.seeds, sweep.tuning_seeds, sweep.learning_rates, sweep.gaps) == ((0, 1, 2), (), (0.01,), (7,))
-    assert sweep.cells == ("it's:Mine", "lstm@forget_bias=5,init=orthogonal")
-    assert (sweep.hidden_dim, sweep.accept_changes, sweep.slurm.memory_gb) == (None, True, 4)
-    assert not parse("--accept-changes", "--accept_changes=False").sweep.accept_changes
+    assert (sweep.grid.seeds, sweep.grid.tuning_seeds, sweep.grid.learning_rates, sweep.grid.gaps) == (
+        (0, 1, 2),
+        (),
+        (0.01,),
+        (7,),
+    )
+    assert sweep.grid.cells == ("it's:Mine", "lstm@forget_bias=5,init=orthogonal")
+    assert (sweep.model.hidden_dim, sweep.execution.accept_changes, sweep.execution.slurm.memory_gb) == (None, True, 4)
+    assert not parse("--accept-changes", "--accept_changes=False").sweep.execution.accept_changes
 
 
 BAD = [
@@ -260,19 +270,19 @@ def test_yaml_numbers_mean_what_they_say(tmp_path):
     file = tmp_path / "c.yaml"
     file.write_text("learning_rates: [1e-3, 1.0e-05]\nseeds: [010]\nclip_norm: .inf\n")
     sweep = parse("--config", str(file)).sweep
-    assert sweep.learning_rates == (1e-3, 1e-5)
-    assert sweep.seeds == (10,), "YAML 1.1 would read an octal 8"
-    assert sweep.clip_norm == float("inf")
+    assert sweep.grid.learning_rates == (1e-3, 1e-5)
+    assert sweep.grid.seeds == (10,), "YAML 1.1 would read an octal 8"
+    assert sweep.training.clip_norm == float("inf")
 
 
 @pytest.mark.parametrize(
     "config",
     [
         *PRESETS.values(),
-        SweepConfig(
+        SweepConfig.of(
             learning_rates=(1e-10, 3e5), cells=("no", "1e5", "lstm@forget_bias=5,chrono=false"), clip_norm=1e400
         ),
-        SweepConfig(hidden_dim=3, workers=2, lanes=5, task="gap@filler=blank", tuning_seeds=()),
+        SweepConfig.of(hidden_dim=3, workers=2, lanes=5, task="gap@filler=blank", tuning_seeds=()),
     ],
 )
 def test_sweep_yaml_reads_back_to_the_same(tmp_path, config):
@@ -301,8 +311,8 @@ def test_the_least_budget_has_the_evaluations_that_solved_means():
 
 
 def test_differences():
-    config = SweepConfig(gaps=(5, 10), seeds=(0, 1))
-    assert differences(config, dataclasses.replace(config, gaps=(5, 10, 20), seeds=(2, 1, 0), workers=7)) == []
-    assert differences(config, dataclasses.replace(config, wandb="disabled", out=Path("elsewhere"))) == []
-    assert differences(config, dataclasses.replace(config, gaps=(10,))) == ["gaps: 5 is there but not in this command"]
-    assert differences(config, dataclasses.replace(config, batch_size=8)) == ["batch_size: 32 there, 8 in this command"]
+    config = SweepConfig.of(gaps=(5, 10), seeds=(0, 1))
+    assert differences(config, config.replace(gaps=(5, 10, 20), seeds=(2, 1, 0), workers=7)) == []
+    assert differences(config, config.replace(wandb="disabled", out=Path("elsewhere"))) == []
+    assert differences(config, config.replace(gaps=(10,))) == ["gaps: 5 is there but not in this command"]
+    assert differences(config, config.replace(batch_size=8)) == ["batch_size: 32 there, 8 in this command"]

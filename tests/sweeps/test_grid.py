@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import itertools
 import json
 import os
@@ -24,8 +23,8 @@ from lstm_jax.sweeps.config.options import GRID, SweepConfig
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "experiments" / "gap_length.yaml"
 PRESETS = {
-    "quick": SweepConfig(learning_rates=(0.003, 0.01)),
-    "smoke": SweepConfig(preset="smoke", cells=("rnn", "lstm"), gaps=(2, 4), seeds=(0, 1), max_steps=10),
+    "quick": SweepConfig.of(learning_rates=(0.003, 0.01)),
+    "smoke": SweepConfig.of(preset="smoke", cells=("rnn", "lstm"), gaps=(2, 4), seeds=(0, 1), max_steps=10),
 }
 
 
@@ -48,12 +47,12 @@ def written(path, tree):
 def runs_of(sweeps):
     """Every training: its place in the grid, and all other settings."""
     return {
-        (cell, gap, rate, seed, dataclasses.replace(sweep, out=Path(), **dict.fromkeys(GRID, ())))
+        (cell, gap, rate, seed, sweep.replace(out=Path(), **dict.fromkeys(GRID, ())))
         for sweep in sweeps
-        for cell in sweep.cells
-        for gap in sweep.gaps
-        for rate in sweep.learning_rates
-        for seed in (*sweep.seeds, *sweep.tuning_seeds)
+        for cell in sweep.grid.cells
+        for gap in sweep.grid.gaps
+        for rate in sweep.grid.learning_rates
+        for seed in (*sweep.grid.seeds, *sweep.grid.tuning_seeds)
     }
 
 
@@ -148,8 +147,8 @@ def test_values_of_the_grid_are_one_sweep_and_others_a_sweep_for_each_combinatio
         "hidden_dim=None,task=gap@filler=blank",
         "hidden_dim=None,task=a%2Fb%3ATask",
     ]
-    assert {(sweep.gaps, sweep.batch_size) for sweep in sweeps} == {((2, 3, 4), 8)}
-    assert [(sweep.hidden_dim, sweep.task) for sweep in sweeps] == [
+    assert {(sweep.grid.gaps, sweep.training.batch_size) for sweep in sweeps} == {((2, 3, 4), 8)}
+    assert [(sweep.model.hidden_dim, sweep.task) for sweep in sweeps] == [
         (16, "gap@filler=blank"),
         (16, "a/b:Task"),
         (None, "gap@filler=blank"),
@@ -285,7 +284,7 @@ def test_exit_status(monkeypatch, tmp_path, statuses, status, number):
     ran = []
 
     def run(experiment, config, console):
-        ran.append(config.batch_size)
+        ran.append(config.training.batch_size)
         return statuses[len(ran) - 1]
 
     monkeypatch.setattr(common, "run", run)

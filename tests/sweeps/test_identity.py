@@ -25,7 +25,7 @@ from lstm_jax.sweeps.store.directory import Directory
 from lstm_jax.sweeps.store.records import Run, columns_of, read_runs
 from lstm_jax.sweeps.views.wandb import OUTCOMES, run_id
 
-TINY = SweepConfig(
+TINY = SweepConfig.of(
     cells=("rnn",),
     gaps=(2,),
     hidden_dim=5,
@@ -43,12 +43,12 @@ TINY = SweepConfig(
 
 def train(out, **changes):
     console = rich.console.Console(file=io.StringIO(), width=200)
-    outcome = run_sweep(dataclasses.replace(TINY, out=out, **changes), console)
+    outcome = run_sweep(TINY.replace(out=out, **changes), console)
     return [dataclasses.replace(run, duration_seconds=0.0) for run in read_runs(out / "runs.csv")], outcome
 
 
 def job_of(**changes):
-    return make_jobs(dataclasses.replace(TINY, **changes))[0][0]
+    return make_jobs(TINY.replace(**changes))[0][0]
 
 
 # What jax reads from the environment
@@ -178,7 +178,7 @@ def test_an_edited_cell_is_another_cell(hash_of_own):
 def test_the_hash_has_the_code_in_it():
     job = job_of()
     assert job.code == sources.code_digest(job.training())
-    assert dataclasses.replace(job, code="other").settings_hash != job.settings_hash
+    assert dataclasses.replace(job, code="other").settings_hash != job.settings.hash
 
 
 def test_a_worker_with_other_code_than_the_plan_refuses(tmp_path):
@@ -246,14 +246,14 @@ def id_of(job):
 def test_an_option_that_changes_numbers_changes_the_identity_and_the_wandb_id(name):
     job, other = job_of(), job_of(**{name: OTHER_SETTINGS[name]})
     is_key = name in ("learning_rates", "seeds")  # of the run, not of its job
-    assert (job.settings_hash != other.settings_hash) is not is_key
+    assert (job.settings.hash != other.settings.hash) is not is_key
     assert id_of(job) != id_of(other)
 
 
 @pytest.mark.parametrize("name", CHANGE_NO_NUMBER)
 def test_another_option_changes_neither(name):
     job, other = job_of(), job_of(**{name: CHANGE_NO_NUMBER[name]})
-    assert job.settings_hash == other.settings_hash
+    assert job.settings.hash == other.settings.hash
     assert id_of(job) == id_of(other)
 
 
@@ -286,10 +286,10 @@ GROWING = "own_tasks:GrowingVocabulary"
 
 
 def test_sizes_are_of_the_real_arrays_at_each_gap_whatever_their_order():
-    config = dataclasses.replace(TINY, task=GROWING, cells=("rnn", "lstm"), hidden_dim=None, num_params=4000)
+    config = TINY.replace(task=GROWING, cells=("rnn", "lstm"), hidden_dim=None, num_params=4000)
     found = []
     for gaps in ((2, 40, 100), (100, 2, 40)):
-        jobs, _ = make_jobs(dataclasses.replace(config, gaps=gaps))
+        jobs, _ = make_jobs(config.replace(gaps=gaps))
         assert all(job.num_params == count_params(job.training().model) for job in jobs)
         assert all(abs(job.num_params / 4000 - 1) < 0.03 for job in jobs)
         found.append({(job.cell, job.gap): job.hidden_dim for job in jobs})
@@ -298,7 +298,7 @@ def test_sizes_are_of_the_real_arrays_at_each_gap_whatever_their_order():
 
 
 def test_a_size_that_is_off_at_one_gap_is_named():
-    config = dataclasses.replace(TINY, task=GROWING, gaps=(2, 40), hidden_dim=None, num_params=1200)
+    config = TINY.replace(task=GROWING, gaps=(2, 40), hidden_dim=None, num_params=1200)
     jobs, warnings = make_jobs(config)
     off = [job for job in jobs if abs(job.num_params / 1200 - 1) > 0.01]
     assert off and len(warnings) == len(off)
@@ -335,7 +335,11 @@ def test_a_call_of_an_agent_trains_them_as_other_rates_are_other_calls(monkeypat
 
 def test_what_was_left_open_is_filled_in(tmp_path):
     _, outcome = train(tmp_path / "out", batch_size=None, embedding_dim=None, dropout=None)
-    assert (outcome.config.batch_size, outcome.config.embedding_dim, outcome.config.dropout) == (32, 16, 0.0)
+    assert (outcome.config.training.batch_size, outcome.config.model.embedding_dim, outcome.config.model.dropout) == (
+        32,
+        16,
+        0.0,
+    )
 
 
 def test_runs_of_other_settings_are_kept_and_not_pooled(tmp_path):

@@ -13,7 +13,7 @@ from lstm_jax.sweeps import plan as jobs_module
 from lstm_jax.sweeps.config.options import SweepConfig
 from lstm_jax.sweeps.plan import FLOATS_PER_STEP, RunKey, make_jobs, memory_bytes
 
-SMALL = SweepConfig(cells=("rnn", "lstm"), gaps=(2, 4), hidden_dim=5)
+SMALL = SweepConfig.of(cells=("rnn", "lstm"), gaps=(2, 4), hidden_dim=5)
 
 
 def test_a_job_for_each_cell_and_gap_with_all_runs():
@@ -37,13 +37,13 @@ def test_num_params_is_what_the_model_has():
 )
 def test_presets_meet_on_equal_terms(config):
     """Within 1% of one parameter count."""
-    jobs, warnings = make_jobs(dataclasses.replace(config, gaps=config.gaps[:1]))
+    jobs, warnings = make_jobs(config.replace(gaps=config.grid.gaps[:1]))
     assert warnings == []
-    assert all(abs(job.num_params / config.num_params - 1) <= 0.01 for job in jobs)
+    assert all(abs(job.num_params / config.model.num_params - 1) <= 0.01 for job in jobs)
 
 
 def test_nearest_size_and_a_warning_where_it_is_far():
-    jobs, warnings = make_jobs(SweepConfig(cells=("lstm",), gaps=(2,), num_params=900))
+    jobs, warnings = make_jobs(SweepConfig.of(cells=("lstm",), gaps=(2,), num_params=900))
     counts = {h: count_params(dataclasses.replace(jobs[0], hidden_dim=h).training().model) for h in range(1, 12)}
     best = min(counts, key=lambda h: abs(counts[h] - 900))
     assert jobs[0].hidden_dim == best
@@ -76,7 +76,7 @@ def test_memory_estimate_covers_what_the_compiler_says(backward):
     from lstm_jax.training import Hypers
 
     for cell in ("rnn", "gru", "lstm"):
-        config = SweepConfig(cells=(cell,), gaps=(100,), hidden_dim=32)
+        config = SweepConfig.of(cells=(cell,), gaps=(100,), hidden_dim=32)
         job = make_jobs(config)[0][0]
         training = job.training(backward)
         hypers = Hypers(np.uint32(0), np.float32(0.1), np.float32(1))
@@ -124,4 +124,4 @@ def test_job_names_are_file_names():
 def test_default_workers_are_the_cores_we_may_use(monkeypatch):
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {3, 5, 7}, raising=False)
     assert jobs_module.num_workers(SweepConfig()) == 3
-    assert jobs_module.num_workers(SweepConfig(workers=9)) == 9
+    assert jobs_module.num_workers(SweepConfig.of(workers=9)) == 9

@@ -25,8 +25,8 @@ def two_gpus(monkeypatch):
 def test_a_worker_a_gpu(two_gpus, monkeypatch):
     assert machine.accelerators() == ["3", "GPU-5a"] and machine.has_accelerator()
     assert machine.num_workers(SweepConfig()) == 2
-    assert machine.num_workers(SweepConfig(workers=1)) == 1
-    assert machine.num_workers(SweepConfig(executor="serial")) == 1
+    assert machine.num_workers(SweepConfig.of(workers=1)) == 1
+    assert machine.num_workers(SweepConfig.of(executor="serial")) == 1
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
     assert not machine.has_accelerator() and machine.num_workers(SweepConfig()) == machine.num_cores()
     monkeypatch.delenv("JAX_PLATFORMS")
@@ -67,7 +67,7 @@ def test_a_failure_without_a_message_has_a_reason(monkeypatch, tmp_path):
         raise AssertionError
 
     monkeypatch.setattr(executors.worker, "run_job", fail)
-    job = make_jobs(SweepConfig(cells=("rnn",), gaps=(2,), hidden_dim=4))[0][0]
+    job = make_jobs(SweepConfig.of(cells=("rnn",), gaps=(2,), hidden_dim=4))[0][0]
     result = executors.work(job, tmp_path)
     assert result.outcome == "failed" and result.reason.startswith("AssertionError: without a message (see ")
 
@@ -93,7 +93,9 @@ def test_a_worker_sees_its_own_gpu(two_gpus, monkeypatch):
 )
 def test_lanes_by_memory_on_an_accelerator(monkeypatch, runs_that_fit, num_runs, width):
     """A power of two that fits, and no more than there are runs."""
-    job = make_jobs(SweepConfig(cells=("rnn",), gaps=(2,), hidden_dim=4, seeds=tuple(range(num_runs)), tuning_seeds=()))
+    job = make_jobs(
+        SweepConfig.of(cells=("rnn",), gaps=(2,), hidden_dim=4, seeds=tuple(range(num_runs)), tuning_seeds=())
+    )
     job = job[0][0]
     stats = {"bytes_limit": int(memory_bytes(job, "states") * runs_that_fit / 0.8) + 1}
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")

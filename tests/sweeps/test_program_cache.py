@@ -31,7 +31,7 @@ PROGRAM = """
     events = collections.Counter()
     jax.monitoring.register_event_listener(lambda event, **_: events.update([event.rpartition("/")[2]]))
     prepare_process()
-    config = SweepConfig(
+    config = SweepConfig.of(
         cells=("rnn",), gaps=(2,), hidden_dim=4, seeds=(0, 1), tuning_seeds=(), max_steps=12, chunk_steps=4
     )
     (job,), _ = make_jobs(config)

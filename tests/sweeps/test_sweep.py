@@ -35,7 +35,7 @@ def _own_modules_in_workers(monkeypatch):
 
 
 def config_of(tmp_path, **changes):
-    config = SweepConfig(
+    config = SweepConfig.of(
         cells=("rnn",),
         gaps=(2, 3),
         hidden_dim=16,
@@ -50,7 +50,7 @@ def config_of(tmp_path, **changes):
         wandb="disabled",
         out=tmp_path / "out",
     )
-    return dataclasses.replace(config, **changes)
+    return config.replace(**changes)
 
 
 def sweep(config):
@@ -94,7 +94,7 @@ def test_repeating_the_command_trains_nothing(done):
 def test_a_larger_grid_keeps_what_is_there(done, tmp_path):
     config, _, _ = done
     shutil.copytree(config.out, tmp_path / "out")
-    larger = dataclasses.replace(config, gaps=(2, 3, 4), seeds=(0, 1, 2), out=tmp_path / "out")
+    larger = config.replace(gaps=(2, 3, 4), seeds=(0, 1, 2), out=tmp_path / "out")
     outcome, _ = sweep(larger)
     assert outcome.num_trained == 5
     fresh, _ = sweep(dataclasses.replace(larger, out=tmp_path / "fresh"))
@@ -104,7 +104,7 @@ def test_a_larger_grid_keeps_what_is_there(done, tmp_path):
 
 def test_the_number_of_workers_changes_no_number(done, tmp_path):
     config, _, _ = done
-    sweep(dataclasses.replace(config, workers=1, out=tmp_path / "out"))
+    sweep(config.replace(workers=1, out=tmp_path / "out"))
     assert rows_but_durations(tmp_path / "out") == rows_but_durations(config.out)
 
 
@@ -120,7 +120,7 @@ def test_another_sweeps_directory_is_refused(done, changes, message):
     config, _, _ = done
     before = (config.out / "sweep.yaml").read_text()
     with pytest.raises(ConfigError, match=message):
-        sweep(dataclasses.replace(config, **changes))
+        sweep(config.replace(**changes))
     assert (config.out / "sweep.yaml").read_text() == before
 
 
@@ -247,7 +247,7 @@ def test_progress_counts_and_tells_the_time_left(tmp_path, monkeypatch):
 
 def test_wandb_offline_run_reads_back(done, tmp_path):
     config, outcome, _ = done
-    config = dataclasses.replace(config, wandb="offline")
+    config = config.replace(wandb="offline")
     record = outcome.records[0]
     for _ in range(2):  # the second time it is there already
         logger = WandbLogger(tmp_path, config, "offline")
@@ -314,7 +314,7 @@ def test_what_was_not_logged_is_logged_by_the_next_command(tmp_path):
     config = config_of(tmp_path, gaps=(2,), seeds=(0,))
     sweep(config)
     assert not (config.out / "wandb").exists()
-    outcome, _ = sweep(dataclasses.replace(config, wandb="offline"))
+    outcome, _ = sweep(config.replace(wandb="offline"))
     assert outcome.num_trained == 0
     assert len(list((config.out / "wandb").glob("offline-run-*/run-*.wandb"))) == 1
 

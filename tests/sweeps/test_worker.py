@@ -21,7 +21,7 @@ from lstm_jax.sweeps.worker.job import run_job
 from lstm_jax.sweeps.worker.vmapped import Lane
 from lstm_jax.training import Hypers
 
-CONFIG = SweepConfig(
+CONFIG = SweepConfig.of(
     cells=("lstm",),
     gaps=(2,),
     hidden_dim=16,
@@ -36,7 +36,7 @@ CONFIG = SweepConfig(
 
 
 def run(tmp_path, should_stop=lambda: False, **changes):
-    (job,) = make_jobs(dataclasses.replace(CONFIG, **changes))[0]
+    (job,) = make_jobs(CONFIG.replace(**changes))[0]
     return job, run_job(job, Directory(tmp_path), should_stop)
 
 

@@ -13,7 +13,9 @@ from lstm_jax.sweeps.worker.job import run_job
 
 
 def test_a_job_whose_path_computes_another_cell_trains_nothing(tmp_path, monkeypatch):
-    config = SweepConfig(cells=("gru",), gaps=(2,), hidden_dim=7, learning_rates=(0.01,), seeds=(0,), tuning_seeds=())
+    config = SweepConfig.of(
+        cells=("gru",), gaps=(2,), hidden_dim=7, learning_rates=(0.01,), seeds=(0,), tuning_seeds=()
+    )
     (job,) = make_jobs(config)[0]
     monkeypatch.setattr("lstm_jax.memory_saving.adds_projections", lambda *_: True)  # as at commit 878744e
     monkeypatch.setattr(bank, "Bank", lambda *_: pytest.fail("it began to train"))

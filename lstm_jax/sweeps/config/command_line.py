@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-import operator
 import re
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import tyro
 import yaml
 
 from lstm_jax.errors import ConfigError
 from lstm_jax.registry import nearest
-from lstm_jax.sweeps.config.options import ALLOWED, SweepConfig, expected, validate
-from lstm_jax.sweeps.config.parsing import ALL_OPTIONS, UnexplainedError, flat_types, on_this_machine, parse_options
-from lstm_jax.sweeps.views.wandb import target
+from lstm_jax.sweeps.config.fields import Allowed, plain_type
+from lstm_jax.sweeps.config.options import FIELDS, SweepConfig, expected
+from lstm_jax.sweeps.config.parsing import ALL_OPTIONS, no_value, on_this_machine, option, parse_options, values_of
 
 MAX_FILE_BYTES = 1_000_000
 
@@ -27,18 +26,15 @@ _AS_TEXT = {"null": "None", "~": "None", ".inf": "inf"}
 _FLAGS = {"true": "--", "false": "--no-"}
 
 
-FIELDS = flat_types(SweepConfig)
-
-
 @dataclasses.dataclass(frozen=True)
 class Command:
     """What a command line asks for."""
 
     sweep: Annotated[SweepConfig, tyro.conf.arg(name="")]
-    config: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    config: Annotated[Path | None, Allowed("a YAML file"), tyro.conf.arg(metavar="FILE")] = None
     """A YAML file with any of these options, such as the sweep.yaml of an earlier sweep; options override it."""
-    grid: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """A YAML file of the form that `wandb sweep` reads, with method: grid; all it spans is trained."""
+    grid: Annotated[Path | None, Allowed("a YAML file with method: grid"), tyro.conf.arg(metavar="FILE")] = None
+    """A grid in wandb's sweep-file format (method: grid). Every combination is trained."""
     show: bool = False
     """Print a few examples of the task and exit."""
     data: tyro.conf.Suppress[Any] = None
@@ -65,20 +61,21 @@ def parse_command(
     argv = usual_forms(argv)
     file = value_of("--config", argv)
     from_file = options_of(read_yaml(on_this_machine("config", Path(file))), file) if file is not None else []
-    preset = value_of("--preset", [*from_file, *argv]) or "quick"
-    if preset not in presets:
-        raise expected("preset", repr(preset))
-    for name in FIELDS:
-        if "" in _values_of(f"--{name.replace('_', '-')}", [*from_file, *argv]):
-            raise _no_value(_source(name, argv, file) + name)
+    every = [*from_file, *argv]
     try:
+        preset = value_of("--preset", every) or "quick"
+        if preset not in presets:
+            raise expected("preset", repr(preset))
+        for name, hint in FIELDS.items():
+            if "" in values_of(option(name), every):
+                raise no_value(name, hint)
         cls = _with_data(data)
-        command = parse_options(cls, [*from_file, *argv], prog, description, cls(presets[preset]))
-    except UnexplainedError as error:
-        own = {} if data is None else typing.get_type_hints(type(data))
-        _explain(str(error), from_file, argv, file, own)
-    validate(command.sweep)
-    target(command.sweep.wandb, command.sweep.wandb_project)
+        command = parse_options(cls, every, prog, description, cls(presets[preset]))
+    except ConfigError as error:
+        name = option(str(error).partition(":")[0])
+        is_in_file = name in from_file and name not in "=".join(argv).split("=")
+        raise ConfigError(f"{file}: {error}" if is_in_file else str(error)) from None
+    command.sweep.logging.target  # noqa: B018  (raises where the environment asks for what wandb refuses)
     return command
 
 
@@ -94,7 +91,7 @@ def usual_forms(argv: Sequence[str]) -> list[str]:
         name, value = (match[1].replace("-", "_"), (match[2] or "")[1:]) if match else ("", "")
         if is_list(name) and value.startswith("["):
             options += options_of({name: _list(name, value)})
-        elif FIELDS.get(name) is bool and value:
+        elif name in FIELDS and plain_type(FIELDS[name]) is bool and value:
             options += options_of({name: value})
         elif match:
             options.append(f"--{name.replace('_', '-')}{match[2] or ''}")
@@ -105,8 +102,7 @@ def usual_forms(argv: Sequence[str]) -> list[str]:
 
 def is_list(name: str) -> bool:
     """Whether an option takes several values."""
-    hint = FIELDS.get(name)
-    return any(typing.get_origin(each) is tuple for each in (hint, *typing.get_args(hint)))
+    return name in FIELDS and typing.get_origin(plain_type(FIELDS[name])) is tuple
 
 
 def _list(name: str, text: str) -> list[str]:
@@ -116,54 +112,9 @@ def _list(name: str, text: str) -> list[str]:
         raise expected(name, repr(text)) from None
 
 
-def _explain(
-    message: str, from_file: Sequence[str], argv: Sequence[str], file: str | None, own: Mapping[str, Any]
-) -> NoReturn:
-    """Turn tyro's box of text into one line that names the field, what was given and what is allowed."""
-    options = [f"--{name.replace('_', '-')}" for name in (*FIELDS, *own, "config", "grid", "show")]
-    named = re.search(r"--([a-z][\w.-]*)", message)
-    if named is None or f"--{named[1]}" not in options:
-        raise ConfigError(" ".join(message.split()))
-    name = named[1].replace("-", "_")
-    source = _source(name, argv, file)
-    given = " ".join(_values_of(f"--{named[1]}", [*from_file, *argv]))
-    if not given:
-        raise _no_value(source + name)
-    hints = (own.get(name), *typing.get_args(own.get(name)))  # of an option that may be None too
-    choices = next((typing.get_args(hint) for hint in hints if typing.get_origin(hint) is typing.Literal), ())
-    if choices:
-        raise ConfigError(f"{source}{name}: got {given!r}; {nearest(given, choices)}")
-    raise ConfigError(source + str(expected(name, repr(given))))
-
-
-def _source(name: str, argv: Sequence[str], file: str | None) -> str:
-    """The start of a message about an option that only the file gives."""
-    is_in_file = file is not None and f"--{name.replace('_', '-')}" not in "=".join(argv).split("=")
-    return f"{file}: " if is_in_file else ""
-
-
-def _no_value(place: str) -> ConfigError:
-    """The error of an option that is given without a value, or with an empty one; `place` ends with its name."""
-    return ConfigError(f"{place}: no value given; expected {ALLOWED.get(place.split()[-1], 'one')}")
-
-
-def _values_of(option: str, argv: Sequence[str]) -> list[str]:
-    """What follows the last `option`, up to the next one."""
-    values: list[str] = []
-    inside = False
-    for argument in argv:
-        if argument.startswith("--"):
-            inside = argument.split("=")[0] == option
-            if inside:
-                values = argument.split("=", 1)[1:]
-        elif inside:
-            values.append(argument)
-    return values
-
-
-def value_of(option: str, argv: Sequence[str]) -> str | None:
+def value_of(name: str, argv: Sequence[str]) -> str | None:
     """The value that `argv` gives the option last."""
-    values = _values_of(option, argv)
+    values = values_of(name, argv)
     return values[-1] if values else None
 
 
@@ -236,25 +187,22 @@ def options_of(tree: Mapping[str, Any], file: str = "") -> list[str]:
             raise ConfigError(f"{prefix}{expected(name, f'the list {value}')}")
         if any(each.startswith("--") for each in values):
             raise ConfigError(f"{prefix}{expected(name, repr(values))}")
-        if FIELDS[name] is Path and value in _AS_TEXT:
+        if plain_type(FIELDS[name]) is Path and value in _AS_TEXT:
             raise ConfigError(f"{prefix}{expected(name, repr(value))}")
-        if FIELDS[name] is bool:
+        if plain_type(FIELDS[name]) is bool:
             if value.lower() not in _FLAGS:
                 raise ConfigError(f"{prefix}{expected(name, repr(value))}")
             options.append(_FLAGS[value.lower()] + name.replace("_", "-"))
             continue
-        options += [f"--{name.replace('_', '-')}", *(_AS_TEXT.get(str(each), str(each)) for each in values)]
+        options += [option(name), *(_AS_TEXT.get(str(each), str(each)) for each in values)]
     return options
 
 
 def to_yaml(config: SweepConfig) -> str:
     """The resolved configuration as a file that `--config` reads back to the same."""
-    tree: dict[str, Any] = {}
-    for name in FIELDS:
-        if name in ("out", "accept_changes"):  # what a command does is not what a sweep is
-            continue
-        value = operator.attrgetter(name)(config)
-        tree[name] = list(value) if isinstance(value, tuple) else value
+    tree = {name: list(value) if isinstance(value, tuple) else value for name, value in config.flat.items()}
+    for name in ("out", "accept_changes"):  # what a command does is not what a sweep is
+        del tree[name]
     text: str = yaml.dump(tree, sort_keys=False, default_flow_style=None, width=110, allow_unicode=True)
     return text
 

@@ -23,9 +23,9 @@ from typing import Any, NamedTuple
 import yaml
 
 from lstm_jax.errors import ConfigError
+from lstm_jax.files import file_name
 from lstm_jax.registry import nearest
 from lstm_jax.sweeps.config.command_line import (
-    FIELDS,
     Command,
     mapping,
     options_of,
@@ -34,9 +34,10 @@ from lstm_jax.sweeps.config.command_line import (
     usual_forms,
     value_of,
 )
-from lstm_jax.sweeps.config.options import GRID, HOUSEKEEPING, SweepConfig
+from lstm_jax.sweeps.config.execution import ExecutionOptions, LoggingOptions
+from lstm_jax.sweeps.config.fields import fields_of
+from lstm_jax.sweeps.config.options import FIELDS, Grid, SweepConfig
 from lstm_jax.sweeps.config.parsing import ALL_OPTIONS, on_this_machine
-from lstm_jax.sweeps.store.files import file_name
 
 _KEYS = (
     *("method", "parameters", "program", "command", "name", "description", "project", "entity", "metric"),
@@ -44,10 +45,11 @@ _KEYS = (
 )
 _LESS_THAN_ALL = ("run_cap", "early_terminate")
 """What wandb knows too, and would leave out combinations or end runs early."""
-_CHANGE_NO_NUMBER = (*(set(HOUSEKEEPING) - {"preset"}), "no_accept_changes")
+_CHANGE_NO_NUMBER = {*fields_of(ExecutionOptions), *fields_of(LoggingOptions), "out", "no_accept_changes"}
+_SPANNED = fields_of(Grid)
 
 
-class Grid(NamedTuple):
+class GridFile(NamedTuple):
     """The parameters of a grid file: text, and lists of text for the fields that take several.
 
     A sweep has all of `fixed`; each combination of the values in `swept` is a sweep of its own.
@@ -80,12 +82,12 @@ def parse_commands(
             is_from_file = str(error).partition(":")[0] in parameters
             raise ConfigError(f"{file}: {error}" if is_from_file else str(error)) from None
         commands.append(_in_directory(command, agents_directory(command.sweep.out) / name))
-    if len({dataclasses.replace(command.sweep, out=Path()) for command in commands}) < len(commands):
+    if len({command.sweep.replace(out=Path()) for command in commands}) < len(commands):
         raise ConfigError(f"{file}: two combinations are the same sweep; expected each value once")
     return commands
 
 
-def read_grid(path: Path) -> Grid:
+def read_grid(path: Path) -> GridFile:
     """The parameters of a grid file; raises ConfigError for what is not a grid, or would be another one to wandb."""
     tree = read_yaml(path, "grid", _WandbLoader)
     for key in tree:
@@ -99,7 +101,7 @@ def read_grid(path: Path) -> Grid:
     parameters = tree.get("parameters")
     if not isinstance(parameters, dict) or not parameters:
         raise ConfigError(f"{path}: parameters: got {parameters or 'none'}; expected name: {{values: [...]}}, ...")
-    grid = Grid({}, {})
+    grid = GridFile({}, {})
     for key, entry in parameters.items():
         name = key.replace("-", "_")
         if name not in FIELDS:
@@ -107,7 +109,7 @@ def read_grid(path: Path) -> Grid:
         if name in grid.fixed or name in grid.swept:
             raise ConfigError(f"{path}: {name} is given twice; expected each parameter once")
         values = _values(f"{path}: {key}", entry)
-        if name in GRID:  # all of them are of one sweep
+        if name in _SPANNED:  # all of them are of one sweep
             grid.fixed[name] = [each for value in values for each in (value if isinstance(value, list) else [value])]
         elif "value" in entry:
             grid.fixed[name] = values[0]
@@ -116,7 +118,7 @@ def read_grid(path: Path) -> Grid:
     return grid
 
 
-def combinations(grid: Grid, without: Collection[str] = ()) -> Iterator[tuple[str, dict[str, Any]]]:
+def combinations(grid: GridFile, without: Collection[str] = ()) -> Iterator[tuple[str, dict[str, Any]]]:
     """A name for the directory, and the parameters, of each sweep; those in `without` are left to others.
 
     Named after what is swept, `hidden_dim=16,batch_size=32`; nothing where nothing is.
@@ -135,7 +137,7 @@ def agents_directory(out: Path) -> Path:
 
 
 def _in_directory(command: Command, out: Path) -> Command:
-    return dataclasses.replace(command, sweep=dataclasses.replace(command.sweep, out=out))
+    return dataclasses.replace(command, sweep=command.sweep.replace(out=out))
 
 
 def _values(where: str, entry: Any) -> list[Any]:
@@ -158,7 +160,7 @@ def _check_command(path: Path, command: Any) -> None:
     if not isinstance(command, list):
         raise ConfigError(f"{path}: command: got {command}; expected a list")
     for item in map(str, command):
-        if item.startswith("--") and item[2:].split("=")[0].split(".")[0].replace("-", "_") not in _CHANGE_NO_NUMBER:
+        if item.startswith("--") and item[2:].split("=")[0].replace("-", "_") not in _CHANGE_NO_NUMBER:
             raise ConfigError(f"{path}: command: got {item!r}; expected it under parameters, where --grid sees it too")
 
 

@@ -1,4 +1,4 @@
-"""Options as tyro reads them, for every command: paths are on this machine, and what is wrong is one line. No jax."""
+"""Options as tyro reads them, for every command: paths are on this machine, and errors are one line. No jax."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import io
 import re
-import typing
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,22 +14,15 @@ import tyro
 
 from lstm_jax.errors import ConfigError
 from lstm_jax.registry import nearest
+from lstm_jax.sweeps.config.fields import expected, fields_of, words_of
 
 T = TypeVar("T")
 ALL_OPTIONS = "--help lists all options"
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # a Path has one slash of `gs://`; Windows' drives have one letter
 
 
-def flat_types(cls: Any, prefix: str = "") -> dict[str, Any]:
-    """The options of a configuration with their types; one in a group is `group.name`."""
-    types: dict[str, Any] = {}
-    for name, hint in typing.get_type_hints(cls).items():
-        types |= flat_types(hint, f"{name}.") if dataclasses.is_dataclass(hint) else {prefix + name: hint}
-    return types
-
-
 def parse_options(cls: type[T], argv: Sequence[str], prog: str, description: str, default: T | None = None) -> T:
-    """tyro's reading of `argv`, its paths on this machine; its errors, which fill a box, as a ConfigError of one line.
+    """The options in `argv`, paths on this machine; raises ConfigError of one line where tyro would fill a box.
 
     Every command's options are read here.
     """
@@ -43,27 +35,58 @@ def parse_options(cls: type[T], argv: Sequence[str], prog: str, description: str
         if not stop.code:
             print(output.getvalue(), end="")
             raise
-        text = " ".join(word for word in errors.getvalue().split() if set(word) - set("-─│╭╮╰╯"))
-        raise _of_tyro(text, cls) from None
+        raise _cause(stop) or _in_one_line(errors.getvalue(), cls, argv) from None
     return on_this_machine("", parsed)
 
 
-class UnexplainedError(ConfigError):
-    """What tyro says of a value: without what is allowed."""
+def _cause(error: BaseException | None) -> ConfigError | None:
+    """The ConfigError of a field that was given what it does not admit, around which tyro has put its own."""
+    while error is not None and not isinstance(error, ConfigError):
+        error = error.__context__
+    return error
 
 
-def _of_tyro(message: str, cls: Any) -> ConfigError:
-    """What tyro says at length of options that are unknown or missing, in a line that is read to its end."""
+def _in_one_line(box: str, cls: Any, argv: Sequence[str]) -> ConfigError:
+    """What tyro says at length of an option that is unknown, missing or of another type."""
+    message = " ".join(word for word in box.split() if set(word) - set("-─│╭╮╰╯"))
+    fields = fields_of(cls)
     unknown = re.search(r"Unrecognized options?: (.+)", message)
     if unknown:
         word = re.split(r"[\s,=]", unknown[1])[0]
-        names = (name.removeprefix("sweep.").removeprefix("data.") for name in flat_types(cls))
-        options = [f"--{name.replace('_', '-')}" for name in names]
-        return ConfigError(f"unknown option {word!r}: {nearest(word, options, ALL_OPTIONS)}")
+        return ConfigError(f"unknown option {word!r}: {nearest(word, [option(name) for name in fields], ALL_OPTIONS)}")
     if message.startswith("Required options"):
         required = [field.name for field in dataclasses.fields(cls) if field.default is dataclasses.MISSING]
         return ConfigError(f"{', '.join(required)}: no value given; {ALL_OPTIONS}")
-    return UnexplainedError(message)
+    named = re.search(r"--([a-z][\w.-]*)", message)
+    name = named[1].replace("-", "_") if named else ""
+    if name not in fields:
+        return ConfigError(message)
+    given = " ".join(values_of(option(name), argv))
+    return expected(name, repr(given), fields[name]) if given else no_value(name, fields[name])
+
+
+def no_value(name: str, hint: Any) -> ConfigError:
+    """The error of an option that is given without a value, or with an empty one."""
+    return ConfigError(f"{name}: no value given; expected {words_of(hint)}")
+
+
+def option(name: str) -> str:
+    """A field's name as the command line spells it."""
+    return f"--{name.replace('_', '-')}"
+
+
+def values_of(option: str, argv: Sequence[str]) -> list[str]:
+    """The values behind the last `option`, up to the next one."""
+    values: list[str] = []
+    inside = False
+    for argument in argv:
+        if argument.startswith("--"):
+            inside = argument.split("=")[0] == option
+            if inside:
+                values = argument.split("=", 1)[1:]
+        elif inside:
+            values.append(argument)
+    return values
 
 
 def on_this_machine(name: str, value: T) -> T:

@@ -10,15 +10,15 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from lstm_jax.errors import ConfigError
-from lstm_jax.sweeps.config.options import RayOptions
-from lstm_jax.sweeps.executors.base import Result, work_elsewhere
+from lstm_jax.sweeps.config.execution import ExecutionOptions, RayOptions
+from lstm_jax.sweeps.job import Job, JobResult
 from lstm_jax.sweeps.machine import accelerators, num_cores
-from lstm_jax.sweeps.plan import Job
+from lstm_jax.sweeps.worker.process import work_elsewhere
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 import ray
@@ -30,29 +30,31 @@ SECONDS_TO_DIE = 0.5
 
 
 class RayExecutor:
-    """A Ray task a job; Ray finds it a node with room, another one where it is tried again."""
+    """See `Executor`. A Ray task per job; Ray finds it a node with room, another one where it is tried again."""
 
-    def __init__(self, options: RayOptions) -> None:
+    def __init__(self, execution: ExecutionOptions, root: Path) -> None:
+        options = execution.ray
+        self._root = root
         self._is_ours = options.address is None and not ray.is_initialized()
         if not ray.is_initialized():
             _connect(options)
         # Ray's own way to try again knows nothing of how often; ours counts.
         self._task: Any = ray.remote(num_cpus=options.cpus, num_gpus=options.gpus, max_retries=0)(_work_as_task)
         self._has_gpu = options.gpus > 0
-        self._running: dict[Any, concurrent.futures.Future[Any]] = {}
+        self._running: dict[Any, concurrent.futures.Future[JobResult]] = {}
         self._asked: set[Any] = set()
         self._stopped_at = 0.0
 
-    def submit(self, function: Callable[..., Any], /, *arguments: Any) -> concurrent.futures.Future[Any]:
-        """See Executor."""
-        reference = self._task.remote(*arguments, sys.path, self._has_gpu)
-        future: concurrent.futures.Future[Any] = reference.future()
+    def submit(self, job: Job) -> concurrent.futures.Future[JobResult]:
+        """See `Executor`."""
+        reference = self._task.remote(job, self._root, sys.path, self._has_gpu)
+        future: concurrent.futures.Future[JobResult] = reference.future()
         self._running[reference] = future
         future.add_done_callback(lambda _: self._running.pop(reference))
         return future
 
     def stop(self) -> None:
-        """See Executor. Ray interrupts a task as Ctrl-C would, once, and sees to it that the task hears.
+        """See `Executor`. Ray interrupts a task as Ctrl-C would, once, and sees to it that the task hears.
 
         A Ray of our own needs the last of the time that a sweep has to end.
         """
@@ -65,7 +67,7 @@ class RayExecutor:
                 ray.cancel(reference, force=is_late)
 
     def kill(self) -> None:
-        """See Executor."""
+        """See `Executor`."""
         running = dict(self._running)
         for reference in running:
             ray.cancel(reference, force=True)
@@ -73,12 +75,12 @@ class RayExecutor:
         self.shutdown()
 
     def shutdown(self) -> None:
-        """See Executor."""
+        """See `Executor`."""
         if self._is_ours:
             ray.shutdown()
 
 
-def _work_as_task(job: Job, root: Path, path: Sequence[str], has_gpu: bool) -> Result:
+def _work_as_task(job: Job, root: Path, path: Sequence[str], has_gpu: bool) -> JobResult:
     """What a task of Ray runs."""
     if not has_gpu:  # Ray lets it see them all, and jax would take the first
         os.environ["CUDA_VISIBLE_DEVICES"] = ""

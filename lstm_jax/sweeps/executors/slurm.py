@@ -19,7 +19,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +28,13 @@ import submitit
 from lstm_jax.errors import ConfigError
 from lstm_jax.files import write_atomically
 from lstm_jax.signals import OF_TERMINAL
-from lstm_jax.sweeps.config.options import SlurmOptions
-from lstm_jax.sweeps.executors.base import Result, end_with_parent, work_elsewhere
+from lstm_jax.sweeps.config.execution import ExecutionOptions, SlurmOptions
+from lstm_jax.sweeps.job import Job, JobResult
 from lstm_jax.sweeps.machine import num_cores
-from lstm_jax.sweeps.plan import Job
 from lstm_jax.sweeps.store import locks
 from lstm_jax.sweeps.store.directory import Directory
+from lstm_jax.sweeps.worker.process import work_elsewhere
+from lstm_jax.sweeps.worker.setup import end_with_parent
 
 SECONDS_BETWEEN_LOOKS = 1.0
 SECONDS_TO_APPEAR = 5.0
@@ -48,7 +49,7 @@ MAX_ARRAY = 1000
 class _Submitted:
     job: Job
     result_file: Path
-    future: concurrent.futures.Future[Result]
+    future: concurrent.futures.Future[JobResult]
     slurm_job: Any = None
     submitted_at: float = dataclasses.field(default_factory=time.monotonic)
     left_at: float = math.inf
@@ -56,9 +57,10 @@ class _Submitted:
 
 
 class SlurmExecutor:
-    """A task of a job array for each job; those that are submitted within a second share an array."""
+    """See `Executor`. A task of a job array for each job; jobs submitted within a second share an array."""
 
-    def __init__(self, options: SlurmOptions, root: Path) -> None:
+    def __init__(self, execution: ExecutionOptions, root: Path) -> None:
+        options = execution.slurm
         self._is_local = options.cluster == "local"
         if "SLURM_JOB_ID" in os.environ:  # the command is itself a Slurm job, whose settings are not for its jobs
             for name in [name for name in os.environ if name.startswith("SLURM_") and name != "SLURM_CONF"]:
@@ -88,12 +90,11 @@ class SlurmExecutor:
         self._stopping, self._end, self._wake = threading.Event(), threading.Event(), threading.Event()
         threading.Thread(target=self._look_after, daemon=True).start()
 
-    def submit(self, function: Callable[..., Any], /, *arguments: Any) -> concurrent.futures.Future[Any]:
-        """See Executor."""
-        job: Job = arguments[0]
-        future: concurrent.futures.Future[Any] = concurrent.futures.Future()
+    def submit(self, job: Job) -> concurrent.futures.Future[JobResult]:
+        """See `Executor`."""
+        future: concurrent.futures.Future[JobResult] = concurrent.futures.Future()
         if locks.is_held(self._directory.job_lock_file(job.name)):  # a task of an earlier command has it
-            future.set_result(Result("busy"))
+            future.set_result(JobResult("busy"))
         else:
             self._new.append(_Submitted(job, self._folder / f"{job.name}.{uuid.uuid4().hex[:8]}.json", future))
         return future
@@ -126,7 +127,9 @@ class SlurmExecutor:
             except Exception as error:  # of sbatch, or of the disk
                 if time.monotonic() - group[0].submitted_at > SECONDS_TO_SUBMIT:
                     for each in group:
-                        each.future.set_result(Result("failed", f"can't be submitted: {' '.join(str(error).split())}"))
+                        each.future.set_result(
+                            JobResult("failed", f"can't be submitted: {' '.join(str(error).split())}")
+                        )
                     del self._new[: len(group)]
                 return
             for each, task in zip(group, tasks, strict=True):
@@ -159,7 +162,7 @@ class SlurmExecutor:
     def _cancel(self, number: int = signal.SIGTERM) -> subprocess.Popen[bytes] | None:
         """Have Slurm send SIGTERM, and SIGKILL half a minute later (its KillWait)."""
         for each in self._new:
-            _settle(each.future, Result("stopped"))
+            _settle(each.future, JobResult("stopped"))
         self._new = []
         if self._is_local:
             for each in self._running:
@@ -170,20 +173,20 @@ class SlurmExecutor:
         return None
 
     def stop(self) -> None:
-        """See Executor."""
+        """See `Executor`."""
         if not self._stopping.is_set():
             self._stopping.set()
             self._wake.set()
 
     def kill(self) -> None:
-        """See Executor. What Slurm was told to end, it ends, if later; one that does not answer is not waited for."""
+        """See `Executor`. What Slurm was told to end, it ends, if later; one that does not answer is not waited for."""
         running = list(self._running)
         self._cancel(signal.SIGKILL)
         for each in running:
             _settle(each.future, RuntimeError("killed"))
 
     def shutdown(self) -> None:
-        """See Executor."""
+        """See `Executor`."""
         self._end.set()
         self._wake.set()
 
@@ -196,19 +199,19 @@ def _work_as_task(job: Job, root: Path, path: Sequence[str], result_file: Path) 
     write_atomically(result_file, json.dumps(result._asdict(), allow_nan=False))
 
 
-def _read_result(file: Path) -> Result | None:
+def _read_result(file: Path) -> JobResult | None:
     try:
-        result = Result(**json.loads(file.read_text()))
+        result = JobResult(**json.loads(file.read_text()))
     except FileNotFoundError:
         return None
     file.unlink()
     return result
 
 
-def _settle(future: concurrent.futures.Future[Result], outcome: Result | RuntimeError) -> None:
+def _settle(future: concurrent.futures.Future[JobResult], outcome: JobResult | RuntimeError) -> None:
     """Give a future what became of it, unless the other thread has."""
     with contextlib.suppress(concurrent.futures.InvalidStateError):
-        if isinstance(outcome, Result):
+        if isinstance(outcome, JobResult):
             future.set_result(outcome)
         else:
             future.set_exception(outcome)

@@ -5,45 +5,31 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
-import functools
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from lstm_jax.errors import ConfigError, DamagedError
 from lstm_jax.files import write_atomically
 from lstm_jax.sweeps.config.command_line import from_yaml, to_yaml
 from lstm_jax.sweeps.config.options import SweepConfig, differences
 from lstm_jax.sweeps.environment import environment
+from lstm_jax.sweeps.job import Job, RunKey
 from lstm_jax.sweeps.machine import versions
-from lstm_jax.sweeps.plan import Job, RunKey
-from lstm_jax.sweeps.store import locks
-from lstm_jax.sweeps.store.files import MANIFEST, check_directory, file_name, read_sealed, set_aside
+from lstm_jax.sweeps.sources import version_changes
+from lstm_jax.sweeps.store import checkpoints, locks
+from lstm_jax.sweeps.store.files import MANIFEST, check_directory, read_sealed, set_aside
 from lstm_jax.sweeps.store.records import (
-    CurvePoint,
     Record,
-    Run,
-    columns_of,
     read_record,
-    unused,
-    write_csv,
-    write_rows,
 )
 
 JOB_PATIENCE_SECONDS = 5.0
 """How long a worker waits for a job that another holds: one whose command was killed is there for a second."""
 COMMAND_PATIENCE_SECONDS = 0.5
-OWN_TABLES = frozenset(
-    ("runs", "curves", "summary", "horizon", "contrasts", "scores", "lengths", "context", "effective_context")
-)
-"""Files of ours: a task's table of that name goes to another, table_NAME.csv."""
-_KEY = ("job", "cell", "gap", "seed", "learning_rate")
-Rows = Iterable[Mapping[str, Any]]
 _RECORD = re.compile(r"seed\d+-learning_rate[\d.e+-]+\.json")
-_CHECKPOINT = re.compile(r"(ended|running)-\d+")
 _DIGEST = "# sha256 of the lines above: "
 
 
@@ -146,7 +132,7 @@ class Directory:
             except DamagedError as error:
                 warnings.append(self.set_aside(self.config_file, error, "this command's settings are taken"))
             else:
-                if found and not config.accept_changes:
+                if found and not config.execution.accept_changes:
                     raise ConfigError(
                         f"out: {self.root} holds another sweep ({'; '.join(found)}); expected the same settings and at "
                         "least its grid, another --out, or --accept-changes"
@@ -219,7 +205,7 @@ class Directory:
         And the runs whose last states the others have, by their manifests: names come again where some were deleted.
         """
         bad, with_state = set(), set()
-        for checkpoint in checkpoints_in(self.checkpoints(job)):
+        for checkpoint in checkpoints.in_directory(self.checkpoints(job)):
             try:
                 with_state |= {(seed, rate) for seed, rate in check_directory(checkpoint).get("runs", ())}
             except DamagedError as error:
@@ -229,75 +215,23 @@ class Directory:
         return bad, with_state
 
     def changes(self, jobs: Iterable[Job], records: Mapping[Path, Record]) -> list[str]:
-        """What is there was made with other settings or library versions: with which, a line each."""
+        """How the runs that are there were made otherwise: settings, environment, versions; one line each."""
         other: collections.Counter[str] = collections.Counter()
         for job in jobs:
             there = (records.get(self.record_file(job, run)) for run in job.runs)
-            made = [
-                (record.run.settings, record.run.versions, record.run.environment)
-                for record in there
-                if record is not None
-            ]
-            running = [each for each in checkpoints_in(self.checkpoints(job)) if each.name.startswith("running")]
-            for checkpoint in running:
+            made = [dataclasses.asdict(record.run) for record in there if record is not None]
+            for checkpoint in checkpoints.names(self.checkpoints(job), "running"):
                 with contextlib.suppress(DamagedError):  # it is of a job that runs, and was just replaced
-                    facts = read_sealed(checkpoint / MANIFEST)
-                    made.append((facts["settings"], facts["versions"], facts.get("environment", "")))
-            for settings, made_with, made_in in made:
-                if settings != job.settings_hash:
-                    other[f"{job.name} has settings {settings} there, {job.settings_hash} in this command"] += 1
-                if made_in != environment():
-                    other[
-                        f"environment {made_in or 'without flags'} there, {environment() or 'without flags'} here"
-                    ] += 1
-                was, now = (dict(pair.split() for pair in text.split(", ")) for text in (made_with, versions()))
-                for name in sorted(was.keys() | now.keys()):
-                    if was.get(name) != now.get(name):
-                        other[f"{name} {was.get(name, 'missing')} there, {now.get(name, 'missing')} here"] += 1
+                    made.append(read_sealed(self.checkpoints(job) / checkpoint / MANIFEST))
+            its = job.settings.hash
+            for facts in made:
+                was, now = facts.get("environment", ""), environment()
+                if facts["settings"] != its:
+                    other[f"{job.name} has settings {facts['settings']} there, {its} in this command"] += 1
+                if was != now:
+                    other[f"environment {was or 'without flags'} there, {now or 'without flags'} here"] += 1
+                other.update(version_changes(facts["versions"], versions()))
         return [f"{line} ({number} of its files)" for line, number in other.items()]
-
-    def write_runs(self, records: Iterable[Record], *, with_curves: bool = True) -> None:
-        """Write runs.csv; and curves.csv and a file a table, which takes a while for a large sweep."""
-        records = list(records)
-        write_rows(self.root / "runs.csv", Run, (record.run for record in records))
-        if not with_curves:
-            return
-        curves = {column: column for column in columns_of(CurvePoint)}
-        self._write_table("curves", curves, records, lambda record: map(dataclasses.asdict, record.curve))
-        names: dict[str, str] = {}  # of files, by table
-        for name in dict.fromkeys(name for record in records for name, rows in record.tables.items() if rows):
-            file = file_name(name)
-            if file.lower() in OWN_TABLES or not file:
-                file = f"table_{file}"
-            taken = [each.lower() for each in names.values()]  # as some file systems see it
-            names[name] = file + unused(file.lower(), taken)[len(file) :]
-        for name, file in names.items():
-            columns: dict[str, str] = {}  # of the file, by the table's: of all rows, in order of appearance
-            for row in (row for record in records for row in record.tables.get(name, ())):
-                for column in row:
-                    if column not in columns:
-                        own = f"table_{column}" if column in _KEY else column
-                        columns[column] = unused(own, columns.values())
-            self._write_table(file, columns, records, functools.partial(_rows_of, name))
-
-    def _write_table(
-        self, name: str, columns: Mapping[str, str], records: Sequence[Record], rows_of: Callable[[Record], Rows]
-    ) -> None:
-        """Write rows of all records behind the keys of their runs; `columns` says what those of the rows are called."""
-        keyed = (({each: getattr(record.run, each) for each in _KEY}, rows_of(record)) for record in records)
-        rows = (
-            {**key, **{columns[column]: value for column, value in row.items()}} for key, rows in keyed for row in rows
-        )
-        write_csv(self.root / f"{name}.csv", [*_KEY, *columns.values()], rows)
-
-
-def _rows_of(name: str, record: Record) -> Rows:
-    return record.tables.get(name, ())
-
-
-def checkpoints_in(directory: Path) -> list[Path]:
-    """The checkpoints of a job, whatever else may lie there."""
-    return sorted(path for path in directory.glob("*") if _CHECKPOINT.fullmatch(path.name) and path.is_dir())
 
 
 def _records_in(directory: Path) -> list[Path]:

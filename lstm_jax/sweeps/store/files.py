@@ -9,24 +9,12 @@ import json
 import math
 import os
 import re
-import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from lstm_jax.errors import DamagedError, UnwritableError
 from lstm_jax.files import sync, write_atomically
-
-MAX_NAME = 150
-
-
-def file_name(text: str) -> str:
-    """A name for a file that says `text`: all but letters, digits and _.-~@=,+ is quoted as in an address."""
-    name = re.sub(r"^\.", "%2E", urllib.parse.quote(text, safe="@=,+"))  # no hidden file
-    if len(name) > MAX_NAME:  # file systems end a name at 255 bytes, and ours get suffixes
-        name = f"{name[: MAX_NAME - 20]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
-    return name
-
 
 _SEAL = re.compile(r',\n "sha256": "([0-9a-f]{64})"\n}\n')
 

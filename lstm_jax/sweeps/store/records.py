@@ -8,11 +8,17 @@ import itertools
 import typing
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from lstm_jax.errors import DamagedError
 from lstm_jax.files import write_atomically
+from lstm_jax.sweeps.environment import environment
+from lstm_jax.sweeps.job import Job, RunKey
+from lstm_jax.sweeps.machine import versions
 from lstm_jax.sweeps.store.files import read_sealed, write_sealed
+
+if TYPE_CHECKING:
+    from lstm_jax.training import Training
 
 Status = Literal["solved", "unsolved", "diverged", "failed"]
 Tables = Mapping[str, Sequence[Mapping[str, Any]]]
@@ -85,6 +91,29 @@ class Record:
     checkpoint: str = ""
     tables: Tables = dataclasses.field(default_factory=dict)
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def run_row(job: Job, training: Training, run: RunKey, status: Status, **outcome: Any) -> Run:
+    """The row of one run of `job`; without an outcome, that of a run which was never trained."""
+    never: dict[str, Any] = {"solved_step": None, "steps": 0, "accuracy": None, "loss": None, "duration_seconds": 0.0}
+    settings = job.settings
+    return Run(
+        job=job.name,
+        cell=settings.cell,
+        task=settings.task,
+        gap=settings.gap,
+        seed=run.seed,
+        learning_rate=run.learning_rate,
+        hidden_dim=settings.hidden_dim,
+        num_params=settings.num_params,
+        forget_bias=training.model.initial_forget_bias,
+        status=status,
+        chance=training.task.chance,
+        settings=settings.hash,
+        versions=versions(),
+        environment=environment(),
+        **never | outcome,
+    )
 
 
 def plain_tables(tables: Any) -> Tables:

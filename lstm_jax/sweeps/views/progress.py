@@ -14,7 +14,8 @@ import rich.text
 
 from lstm_jax.sweeps.config.options import SweepConfig
 from lstm_jax.sweeps.store.directory import Directory
-from lstm_jax.sweeps.views.status import Speed, describe, sweep_status, write_news
+from lstm_jax.sweeps.store.status import write_status
+from lstm_jax.sweeps.views.status import Speed, describe, sweep_status
 
 SECONDS_BETWEEN_LINES = 15.0
 SECONDS_BETWEEN_LOOKS = 0.5
@@ -54,7 +55,7 @@ class Progress:
         status = sweep_status(self._config, self._root, running)
         speed = dataclasses.replace(self._speed, seconds=now - self._started)
         with contextlib.suppress(OSError):
-            write_news(Directory(self._root).speed_file, speed)  # for other terminals
+            write_status(Directory(self._root).speed_file, speed)  # for other terminals
         line = describe(status, speed)
         if running:
             line += f" | {', '.join(running[:4])}{', ...' if len(running) > 4 else ''}"

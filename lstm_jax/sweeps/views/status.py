@@ -5,39 +5,14 @@ from __future__ import annotations
 import collections
 import dataclasses
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
 
-from lstm_jax.sweeps.config.options import SweepConfig, known, trained_seeds
-from lstm_jax.sweeps.plan import job_name, run_weight
+from lstm_jax.sweeps.config.options import SweepConfig, known
+from lstm_jax.sweeps.job import job_name, run_weight
 from lstm_jax.sweeps.store import locks
 from lstm_jax.sweeps.store.directory import Directory
-
-State = Literal["waiting", "running", "done", "failed"]
-
-
-@dataclasses.dataclass(frozen=True)
-class JobStatus:
-    """What a worker tells of its job: runs that have ended, by status, and updates that the others have made."""
-
-    state: State = "waiting"
-    ended: Mapping[str, int] = dataclasses.field(default_factory=dict)
-    num_updates: int = 0
-    host: str = ""
-    pid: int = 0
-    notes: Sequence[str] = ()
-    reason: str = ""
-
-
-def read_status(path: Path) -> JobStatus:
-    """Read it; what is not there or damaged is a job that nobody has begun."""
-    try:
-        tree: dict[str, Any] = json.loads(path.read_bytes())
-        return JobStatus(**tree)
-    except (OSError, ValueError, TypeError):
-        return JobStatus()
+from lstm_jax.sweeps.store.status import JobStatus, State, read_status
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +53,7 @@ class Speed:
     num_ended: int
     done_weight: float
 
-    def runs_an_hour(self, now: SweepStatus) -> float:
+    def runs_per_hour(self, now: SweepStatus) -> float:
         """0 where nothing has ended yet."""
         return 3600 * (now.num_ended - self.num_ended) / max(self.seconds, 1e-9)
 
@@ -90,16 +65,8 @@ class Speed:
         return self.seconds * (now.total_weight - now.done_weight) / done
 
 
-def write_news(path: Path, news: JobStatus | Speed) -> None:
-    """Write it whole, but in no hurry: it is news, not a record."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(dataclasses.asdict(news), allow_nan=False) + "\n")
-    os.replace(temporary, path)
-
-
 def read_speed(path: Path) -> Speed | None:
-    """What `write_news` wrote of a command; None where none is at work."""
+    """What `write_status` wrote of a command; None where none is at work."""
     try:
         return Speed(**json.loads(path.read_bytes()))
     except (OSError, ValueError, TypeError):
@@ -117,8 +84,8 @@ def describe(status: SweepStatus, speed: Speed | None) -> str:
     line = f"{status.num_ended}/{status.num_runs} runs ({runs}) | jobs: {jobs}"
     if speed is None:
         return line
-    if speed.runs_an_hour(status):
-        line += f" | {speed.runs_an_hour(status):.0f} runs an hour"
+    if speed.runs_per_hour(status):
+        line += f" | {speed.runs_per_hour(status):.0f} runs an hour"
     left = speed.seconds_left(status)
     if left is None:
         return f"{line} | time left: not known yet"
@@ -129,20 +96,21 @@ def sweep_status(config: SweepConfig, root: Path, alive: Sequence[str] | None = 
     """The status of a sweep. `alive` names the jobs that run, where the caller knows; else their locks are asked."""
     directory = Directory(root)
     jobs: dict[str, JobStatus] = {}
-    runs_a_job = len(config.learning_rates) * len(trained_seeds(config))
+    grid, max_steps = config.grid, config.training.max_steps
+    runs_per_job = len(grid.learning_rates) * len(grid.trained_seeds)
     total = done = 0.0
-    for cell in config.cells:
-        for gap in known(config.gaps):
-            name, weight = job_name(cell, gap), run_weight(gap, config.max_steps)
+    for cell in grid.cells:
+        for gap in known(grid.gaps):
+            name, weight = job_name(cell, gap), run_weight(gap, max_steps)
             status = read_status(directory.status_file(name))
             if status.state == "running":
                 is_alive = name in alive if alive is not None else locks.is_held(directory.job_lock_file(name))
                 if not is_alive:
                     status = dataclasses.replace(status, state="waiting")
             num_ended = sum(status.ended.values())
-            if status.state == "done" and num_ended < runs_a_job:  # the grid has grown
+            if status.state == "done" and num_ended < runs_per_job:  # the grid has grown
                 status = dataclasses.replace(status, state="waiting")
             jobs[name] = status
-            total += weight * runs_a_job
-            done += weight * (num_ended + status.num_updates / config.max_steps)
-    return SweepStatus(jobs, runs_a_job * len(jobs), total, min(done, total))
+            total += weight * runs_per_job
+            done += weight * (num_ended + status.num_updates / max_steps)
+    return SweepStatus(jobs, runs_per_job * len(jobs), total, min(done, total))

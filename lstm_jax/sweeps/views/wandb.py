@@ -14,14 +14,13 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
-from lstm_jax.errors import ConfigError
-from lstm_jax.sweeps.config.options import ALLOWED, SweepConfig, num_runs
+from lstm_jax.sweeps.config.execution import Mode
+from lstm_jax.sweeps.config.options import SweepConfig
 from lstm_jax.sweeps.machine import versions_of
 from lstm_jax.sweeps.store.records import Record, Run, columns_of
 
-Mode = Literal["online", "offline", "disabled"]
 INIT_TIMEOUT_SECONDS = 5.0
 MAX_FAILURES = 3
 """After so many a sweep goes on without wandb."""
@@ -33,36 +32,6 @@ CONFIG_COLUMNS = tuple(name for name in columns_of(Run) if name not in (*OUTCOME
 """Columns that say which run it is and how it was made: its wandb config, beside the settings of its record."""
 MARKER = "logged"
 """A file in the folder of a run that wandb has whole; one that was cut off is logged again."""
-
-
-_MODES: dict[str, Mode] = {"online": "online", "run": "online", "offline": "offline", "dryrun": "offline"}
-_MODES["disabled"] = "disabled"
-"""What WANDB_MODE may be."""
-
-
-class Target(NamedTuple):
-    """Where runs are logged."""
-
-    mode: Mode
-    project: str
-
-
-def target(mode: Mode | None, project: str | None) -> Target:
-    """What the options say, else the environment (WANDB_MODE, WANDB_PROJECT), else offline in the project lstm_jax.
-
-    Raises ConfigError for what wandb would refuse after the training.
-    """
-    if mode is None:
-        given = os.environ.get("WANDB_MODE") or "offline"
-        if given not in _MODES:
-            raise ConfigError(f"WANDB_MODE: got {given!r}; expected {ALLOWED['wandb']}")
-        mode = _MODES[given]
-    place = "WANDB_PROJECT" if project is None else "wandb_project"
-    project = (os.environ.get("WANDB_PROJECT") or "lstm_jax") if project is None else project
-    if not 0 < len(project) <= 128 or set(project) & set("/\\#?%:"):
-        shown = project if len(project) < 60 else f"{project[:40]}... ({len(project)} characters)"
-        raise ConfigError(f"{place}: got {shown!r}; expected {ALLOWED['wandb_project']}")
-    return Target(mode, project)
 
 
 def check_writable(root: Path) -> None:
@@ -100,11 +69,11 @@ class WandbLogger:
     trains only one, else with an id of its own.
     """
 
-    def __init__(self, root: Path, config: SweepConfig, mode: Mode | None = None) -> None:
+    def __init__(self, root: Path, config: SweepConfig) -> None:
         self.warnings: list[str] = []
         self.num_logged = 0
         self._root, self._config = root, config
-        self._mode, self._project = target(mode, config.wandb_project)
+        self._mode, self._project = config.logging.target
         self._logged: set[str] = set()
         self._sweep_id = os.environ.get("WANDB_SWEEP_ID")
         self._queue: queue.SimpleQueue[Record | None] = queue.SimpleQueue()
@@ -177,7 +146,7 @@ class WandbLogger:
     def _set_up(self, wandb: Any) -> None:
         # Silent here too, as a login speaks before a run has settings.
         wandb.setup(wandb.Settings(silent=True, x_service_wait=INIT_TIMEOUT_SECONDS))
-        if self._sweep_id and num_runs(self._config) > 1:
+        if self._sweep_id and self._config.grid.num_runs > 1:
             # Else wandb ignores `id`, and all runs would be one. It clears this itself when an agent ends.
             wandb.setup().settings.sweep_id = None
 
@@ -199,7 +168,7 @@ class WandbLogger:
             job_type="train",
             dir=str(self._root.absolute()),  # wandb's process may live in another directory
             reinit="create_new",
-            config={**record.settings, **_facts(record, CONFIG_COLUMNS), "versions": versions_of(run)},
+            config={**record.settings, **_facts(record, CONFIG_COLUMNS), "versions": versions_of(run.versions)},
             # A start takes milliseconds without looks at the machine, git, the console and the list of installed
             # packages (which alone is 0.06 s a run), and 0.3 to 1.2 s with them.
             settings=wandb.Settings(

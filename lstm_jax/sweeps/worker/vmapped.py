@@ -1,7 +1,7 @@
-"""The runs of a job that train side by side, in the lanes of one compiled program.
+"""The unfinished runs of a job, trained side by side in one vmapped program.
 
-A run that ends leaves its lane at the end of its chunk, and the next one of the job takes it: by results alone, and as
-lanes don't touch each other, no number depends on who was beside whom.
+A run that ends leaves its lane at the end of its chunk, and the next one of the job takes it. Lanes are independent, so
+results do not depend on which runs share a program.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, PartitionSpec
 
 from lstm_jax.scan import Backward
-from lstm_jax.sweeps.config.options import single
+from lstm_jax.sweeps.config.fields import single
 from lstm_jax.sweeps.environment import environment
+from lstm_jax.sweeps.job import Job, RunKey
 from lstm_jax.sweeps.machine import versions
-from lstm_jax.sweeps.plan import Job, RunKey, run_row
-from lstm_jax.sweeps.store.records import CurvePoint, Record, Status, plain_tables
-from lstm_jax.sweeps.worker.checkpoints import to_host
+from lstm_jax.sweeps.store.records import CurvePoint, Record, Status, plain_tables, run_row
+from lstm_jax.sweeps.worker.states import to_host
 from lstm_jax.tasks.solved import SOLVED_ACCURACY, SOLVED_EVALUATIONS
 from lstm_jax.training import DIVERGED_LOSS, NO_UPDATES, Hypers, Training, graphdef, lift
 
 CALL_SECONDS = 1.0
-"""About how long one call of the compiled program may take: as long is the wait for a stop to be heard."""
+"""Target seconds per call of the compiled program. A stop request waits at most this long."""
 
 
 @dataclasses.dataclass
-class Lane:
-    """What the host knows of a run in the middle, and the rule by which it ends."""
+class LiveRun:
+    """An unfinished run as the host knows it, and the rule by which it ends."""
 
-    run: RunKey
+    key: RunKey
     step: int = 0
     curve: list[CurvePoint] = dataclasses.field(default_factory=list)
     passed: int = 0
@@ -44,10 +44,13 @@ class Lane:
 
     def boundary(self, job: Job) -> int:
         """The update after which it is evaluated next."""
-        return min((self.step // job.eval_steps + 1) * job.eval_steps, job.max_steps)
+        return min(
+            (self.step // job.settings.eval_steps + 1) * job.settings.eval_steps, job.settings.training.max_steps
+        )
 
     def observe(self, point: CurvePoint, diverged_step: int, job: Job) -> None:
         """Take note of an evaluation; sets `status` where the run has ended with it."""
+        training = job.settings.training
         self.curve.append(point)
         self.ended_step = point.step
         self.passed = self.passed + 1 if point.accuracy >= SOLVED_ACCURACY else 0
@@ -56,45 +59,36 @@ class Lane:
         is_solved = self.solved_step is not None
         if diverged_step or not point.loss < DIVERGED_LOSS:  # NaN is not less than anything
             self.status, self.ended_step, self.solved_step = "diverged", diverged_step or point.step, None
-        elif point.step >= job.max_steps or (is_solved and job.stop_when_solved):
+        elif point.step >= training.max_steps or (is_solved and training.stop_when_solved):
             self.status = "solved" if is_solved else "unsolved"
 
     def to_json(self) -> dict[str, Any]:
         """What a checkpoint's manifest keeps of it."""
-        tree = {"run": list(self.run), "step": self.step, "passed": self.passed, "seconds": self.seconds}
+        tree = {"run": list(self.key), "step": self.step, "passed": self.passed, "seconds": self.seconds}
         curve = [dataclasses.asdict(point) for point in self.curve]
         return tree | {"solved_step": self.solved_step, "curve": curve}
 
     @classmethod
-    def from_json(cls, tree: dict[str, Any]) -> Lane:
+    def from_json(cls, tree: dict[str, Any]) -> LiveRun:
         """The inverse of `to_json`."""
         curve = [CurvePoint(**point) for point in tree["curve"]]
-        lane = cls(RunKey(*tree["run"]), tree["step"], curve, tree["passed"], tree["seconds"])
-        return dataclasses.replace(lane, solved_step=tree["solved_step"])
+        run = cls(RunKey(*tree["run"]), tree["step"], curve, tree["passed"], tree["seconds"])
+        return dataclasses.replace(run, solved_step=tree["solved_step"])
 
 
-@dataclasses.dataclass(frozen=True)
-class Ended:
-    """A run that has ended, with its last state on the host."""
-
-    run: RunKey
-    record: Record
-    state: Any
-
-
-class Bank:
+class VmappedRuns:
     """`width` lanes on each local device, and the three programs that they share: init, advance, evaluate."""
 
     def __init__(self, job: Job, width: int, backward: Backward) -> None:
         self._job, self.width = job, width
         self._training: Training = job.training(backward)
         self._num_lanes = width * jax.local_device_count()
-        self.lanes: dict[int, Lane] = {}
+        self.runs: dict[int, LiveRun] = {}
+        """Unfinished runs, by the lane that each has."""
+        self._num_updates = 1  # per call; grows to what CALL_SECONDS allow
         self._compile()
-        self._num_updates = 1  # of a call; grows to what CALL_SECONDS allow
 
     def _compile(self) -> None:
-
         init, advance, evaluate = (
             _over_devices(lift(function, self.width, in_axes), in_axes)
             for function, in_axes in (
@@ -104,19 +98,18 @@ class Bank:
             )
         )
         graphdef(self._training.model)
-        hypers = self._fill({0: self._hypers(self._job.runs[0])})
+        hypers = self._fill({0: self._hypers_of(self._job.runs[0])})
         metrics = self._fill({0: NO_UPDATES})
         state = jax.eval_shape(init, hypers)
         self._init = jax.jit(init).lower(hypers).compile()
         self._advance = jax.jit(advance, donate_argnums=0).lower(state, hypers, np.int32(0), metrics).compile()
         self._evaluate = jax.jit(evaluate).lower(state).compile()
 
-    def _hypers(self, run: RunKey) -> Any:
-
+    def _hypers_of(self, run: RunKey) -> Any:
         numbers: list[Any] = [  # NumPy's: making jax's would compile a program for each
             np.uint32(run.seed),
             np.float32(single(run.learning_rate)),
-            np.float32(single(self._job.clip_norm)),
+            np.float32(single(self._job.settings.training.clip_norm)),
         ]
         return Hypers(*numbers)
 
@@ -124,7 +117,7 @@ class Bank:
     def facts(self) -> dict[str, Any]:
         """What the rows of its runs state of how they were made, and their checkpoints too."""
         return {
-            "settings": self._job.settings_hash,
+            "settings": self._job.settings.hash,
             "versions": versions(),
             "environment": environment(),
             "backward": self._training.model.backward,
@@ -135,42 +128,34 @@ class Bank:
     @property
     def num_free(self) -> int:
         """How many runs have room."""
-        return self._num_lanes - len(self.lanes)
+        return self._num_lanes - len(self.runs)
 
-    def begin(self, lanes: Sequence[Lane]) -> None:
-        """Let runs start, in free lanes."""
-        taken = self._take(lanes)
-        fresh = to_host(self._init(self._hypers_of_lanes))
-        self._put({index: (_lane_of(fresh, index), NO_UPDATES) for index in taken})
+    def begin(self, runs: Sequence[LiveRun]) -> None:
+        """Start runs, in free lanes."""
+        self._enter(runs, None)
 
-    def go_on(self, saved: Sequence[tuple[Lane, Any]]) -> None:
-        """Let runs go on, in free lanes, from what `snapshot` gave."""
-        taken = self._take([lane for lane, _ in saved])
-        self._put(dict(zip(taken, (state for _, state in saved), strict=True)))
+    def resume(self, saved: Sequence[tuple[LiveRun, Any]]) -> None:
+        """Continue runs, in free lanes, from what `snapshot` gave."""
+        self._enter([run for run, _ in saved], [state for _, state in saved])
 
-    def snapshot(self) -> list[tuple[Lane, Any]]:
-        """The runs in the middle, each with its state and metrics on the host."""
-        if not self.lanes:
-            return []
-        states = self._to_host(self.lanes)
-        return [(lane, states[index]) for index, lane in self.lanes.items()]
+    def snapshot(self) -> list[tuple[LiveRun, Any]]:
+        """The unfinished runs, each with its state and metrics on the host."""
+        states = self._on_host(self.runs)
+        return [(run, states[index]) for index, run in self.runs.items()]
 
-    def _take(self, lanes: Sequence[Lane]) -> list[int]:
-        """Give runs their lanes."""
-        free = [index for index in range(self._num_lanes) if index not in self.lanes]
-        self._kept = list(self.lanes)
-        self.lanes |= dict(zip(free, lanes, strict=False))
-        of_lanes = {index: self._hypers(lane.run) for index, lane in self.lanes.items()}
-        self._hypers_of_lanes = self._fill(of_lanes)
-        return free[: len(lanes)]
-
-    def _put(self, entering: dict[int, Any]) -> None:
-        """Put states and metrics into lanes, beside those that are there."""
-        state, self._metrics = self._fill(entering | self._to_host(self._kept))
+    def _enter(self, runs: Sequence[LiveRun], states: Sequence[Any] | None) -> None:
+        """Give runs their lanes, beside those that are there; without `states` they start anew."""
+        before = self._on_host(self.runs)
+        free = [index for index in range(self._num_lanes) if index not in self.runs][: len(runs)]
+        self.runs |= dict(zip(free, runs, strict=True))
+        self._hypers = self._fill({index: self._hypers_of(run.key) for index, run in self.runs.items()})
+        if states is None:
+            fresh = to_host(self._init(self._hypers))
+            states = [(_lane_of(fresh, index), NO_UPDATES) for index in free]
+        state, self._metrics = self._fill(before | dict(zip(free, states, strict=True)))
         self._state = state._replace(key=jax.random.wrap_key_data(state.key))
 
-    def _to_host(self, lanes: Iterable[int]) -> dict[int, Any]:
-
+    def _on_host(self, lanes: Iterable[int]) -> dict[int, Any]:
         wanted = list(lanes)
         if not wanted:
             return {}
@@ -183,34 +168,37 @@ class Bank:
         trees = [of_lanes.get(index, any_tree) for index in range(self._num_lanes)]
         return jax.tree.map(lambda *leaves: np.stack(leaves), *trees)
 
-    def advance(self) -> list[Ended]:
-        """Make one call of the compiled program, up to the next evaluation at most; returns the runs that ended."""
-        ahead = min(lane.boundary(self._job) - lane.step for lane in self.lanes.values())
+    def advance(self) -> list[tuple[Record, Any]]:
+        """Make one call of the compiled program, up to the next evaluation at most.
+
+        Returns the runs that ended, each with its last state on the host.
+        """
+        ahead = min(run.boundary(self._job) - run.step for run in self.runs.values())
         num_updates = min(ahead, self._num_updates)
         started = time.perf_counter()
-        self._state, metrics = self._advance(self._state, self._hypers_of_lanes, np.int32(num_updates), self._metrics)
+        self._state, metrics = self._advance(self._state, self._hypers, np.int32(num_updates), self._metrics)
         self._metrics = jax.tree.map(np.array, jax.device_get(metrics))
         seconds = time.perf_counter() - started
         faster = min(8.0, CALL_SECONDS / max(seconds, 1e-9))  # the first calls are no measure of the next
-        self._num_updates = max(1, min(self._job.eval_steps, int(num_updates * faster)))
+        self._num_updates = max(1, min(self._job.settings.eval_steps, int(num_updates * faster)))
         at_boundary = []
-        for index, lane in self.lanes.items():
-            if lane.step + num_updates == lane.boundary(self._job):
+        for index, run in self.runs.items():
+            if run.step + num_updates == run.boundary(self._job):
                 at_boundary.append(index)
-            lane.step += num_updates
+            run.step += num_updates
         ended = self._evaluated(at_boundary) if at_boundary else []
-        share = (time.perf_counter() - started) / len(self.lanes)
-        for lane in self.lanes.values():
-            lane.seconds += share
-        return [self._leave(index, state) for index, (state, _) in self._to_host(ended).items()]
+        share = (time.perf_counter() - started) / len(self.runs)
+        for run in self.runs.values():
+            run.seconds += share
+        return [self._leave(index, state) for index, (state, _) in self._on_host(ended).items()]
 
     def _evaluated(self, at_boundary: Sequence[int]) -> list[int]:
         """Evaluate the lanes whose chunk has ended; returns those whose run has."""
         evaluation = jax.device_get(self._evaluate(self._state))
         for index in at_boundary:
-            lane, metrics = self.lanes[index], _lane_of(self._metrics, index)
+            run, metrics = self.runs[index], _lane_of(self._metrics, index)
             point = CurvePoint(
-                lane.step,
+                run.step,
                 float(metrics.train_loss),
                 float(evaluation.loss[index]),
                 float(evaluation.accuracy[index]),
@@ -218,30 +206,30 @@ class Bank:
                 self._training.task.memoryless_loss,
                 float(metrics.grad_norm),
             )
-            lane.observe(point, int(metrics.diverged_step), self._job)
+            run.observe(point, int(metrics.diverged_step), self._job)
             for values in self._metrics:
                 values[index] = 0
-        return [index for index in at_boundary if self.lanes[index].status is not None]
+        return [index for index in at_boundary if self.runs[index].status is not None]
 
-    def _leave(self, index: int, state: Any) -> Ended:
-        lane = self.lanes.pop(index)
-        assert lane.status is not None
+    def _leave(self, index: int, state: Any) -> tuple[Record, Any]:
+        run = self.runs.pop(index)
+        assert run.status is not None
         row = run_row(
             self._job,
             self._training,
-            lane.run,
-            lane.status,
-            solved_step=lane.solved_step,
-            steps=lane.ended_step,
-            accuracy=lane.curve[-1].accuracy,
-            loss=lane.curve[-1].loss,
-            duration_seconds=round(lane.seconds, 3),
+            run.key,
+            run.status,
+            solved_step=run.solved_step,
+            steps=run.ended_step,
+            accuracy=run.curve[-1].accuracy,
+            loss=run.curve[-1].loss,
+            duration_seconds=round(run.seconds, 3),
             backward=self._training.model.backward,
             lanes=self.width,
             device=device_name(),
         )
-        tables = {} if lane.status == "diverged" else plain_tables(self._training.answers(state))
-        return Ended(lane.run, Record(row, tuple(lane.curve), tables=tables, settings=self._job.settings), state)
+        tables = {} if run.status == "diverged" else plain_tables(self._training.answers(state))
+        return Record(row, tuple(run.curve), tables=tables, settings=self._job.settings.flat), state
 
 
 def device_name() -> str:
@@ -252,7 +240,6 @@ def device_name() -> str:
 
 def _lane_of(tree: Any, index: int) -> Any:
     """One lane of a stacked tree: a copy, since metrics are reset in place."""
-
     return jax.tree.map(lambda leaf: leaf[index].copy(), tree)
 
 
@@ -261,7 +248,6 @@ def _over_devices(function: Callable[..., Any], in_axes: tuple[int | None, ...])
 
     The compiler fuses that program a little differently than the one for a single device: numbers agree, not bits.
     """
-
     if jax.local_device_count() == 1:
         return function
     mesh = Mesh(np.array(jax.local_devices()), ("runs",), axis_types=(AxisType.Auto,))

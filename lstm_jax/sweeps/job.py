@@ -1,0 +1,143 @@
+"""A job: all runs of one model at one gap, which share one compiled program. Plain values for any worker. No jax."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+import math
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from lstm_jax.files import file_name
+from lstm_jax.sweeps.config.options import MIN_STEPS, ModelOptions, TrainingOptions, flat, known
+
+if TYPE_CHECKING:
+    from lstm_jax.scan import Backward
+    from lstm_jax.training import Training
+
+
+class RunKey(NamedTuple):
+    """Which run of a job."""
+
+    seed: int
+    learning_rate: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What the numbers of a run depend on beside its key and the versions: its identity is the hash of all fields."""
+
+    cell: str
+    task: str
+    gap: int
+    model: ModelOptions
+    training: TrainingOptions
+    code: str = ""
+    """`sources.code_digest` of its training: fields as they are, defaults included, and the user's own source."""
+
+    @property
+    def flat(self) -> dict[str, Any]:
+        """All of it as JSON has it, by the names of the options."""
+        return {
+            name: str(value) if isinstance(value, float) and not math.isfinite(value) else value
+            for name, value in flat(self).items()
+        }
+
+    @property
+    def hash(self) -> str:
+        """The identity."""
+        return hashlib.sha256(json.dumps(self.flat, sort_keys=True).encode()).hexdigest()[:12]
+
+    @property
+    def hidden_dim(self) -> int:
+        """Units per layer, as planned."""
+        return known(self.model.hidden_dim)
+
+    @property
+    def num_params(self) -> int:
+        """Parameters of the model, as counted."""
+        return known(self.model.num_params)
+
+    @property
+    def batch_size(self) -> int:
+        """Sequences per update."""
+        return known(self.training.batch_size)
+
+    @property
+    def eval_steps(self) -> int:
+        """Updates between two evaluations: every budget has those that solved means."""
+        return max(1, min(self.training.chunk_steps, self.training.max_steps // MIN_STEPS))
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """All runs of the same settings, and how often they are checkpointed."""
+
+    settings: Settings
+    runs: tuple[RunKey, ...] = ()
+    checkpoint_seconds: float = math.inf
+
+    @property
+    def name(self) -> str:
+        """The job's name, which is a file name too."""
+        return job_name(self.settings.cell, self.settings.gap)
+
+    @property
+    def weight(self) -> float:
+        """The expected cost of one of its runs."""
+        return run_weight(self.settings.gap, self.settings.training.max_steps)
+
+    def training(self, backward: Backward = "autodiff") -> Training:
+        """The static part of its runs (imports jax); raises ValueError where cell or task can't be made."""
+        model = dataclasses.replace(self.settings.model, num_params=None)  # which makes no other model
+        return build(dataclasses.replace(self.settings, model=model, code=""), backward)
+
+
+class JobResult(NamedTuple):
+    """How a job ended in a worker, and why.
+
+    done: all its runs are recorded; stopped: asked to, and saved; busy: another worker has it; failed: an error of
+    cell or task; unwritable: of the disk.
+    """
+
+    status: Literal["done", "stopped", "busy", "failed", "unwritable"]
+    reason: str = ""
+
+
+@functools.lru_cache(maxsize=64)
+def build(settings: Settings, backward: Backward) -> Training:
+    """Task and model that the settings name; each name is looked up once per process."""
+    from lstm_jax.models import Sizes, form_of, make_model
+    from lstm_jax.tasks import make_task
+    from lstm_jax.training import Training
+
+    sizes, training = settings.model, settings.training
+    task = make_task(settings.task, settings.gap, form_of(settings.cell))
+    model = make_model(
+        settings.cell,
+        Sizes(
+            known(sizes.hidden_dim),
+            known(sizes.embedding_dim),
+            sizes.num_layers,
+            known(sizes.dropout),
+            backward,
+            training.truncation,
+        ),
+        form=task.form,
+        num_tokens=task.num_tokens,
+        num_outputs=task.num_classes,
+        readout=task.readout,
+        gap=settings.gap,
+    )
+    return Training(task, model, training.optimizer, settings.batch_size, training.eval_size)
+
+
+def job_name(cell: str, gap: int) -> str:
+    """The name of a job, which is a file name too: `lstm@forget_bias=5-gap40`."""
+    return file_name(f"{cell}-gap{gap}")
+
+
+def run_weight(gap: int, max_steps: int) -> float:
+    """The expected cost of a run, in time steps; a part of it does not depend on the gap."""
+    return float(gap + 10) * max_steps
