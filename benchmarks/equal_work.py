@@ -78,18 +78,21 @@ def check_equal_work(
     jax.config.update("jax_platforms", "cpu")
     jobs, _ = make_jobs(sweep_config(cells=list(grid.hidden_dims), gaps=grid.gaps))
     for job in jobs:
-        training = job.training()
+        training, settings = job.training(), job.settings
         task, key = training.task, jax.random.key(1)
         batch = jax.tree.map(np.asarray, task.sample(key, 4096))
-        inputs, targets = (np.asarray(each) for each in sample(job.gap, 4096))
-        _expect(inputs.shape == batch.inputs.shape, f"{name}, gap {job.gap}: the sequences have another length")
+        inputs, targets = (np.asarray(each) for each in sample(settings.gap, 4096))
+        _expect(inputs.shape == batch.inputs.shape, f"{name}, gap {settings.gap}: the sequences have another length")
         same = all(np.array_equal(np.unique(inputs[t]), np.unique(batch.inputs[t])) for t in (0, 1, -1))
-        _expect(same and (task.solve(inputs)[0] == targets).all(), f"{name}, gap {job.gap}: the task is another")
-        _expect(job.hidden_dim == grid.hidden_dims[job.cell], f"{name}, {job.cell}: the size is another")
-        if job.gap != max(grid.gaps):
+        _expect(same and (task.solve(inputs)[0] == targets).all(), f"{name}, gap {settings.gap}: the task is another")
+        _expect(
+            settings.hidden_dim == grid.hidden_dims[settings.cell],
+            f"{name}, {settings.cell}: the size is another",
+        )
+        if settings.gap != max(grid.gaps):
             continue
-        batch = task.sample(key, job.batch_size)
-        theirs = observe(grid, job.cell, job.gap, np.asarray(batch.inputs), np.asarray(batch.targets[0]))
+        batch = task.sample(key, settings.batch_size)
+        theirs = observe(grid, settings.cell, settings.gap, np.asarray(batch.inputs), np.asarray(batch.targets[0]))
         model: Any = SequenceModel(training.model, rngs=nnx.Rngs(0))
 
         def places(model: Any) -> list[Any]:
@@ -97,7 +100,7 @@ def check_equal_work(
 
         for place, value in zip(places(model), theirs.weights, strict=True):
             shapes = [jax.tree.map(np.shape, tree) for tree in (place.get_value(), value)]
-            _expect(shapes[0] == shapes[1], f"{name}, {job.cell}: weights have other shapes: {shapes}")
+            _expect(shapes[0] == shapes[1], f"{name}, {settings.cell}: weights have other shapes: {shapes}")
             place.set_value(jax.tree.map(jax.numpy.asarray, value))
         loss, gradients = jax.value_and_grad(training._train_loss)(nnx.state(model, nnx.Param), batch, key)
         nnx.update(model, gradients)
@@ -110,10 +113,11 @@ def check_equal_work(
                     distances[part + jax.tree_util.keystr(path)] = float(norm)
         worst = max(distances, key=lambda part: math.inf if math.isnan(distances[part]) else distances[part])
         print(
-            f"{name}, {job.cell}: {job.hidden_dim} units, {theirs.num_params} parameters (ours: {job.num_params}); "
+            f"{name}, {settings.cell}: {settings.hidden_dim} units, {theirs.num_params} parameters (ours: "
+            f"{settings.num_params}); "
             f"loss and gradient agree within {distances[worst]:.0e} ({worst})"
         )
-        _expect(distances[worst] < TOLERANCE, f"{name}, {job.cell}: {worst} differs by {distances[worst]:.1e}")
+        _expect(distances[worst] < TOLERANCE, f"{name}, {settings.cell}: {worst} differs by {distances[worst]:.1e}")
 
 
 def _expect(holds: Any, otherwise: str) -> None:

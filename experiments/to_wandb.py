@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         config = from_yaml(directory.config_file)
         project = arguments.wandb_project or config.logging.wandb_project
         config = config.replace(wandb=arguments.wandb, wandb_project=project)
-        mode, _ = config.logging.target
+        mode, _ = config.logging.target()
         if mode == "disabled":
             raise ConfigError("WANDB_MODE: got disabled; expected online or offline here, or --wandb offline")
         records = [read_record(file) for file in directory.all_recorded()]

@@ -68,7 +68,7 @@ class SweepResult:
 def plan_sweep(config: SweepConfig) -> Plan:
     """The jobs of a sweep; raises ConfigError for options, cells, tasks or sizes that can't be had."""
     config = resolved(config)
-    config.logging.target  # noqa: B018  (raises where the environment asks for what wandb refuses)
+    config.logging.target()  # raises where the environment asks for what wandb refuses
     with _prepared_jax(config):
         jobs, warnings = make_jobs(config)
     return Plan(config, tuple(jobs), tuple(warnings))

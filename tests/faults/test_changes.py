@@ -86,7 +86,7 @@ def test_a_superset_is_welcome_and_names_stay_inside(tmp_path, undisturbed):
     assert status == 0, output
     kept = [row for row in faults.table(out) if row["cell"] in cells and row["seed"] != "2"]
     assert sorted(map(str, kept)) == sorted(map(str, faults.table(undisturbed)))
-    from lstm_jax.sweeps.plan import job_name
+    from lstm_jax.sweeps.job import job_name
 
     for cell in ("../../x:Y", "/etc/passwd", "a\x00b", "..", "lstm@x=../..", "é" * 300, "a" * 10_000):
         name = job_name(cell, 5)

@@ -93,7 +93,7 @@ def test_a_save_that_fails_prints_nothing():
         import resource, tempfile
         from pathlib import Path
         import numpy as np
-        from lstm_jax.sweeps.worker import checkpoints
+        from lstm_jax.sweeps.worker import states as checkpoints
 
         states = [{str(number): np.random.rand(64, 32) for number in range(15)}]
         with tempfile.TemporaryDirectory() as folder:

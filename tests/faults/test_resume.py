@@ -14,8 +14,8 @@ from lstm_jax.cells import CELLS
 from lstm_jax.sweeps.config.options import SweepConfig
 from lstm_jax.sweeps.plan import make_jobs
 from lstm_jax.sweeps.store.directory import Directory
-from lstm_jax.sweeps.worker import checkpoints
-from lstm_jax.sweeps.worker import vmapped as bank
+from lstm_jax.sweeps.worker import states as checkpoints
+from lstm_jax.sweeps.worker import vmapped
 from lstm_jax.sweeps.worker.job import run_job
 
 CONFIG = SweepConfig.of(
@@ -46,7 +46,9 @@ def assert_bitwise_equal(job, left, right):
     assert len(pairs) == len(job.runs)
     for a, b in pairs:  # as text, since NaN is not equal to itself
         for record in (a, b):
-            assert record.run.duration_seconds > 0 or record.run.steps <= job.chunk_steps  # less than a millisecond
+            assert (
+                record.run.duration_seconds > 0 or record.run.steps <= job.settings.training.chunk_steps
+            )  # less than a millisecond
         without = [dataclasses.replace(each.run, duration_seconds=0.0) for each in (a, b)]
         assert repr(without[0]) == repr(without[1])
         assert repr(a.curve) == repr(b.curve)
@@ -61,17 +63,19 @@ def test_a_job_that_is_cut_anywhere_ends_the_same_bit_for_bit(tmp_path, monkeypa
     """Calls of one update each, so that a cut can fall anywhere, in the middle of a chunk too."""
     job = job_of(cells=(cell,), lanes=lanes)
     whole, cut = Directory(tmp_path / "whole"), Directory(tmp_path / "cut")
-    assert run_job(job, whole) == "done"
-    monkeypatch.setattr(bank, "CALL_SECONDS", 0.0)
+    assert run_job(job, whole).status == "done"
+    monkeypatch.setattr(vmapped, "CALL_SECONDS", 0.0)
     randomness = random.Random(f"{cell}{lanes}")
     num_cuts = faults.times(1, 20)
     places = []
     for _ in range(num_cuts):
-        calls_to_go = randomness.randint(1, 2 * len(job.runs) * job.max_steps // (3 * lanes * num_cuts))
+        calls_to_go = randomness.randint(
+            1, 2 * len(job.runs) * job.settings.training.max_steps // (3 * lanes * num_cuts)
+        )
         places.append(calls_to_go)
         calls = iter(range(calls_to_go, 0, -1))
-        assert run_job(job, cut, lambda calls=calls: next(calls) == 1) == "stopped"
-    assert run_job(job, cut) == "done"
+        assert run_job(job, cut, lambda calls=calls: next(calls) == 1).status == "stopped"
+    assert run_job(job, cut).status == "done"
     assert checkpoints.names(cut.checkpoints(job), "running") == []
     assert_bitwise_equal(job, whole, cut)
     faults.say(capsys, f"cut {num_cuts} times, bitwise the same: {cell}, {lanes} lanes (calls between cuts: {places})")

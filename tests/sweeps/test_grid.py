@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import itertools
 import json
 import os
@@ -18,7 +19,8 @@ from hypothesis import given, settings
 from experiments import common, to_wandb
 from lstm_jax.errors import ConfigError
 from lstm_jax.sweeps.config.grid import parse_commands, read_grid
-from lstm_jax.sweeps.config.options import GRID, SweepConfig
+from lstm_jax.sweeps.config.options import Grid, SweepConfig
+from lstm_jax.sweeps.run import Plan
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "experiments" / "gap_length.yaml"
@@ -47,7 +49,7 @@ def written(path, tree):
 def runs_of(sweeps):
     """Every training: its place in the grid, and all other settings."""
     return {
-        (cell, gap, rate, seed, sweep.replace(out=Path(), **dict.fromkeys(GRID, ())))
+        (cell, gap, rate, seed, dataclasses.replace(sweep, out=Path(), grid=Grid()))
         for sweep in sweeps
         for cell in sweep.grid.cells
         for gap in sweep.grid.gaps
@@ -166,7 +168,7 @@ def test_options_override_the_grid_that_overrides_the_file_that_overrides_the_pr
     }
     argv = ["--grid", written(tmp_path, {"parameters": parameters}), "--config", tmp_path / "config.yaml"]
     first, *others = parse(*argv, "--hidden_dim=10", "--seeds", "5", "--chunk-steps", "2", "--out", "out")
-    assert len(others) == 1 and (first.batch_size, others[0].batch_size) == (6, 7)
+    assert len(others) == 1 and (first.training.batch_size, others[0].training.batch_size) == (6, 7)
     assert (first.max_steps, first.eval_size, first.hidden_dim, first.seeds, first.chunk_steps) == (10, 5, 10, (5,), 2)
     assert first.out == Path("out/batch_size=6"), "what an option sets is not swept any more"
     assert [sweep.out for sweep in parse(*argv, "--batch-size=1", "--hidden-dim=1", "--out", "out")] == [Path("out")]
@@ -283,8 +285,8 @@ def test_an_agents_call_has_a_directory_of_its_own(monkeypatch):
 def test_exit_status(monkeypatch, tmp_path, statuses, status, number):
     ran = []
 
-    def run(experiment, config, console):
-        ran.append(config.training.batch_size)
+    def run(experiment, sweep, console):
+        ran.append((sweep.config if isinstance(sweep, Plan) else sweep).training.batch_size)
         return statuses[len(ran) - 1]
 
     monkeypatch.setattr(common, "run", run)

@@ -17,13 +17,14 @@ from lstm_jax.errors import ConfigError
 from lstm_jax.models import count_params
 from lstm_jax.sweeps import environment, sources
 from lstm_jax.sweeps.config.options import SweepConfig
-from lstm_jax.sweeps.executors.base import work
+from lstm_jax.sweeps.job import Job, RunKey
 from lstm_jax.sweeps.machine import versions
-from lstm_jax.sweeps.plan import Job, RunKey, make_jobs, run_row
+from lstm_jax.sweeps.plan import make_jobs
 from lstm_jax.sweeps.run import run_sweep
 from lstm_jax.sweeps.store.directory import Directory
-from lstm_jax.sweeps.store.records import Run, columns_of, read_runs
+from lstm_jax.sweeps.store.records import Run, columns_of, read_runs, run_row
 from lstm_jax.sweeps.views.wandb import OUTCOMES, run_id
+from lstm_jax.sweeps.worker.process import work
 
 TINY = SweepConfig.of(
     cells=("rnn",),
@@ -177,14 +178,14 @@ def test_an_edited_cell_is_another_cell(hash_of_own):
 
 def test_the_hash_has_the_code_in_it():
     job = job_of()
-    assert job.code == sources.code_digest(job.training())
+    assert job.settings.code == sources.code_digest(job.training())
     assert dataclasses.replace(job, code="other").settings_hash != job.settings.hash
 
 
 def test_a_worker_with_other_code_than_the_plan_refuses(tmp_path):
     job = dataclasses.replace(job_of(), code="0123456789ab")
     result = work(job, tmp_path)
-    assert result.outcome == "failed" and "is not that of the command's start" in result.reason
+    assert result.status == "failed" and "is not that of the command's start" in result.reason
 
 
 def test_an_edited_checkout_is_another_version(tmp_path, monkeypatch):
@@ -290,9 +291,9 @@ def test_sizes_are_of_the_real_arrays_at_each_gap_whatever_their_order():
     found = []
     for gaps in ((2, 40, 100), (100, 2, 40)):
         jobs, _ = make_jobs(config.replace(gaps=gaps))
-        assert all(job.num_params == count_params(job.training().model) for job in jobs)
-        assert all(abs(job.num_params / 4000 - 1) < 0.03 for job in jobs)
-        found.append({(job.cell, job.gap): job.hidden_dim for job in jobs})
+        assert all(job.settings.num_params == count_params(job.training().model) for job in jobs)
+        assert all(abs(job.settings.num_params / 4000 - 1) < 0.03 for job in jobs)
+        found.append({(job.settings.cell, job.settings.gap): job.settings.hidden_dim for job in jobs})
     assert found[0] == found[1]
     assert len({hidden_dim for (cell, _), hidden_dim in found[0].items() if cell == "rnn"}) > 1
 
@@ -300,9 +301,9 @@ def test_sizes_are_of_the_real_arrays_at_each_gap_whatever_their_order():
 def test_a_size_that_is_off_at_one_gap_is_named():
     config = TINY.replace(task=GROWING, gaps=(2, 40), hidden_dim=None, num_params=1200)
     jobs, warnings = make_jobs(config)
-    off = [job for job in jobs if abs(job.num_params / 1200 - 1) > 0.01]
+    off = [job for job in jobs if abs(job.settings.num_params / 1200 - 1) > 0.01]
     assert off and len(warnings) == len(off)
-    assert all(f"at gap {job.gap} is {job.num_params}" in " ".join(warnings) for job in off)
+    assert all(f"at gap {job.settings.gap} is {job.settings.num_params}" in " ".join(warnings) for job in off)
 
 
 # What a sweep from Python checks and trains

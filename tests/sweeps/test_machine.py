@@ -10,7 +10,8 @@ import pytest
 
 from lstm_jax.errors import ConfigError
 from lstm_jax.sweeps import machine
-from lstm_jax.sweeps.config.options import SweepConfig
+from lstm_jax.sweeps.config.execution import ExecutionOptions
+from lstm_jax.sweeps.config.options import SweepConfig, replaced
 from lstm_jax.sweeps.plan import make_jobs, memory_bytes
 from lstm_jax.sweeps.worker.job import _first_width
 
@@ -24,11 +25,11 @@ def two_gpus(monkeypatch):
 
 def test_a_worker_a_gpu(two_gpus, monkeypatch):
     assert machine.accelerators() == ["3", "GPU-5a"] and machine.has_accelerator()
-    assert machine.num_workers(SweepConfig()) == 2
-    assert machine.num_workers(SweepConfig.of(workers=1)) == 1
-    assert machine.num_workers(SweepConfig.of(executor="serial")) == 1
+    assert machine.num_workers(ExecutionOptions()) == 2
+    assert machine.num_workers(ExecutionOptions(workers=1)) == 1
+    assert machine.num_workers(ExecutionOptions("serial")) == 1
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
-    assert not machine.has_accelerator() and machine.num_workers(SweepConfig()) == machine.num_cores()
+    assert not machine.has_accelerator() and machine.num_workers(ExecutionOptions()) == machine.num_cores()
     monkeypatch.delenv("JAX_PLATFORMS")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert not machine.has_accelerator()
@@ -61,30 +62,30 @@ def test_a_gpu_that_is_asked_for_is_there(two_gpus, monkeypatch):
 
 def test_a_failure_without_a_message_has_a_reason(monkeypatch, tmp_path):
     """jax's own assertions have none."""
-    from lstm_jax.sweeps.executors.base import base as executors
+    from lstm_jax.sweeps.worker import process
 
     def fail(*_):
         raise AssertionError
 
-    monkeypatch.setattr(executors.worker, "run_job", fail)
+    monkeypatch.setattr(process.worker, "run_job", fail)
     job = make_jobs(SweepConfig.of(cells=("rnn",), gaps=(2,), hidden_dim=4))[0][0]
-    result = executors.work(job, tmp_path)
-    assert result.outcome == "failed" and result.reason.startswith("AssertionError: without a message (see ")
+    result = process.work(job, tmp_path)
+    assert result.status == "failed" and result.reason.startswith("AssertionError: without a message (see ")
 
 
 def test_a_worker_sees_its_own_gpu(two_gpus, monkeypatch):
     import os
 
-    from lstm_jax.sweeps.executors.base import base as executors
+    from lstm_jax.sweeps.executors import process as executor
 
     seen = []
-    monkeypatch.setattr(executors, "prepare_process", lambda: seen.append(os.environ["CUDA_VISIBLE_DEVICES"]))
+    monkeypatch.setattr(executor, "prepare_process", lambda: seen.append(os.environ["CUDA_VISIBLE_DEVICES"]))
     monkeypatch.setattr("signal.signal", lambda *_: None)
-    monkeypatch.setattr(executors, "outlive_readers", lambda: None)
+    monkeypatch.setattr(executor, "outlive_readers", lambda: None)
     monkeypatch.setattr("threading.Thread", lambda **_: types.SimpleNamespace(start=lambda: None))
     for index in (0, 1):
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,GPU-5a")
-        executors._start_worker(index, 2 + machine.num_cores(), os.getppid())
+        executor._start_worker(index, 2 + machine.num_cores(), os.getppid())
     assert seen == ["3", "GPU-5a"]
 
 
@@ -101,6 +102,6 @@ def test_lanes_by_memory_on_an_accelerator(monkeypatch, runs_that_fit, num_runs,
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     monkeypatch.setattr(jax, "local_devices", lambda: [types.SimpleNamespace(memory_stats=lambda: stats)])
     assert _first_width(job, "states") == width
-    assert _first_width(dataclasses.replace(job, lanes=7), "states") == 7
+    assert _first_width(dataclasses.replace(job, settings=replaced(job.settings, lanes=7)), "states") == 7
     monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
     assert _first_width(job, "states") == 1

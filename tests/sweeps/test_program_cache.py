@@ -21,10 +21,10 @@ PROGRAM = """
     import collections, hashlib, itertools, json, sys
     from pathlib import Path
     import jax
-    from lstm_jax.sweeps.worker import checkpoints
+    from lstm_jax.sweeps.worker import states as checkpoints
     from lstm_jax.sweeps.config.options import SweepConfig
     from lstm_jax.sweeps.store.directory import Directory
-    from lstm_jax.sweeps.executors.base import prepare_process
+    from lstm_jax.sweeps.worker.setup import prepare_process
     from lstm_jax.sweeps.plan import make_jobs
     from lstm_jax.sweeps.worker.job import run_job
 
@@ -37,8 +37,8 @@ PROGRAM = """
     (job,), _ = make_jobs(config)
     directory = Directory(Path(sys.argv[1]))
     calls = itertools.count()
-    assert run_job(job, directory, lambda: next(calls) == 1) == "stopped"
-    assert run_job(job, directory) == "done"
+    assert run_job(job, directory, lambda: next(calls) == 1).status == "stopped"
+    assert run_job(job, directory).status == "done"
     states = [checkpoints.restore(directory.checkpoints(job), job, run) for run in job.runs]
     leaves = jax.tree.leaves([checkpoints.to_host(state) for state in states])
     curves = [record.curve for record in directory.records([job])]
@@ -118,7 +118,7 @@ def test_a_cache_that_cannot_be_written_costs_time_alone(first, tmp_path):
 
 def test_what_the_user_has_set_counts(tmp_path):
     program = """
-        from lstm_jax.sweeps.executors.base import prepare_process
+        from lstm_jax.sweeps.worker.setup import prepare_process
 
         prepare_process()
         import jax

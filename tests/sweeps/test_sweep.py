@@ -20,10 +20,11 @@ import rich.console
 from lstm_jax.errors import ConfigError
 from lstm_jax.sweeps.config.options import SweepConfig
 from lstm_jax.sweeps.run import run_sweep
-from lstm_jax.sweeps.store.directory import OWN_TABLES, Directory
+from lstm_jax.sweeps.store.directory import Directory
 from lstm_jax.sweeps.store.records import read_runs
+from lstm_jax.sweeps.store.status import JobStatus, write_status
 from lstm_jax.sweeps.views.progress import Progress
-from lstm_jax.sweeps.views.status import JobStatus, write_news
+from lstm_jax.sweeps.views.tables import OWN_TABLES
 from lstm_jax.sweeps.views.wandb import MARKER, WandbLogger, logged_ids, run_id
 
 HELPERS = Path(__file__).parents[1] / "helpers"
@@ -213,7 +214,7 @@ def test_a_job_that_kills_its_worker_costs_no_other_job(tmp_path):
 
 def test_workers_are_single_threaded_on_a_core_each():
     script = (
-        "import os; from lstm_jax.sweeps.executors.base import _start_worker; _start_worker(1, 2, os.getppid());"
+        "import os; from lstm_jax.sweeps.executors.process import _start_worker; _start_worker(1, 2, os.getppid());"
         "import jax, jax.numpy as jnp; jax.jit(lambda x: x @ x)(jnp.ones((500, 500))).block_until_ready();"
         "print(sorted(os.sched_getaffinity(0)), os.environ['XLA_FLAGS'])"
     )
@@ -232,12 +233,12 @@ def test_progress_counts_and_tells_the_time_left(tmp_path, monkeypatch):
     output = io.StringIO()
     progress = Progress(config, config.out, rich.console.Console(file=output, width=300))
     clock[0] = 20.0
-    write_news(directory.status_file("rnn-gap3"), JobStatus("running", {"solved": 1}, num_updates=10))
+    write_status(directory.status_file("rnn-gap3"), JobStatus("running", {"solved": 1}, num_updates=10))
     progress.show(["rnn-gap3"])
     assert "1/4 runs (1 solved, 0 unsolved) | jobs: 1 waiting, 1 running, 0 done" in output.getvalue()
     assert output.getvalue().splitlines()[-1].endswith("| rnn-gap3")
     clock[0] = 40.0
-    write_news(directory.status_file("rnn-gap3"), JobStatus("done", {"solved": 1, "unsolved": 1}))
+    write_status(directory.status_file("rnn-gap3"), JobStatus("done", {"solved": 1, "unsolved": 1}))
     progress.show([])
     last = output.getvalue().splitlines()[-1]
     assert "2/4 runs (1 solved, 1 unsolved) | jobs: 1 waiting, 0 running, 1 done | 180 runs an hour" in last
@@ -250,7 +251,7 @@ def test_wandb_offline_run_reads_back(done, tmp_path):
     config = config.replace(wandb="offline")
     record = outcome.records[0]
     for _ in range(2):  # the second time it is there already
-        logger = WandbLogger(tmp_path, config, "offline")
+        logger = WandbLogger(tmp_path, config.replace(wandb="offline"))
         logger.log(record)
         logger.finish()
         assert logger.warnings == []
@@ -298,7 +299,7 @@ def test_wandb_online_is_not_satisfied_with_an_offline_run(done, tmp_path, monke
 
     fake = types.SimpleNamespace(init=init, Settings=lambda **_: None, setup=lambda *_: None, teardown=lambda: None)
     monkeypatch.setitem(sys.modules, "wandb", fake)
-    logger = WandbLogger(tmp_path / "new", config, "online")
+    logger = WandbLogger(tmp_path / "new", config.replace(wandb="online"))
     logger.log(outcome.records[1])
     logger.finish()
     assert modes == ["online", "offline", "offline"]
@@ -322,11 +323,11 @@ def test_what_was_not_logged_is_logged_by_the_next_command(tmp_path):
 def test_wandb_never_stands_in_the_way(done, tmp_path, monkeypatch):
     config, outcome, _ = done
     monkeypatch.setitem(sys.modules, "wandb", None)
-    logger = WandbLogger(tmp_path, config, "offline")
+    logger = WandbLogger(tmp_path, config.replace(wandb="offline"))
     logger.log(outcome.records[0])
     logger.finish()
     assert len(logger.warnings) == 1 and "can't be imported" in logger.warnings[0]
-    disabled = WandbLogger(tmp_path, config, "disabled")
+    disabled = WandbLogger(tmp_path, config.replace(wandb="disabled"))
     disabled.log(outcome.records[0])
     disabled.finish()
     assert disabled.warnings == [] and not (tmp_path / "wandb").exists()

@@ -9,16 +9,17 @@ import jax
 import numpy as np
 import pytest
 
-from lstm_jax.sweeps.config.options import SweepConfig
-from lstm_jax.sweeps.plan import RunKey, make_jobs
+from lstm_jax.sweeps.config.options import SweepConfig, replaced
+from lstm_jax.sweeps.job import RunKey
+from lstm_jax.sweeps.plan import make_jobs
 from lstm_jax.sweeps.store.directory import Directory
 from lstm_jax.sweeps.store.records import read_record
-from lstm_jax.sweeps.views.status import read_status
-from lstm_jax.sweeps.worker import checkpoints
+from lstm_jax.sweeps.store.status import read_status
 from lstm_jax.sweeps.worker import job as worker
-from lstm_jax.sweeps.worker import vmapped as bank
+from lstm_jax.sweeps.worker import states as checkpoints
+from lstm_jax.sweeps.worker import vmapped
 from lstm_jax.sweeps.worker.job import run_job
-from lstm_jax.sweeps.worker.vmapped import Lane
+from lstm_jax.sweeps.worker.vmapped import LiveRun
 from lstm_jax.training import Hypers
 
 CONFIG = SweepConfig.of(
@@ -38,6 +39,10 @@ CONFIG = SweepConfig.of(
 def run(tmp_path, should_stop=lambda: False, **changes):
     (job,) = make_jobs(CONFIG.replace(**changes))[0]
     return job, run_job(job, Directory(tmp_path), should_stop)
+
+
+def changed(job, **options):
+    return dataclasses.replace(job, settings=replaced(job.settings, **options))
 
 
 def records_of(tmp_path, job):
@@ -63,7 +68,7 @@ def test_records_and_curves(trained):
     path, job, outcome = trained
     records = records_of(path, job)
     assert [(record.run.seed, record.run.learning_rate) for record in records] == [(0, 0.02), (1, 0.02)]
-    assert outcome == "done"
+    assert outcome.status == "done"
     for record in records:
         assert [point.step for point in record.curve] == list(range(25, record.run.steps + 1, 25))
         assert record.run.forget_bias == 1.0 and record.run.chance == 0.125 and record.run.task == "gap"
@@ -74,7 +79,11 @@ def test_a_solved_run_stops_at_the_third_good_evaluation(trained):
     path, job, _ = trained
     for record in records_of(path, job):
         assert record.run.status == "solved"
-        assert record.run.steps == record.run.solved_step + 2 * job.chunk_steps < job.max_steps
+        assert (
+            record.run.steps
+            == record.run.solved_step + 2 * job.settings.training.chunk_steps
+            < job.settings.training.max_steps
+        )
         good = [point.step for point in record.curve if point.accuracy >= 0.99]
         assert good[-3:] == [record.run.solved_step + 25 * n for n in range(3)]
 
@@ -91,8 +100,8 @@ def test_a_solved_run_stops_at_the_third_good_evaluation(trained):
 )
 def test_solved_means_three_evaluations_in_a_row(trained, accuracies, status, solved_step):
     point = records_of(*trained[:2])[0].curve[0]
-    job = dataclasses.replace(trained[1], max_steps=80)
-    lane = Lane(RunKey(0, 0.02))
+    job = changed(trained[1], max_steps=80)
+    lane = LiveRun(RunKey(0, 0.02))
     for index, accuracy in enumerate(accuracies, 1):
         assert lane.status is None
         lane.observe(dataclasses.replace(point, step=10 * index, accuracy=accuracy), 0, job)
@@ -101,19 +110,19 @@ def test_solved_means_three_evaluations_in_a_row(trained, accuracies, status, so
 
 def test_a_run_that_need_not_stop_goes_on_and_keeps_when_it_solved(trained):
     point = records_of(*trained[:2])[0].curve[0]
-    job = dataclasses.replace(trained[1], max_steps=80, stop_when_solved=False)
-    lane = Lane(RunKey(0, 0.02))
+    job = changed(trained[1], max_steps=80, stop_when_solved=False)
+    lane = LiveRun(RunKey(0, 0.02))
     for step, accuracy in zip(range(10, 90, 10), [0.5, 1.0, 1.0, 1.0, 0.5, 1.0, 0.5, 0.5], strict=True):
         assert lane.status is None
         lane.observe(dataclasses.replace(point, step=step, accuracy=accuracy), 0, job)
-        lane = Lane.from_json(lane.to_json()) if step < 80 else lane
+        lane = LiveRun.from_json(lane.to_json()) if step < 80 else lane
     assert (lane.status, lane.solved_step, lane.ended_step) == ("solved", 20, 80)
 
 
 @pytest.mark.parametrize(("loss", "diverged_step"), [(float("nan"), 0), (float("inf"), 0), (2e6, 0), (1.0, 7)])
 def test_what_counts_as_diverged(trained, loss, diverged_step):
     point = records_of(*trained[:2])[0].curve[0]
-    lane = Lane(RunKey(0, 0.02))
+    lane = LiveRun(RunKey(0, 0.02))
     lane.observe(dataclasses.replace(point, step=10, loss=loss, accuracy=1.0), diverged_step, trained[1])
     assert (lane.status, lane.solved_step, lane.ended_step) == ("diverged", None, diverged_step or 10)
 
@@ -153,8 +162,8 @@ def test_the_budget_is_kept_where_chunks_do_not_divide_it(tmp_path):
     ("max_steps", "chunk_steps"), [(3, 50), (4, 50), (20, 10), (40, 25), (100, 50), (600, 50), (7, 1)]
 )
 def test_any_budget_is_enough_to_have_solved(trained, max_steps, chunk_steps):
-    job = dataclasses.replace(trained[1], max_steps=max_steps, chunk_steps=chunk_steps)
-    point, lane = records_of(*trained[:2])[0].curve[0], Lane(RunKey(0, 0.02))
+    job = changed(trained[1], max_steps=max_steps, chunk_steps=chunk_steps)
+    point, lane = records_of(*trained[:2])[0].curve[0], LiveRun(RunKey(0, 0.02))
     while lane.status is None:
         step = lane.boundary(job)
         assert lane.step < step <= lane.step + chunk_steps
@@ -203,7 +212,7 @@ def test_checkpoint_goes_on_bitwise(trained):
     restored = checkpoints.restore(Directory(path).checkpoints(job), job, run_key)
     record = records_of(path, job)[1]
     training = job.training(record.run.backward)
-    hypers = Hypers(np.uint32(1), np.float32(0.02), np.float32(job.clip_norm))
+    hypers = Hypers(np.uint32(1), np.float32(0.02), np.float32(job.settings.training.clip_norm))
     advance = jax.jit(training.advance)
     steps = record.run.steps
     state, _ = advance(jax.jit(training.init)(hypers), hypers, steps)
@@ -249,14 +258,14 @@ def test_flax_cells_train_and_checkpoint(tmp_path):
 def test_forget_bias_is_recorded_where_it_is_one_number(tmp_path):
     biases = {}
     for cell in ("rnn", "lstm@forget_bias=5", "lstm@chrono=true", "gru@update_bias=2"):
-        job, _ = run(tmp_path, cells=(cell,), seeds=(0,), max_steps=1)
+        job, _ = run(tmp_path, cells=(cell,), seeds=(0,), max_steps=3)
         biases[cell] = records_of(tmp_path, job)[0].run.forget_bias
     assert biases == {"rnn": None, "lstm@forget_bias=5": 5.0, "lstm@chrono=true": None, "gru@update_bias=2": 2.0}
 
 
 def test_duration_does_not_count_compilation(tmp_path):
     started = time.perf_counter()
-    job, _ = run(tmp_path, seeds=(0,), max_steps=1, hidden_dim=11)
+    job, _ = run(tmp_path, seeds=(0,), max_steps=3, hidden_dim=11)
     assert records_of(tmp_path, job)[0].run.duration_seconds < 0.3 * (time.perf_counter() - started)
 
 
@@ -286,10 +295,10 @@ def undisturbed(tmp_path_factory):
 def test_a_run_goes_on_in_the_way_of_its_checkpoint(tmp_path, monkeypatch, undisturbed, what, other):
     """Though this process would choose otherwise: memory was short before, or is now."""
     job, outcome = run(tmp_path, stop_after(3), **UNEVENTFUL)
-    assert outcome == "stopped"
+    assert outcome.status == "stopped"
     monkeypatch.setattr(worker, what, lambda *_: other)
     job, outcome = run(tmp_path, **UNEVENTFUL)
-    assert outcome == "done"
+    assert outcome.status == "done"
     assert but_durations(records_of(tmp_path, job)) == undisturbed
 
 
@@ -297,9 +306,9 @@ def test_a_run_goes_on_in_the_way_of_its_checkpoint(tmp_path, monkeypatch, undis
 def test_a_run_made_otherwise_starts_anew_and_is_not_called_damaged(tmp_path, monkeypatch, undisturbed, fact):
     job, _ = run(tmp_path, stop_after(3), **UNEVENTFUL)
     function = {"device": "device_name", "environment": "environment"}[fact]
-    monkeypatch.setattr(bank, function, lambda: "another")
+    monkeypatch.setattr(vmapped, function, lambda: "another")
     job, outcome = run(tmp_path, **UNEVENTFUL)
-    assert outcome == "done"
+    assert outcome.status == "done"
     notes = notes_of(tmp_path, job)
     assert f"was made otherwise ({fact} " in notes and "now 'another'" in notes and "start anew" in notes
     assert "damaged" not in notes
@@ -313,18 +322,20 @@ def test_out_of_memory_in_the_middle(tmp_path, monkeypatch):
     """The wider program's runs start anew, said in a word of its own; a later command goes on with fewer at once."""
     settings = UNEVENTFUL | {"lanes": 4}
     run(tmp_path, stop_after(3), **settings)
-    advance = bank.Bank.advance
+    advance = vmapped.VmappedRuns.advance
 
     def refuse(self):
         if self.width == 4:
             raise RuntimeError("RESOURCE_EXHAUSTED: out of memory")
         return advance(self)
 
-    monkeypatch.setattr(bank.Bank, "advance", refuse)
+    monkeypatch.setattr(vmapped.VmappedRuns, "advance", refuse)
     job, outcome = run(tmp_path, stop_after(3), **settings)
     notes = notes_of(tmp_path, job)
-    assert outcome == "stopped" and "out of memory with 4 runs side by side: 2 from here on" in notes
+    assert outcome.status == "stopped" and "out of memory with 4 runs side by side: 2 from here on" in notes
     assert "was made otherwise (width 4, now 2)" in notes and "damaged" not in notes
     job, outcome = run(tmp_path, **settings)
-    assert outcome == "done" and notes_of(tmp_path, job) == "", "it goes on, and no memory is short a second time"
+    assert outcome.status == "done" and notes_of(tmp_path, job) == "", (
+        "it goes on, and no memory is short a second time"
+    )
     assert {record.run.lanes for record in records_of(tmp_path, job)} == {2}

@@ -75,7 +75,7 @@ def parse_command(
         name = option(str(error).partition(":")[0])
         is_in_file = name in from_file and name not in "=".join(argv).split("=")
         raise ConfigError(f"{file}: {error}" if is_in_file else str(error)) from None
-    command.sweep.logging.target  # noqa: B018  (raises where the environment asks for what wandb refuses)
+    command.sweep.logging.target()  # raises where the environment asks for what wandb refuses
     return command
 
 

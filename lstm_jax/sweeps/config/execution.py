@@ -92,7 +92,6 @@ class LoggingOptions(Checked):
     wandb_project: Annotated[str | None, PROJECT] = None
     """Project of the wandb runs. None: as WANDB_PROJECT says, or lstm_jax."""
 
-    @property
     def target(self) -> Target:
         """What the options say, else the environment (WANDB_MODE, WANDB_PROJECT), else offline in the project lstm_jax.
 

@@ -155,7 +155,9 @@ def _converted(value: Any, hint: Any) -> Any:
 def in_words(values: Collection[Any]) -> str:
     """Values for a message, long ones cut off."""
     texts = (repr(value) for value in values)
-    return ", ".join(f"{text[:41]}...' ({len(text) - 2} characters)" if len(text) > _SHOWN else text for text in texts)
+    return ", ".join(
+        f"'{text[1:41]}... ({len(text) - 2} characters)'" if len(text) > _SHOWN else text for text in texts
+    )
 
 
 @functools.cache

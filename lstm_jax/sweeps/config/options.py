@@ -41,6 +41,7 @@ GAPS = Allowed("one or more whole numbers of at least 1, each once", whole(1).ad
 RATES = Allowed(
     "one or more positive finite numbers, each once, in single precision too (1.2e-38 to 3.4e38)", is_positive_single, 1
 )
+PARAMS = Allowed("a whole number of at least 1", lambda number: number >= 1, metavar="INT>=1")
 _SEEDS = f"whole numbers in 0 to {MAX_SEED} (2^32 - 1), each once"
 SEEDS = Allowed(f"one or more {_SEEDS}", whole(0, MAX_SEED).admits, 1)
 TUNING_SEEDS = Allowed(f"{_SEEDS}, none of them in seeds", whole(0, MAX_SEED).admits)
@@ -106,7 +107,7 @@ class ModelOptions(Checked):
 
     hidden_dim: Count | None = None
     """Units per layer, the same for all cells. None: each cell gets the size that comes nearest to num-params."""
-    num_params: Count | None = 5530
+    num_params: Annotated[int | None, PARAMS] = 5530
     """Parameters of a model, readout and embedding included, where hidden-dim is None: equal terms for all cells.
     None: as the experiment says."""
     num_layers: Annotated[int, whole(1, 100)] = 1
@@ -174,8 +175,9 @@ class SweepConfig(Checked):
 
     def replace(self, **options: Any) -> SweepConfig:
         """The same with other values, by their flat names; raises ConfigError as `of` does."""
-        changed: SweepConfig = _replace(self, options)
-        return changed
+        for name in options.keys() - FIELDS.keys():
+            raise ConfigError(f"unknown option {name!r}; {nearest(name, list(FIELDS), '--help lists all options')}")
+        return replaced(self, **options)
 
     @property
     def flat(self) -> dict[str, Any]:
@@ -206,22 +208,17 @@ def flat(options: Any, prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def _replace(options: Any, changes: dict[str, Any], prefix: str = "") -> Any:
-    """`options` with `changes`, which have flat names; unknown ones raise ConfigError at the top."""
+def replaced(options: T, **changes: Any) -> T:
+    """A dataclass of options, and those in it, with other values, by their flat names."""
     own: dict[str, Any] = {}
-    for field in dataclasses.fields(options):
+    group = getattr(options, "GROUP", "")
+    for field in dataclasses.fields(options):  # type: ignore[arg-type]
         value = getattr(options, field.name)
-        if dataclasses.is_dataclass(value) and field.name in changes:
-            own[field.name] = changes[field.name]
-        elif dataclasses.is_dataclass(value):
-            own[field.name] = _replace(value, changes, getattr(value, "GROUP", ""))
-        elif prefix + field.name in changes:
-            own[field.name] = changes[prefix + field.name]
-    if isinstance(options, SweepConfig):
-        groups = {"grid", "model", "training", "execution", "logging", "ray", "slurm"}
-        for name in changes.keys() - FIELDS.keys() - groups:
-            raise ConfigError(f"unknown option {name!r}; {nearest(name, list(FIELDS), '--help lists all options')}")
-    return dataclasses.replace(options, **own)
+        if dataclasses.is_dataclass(value):
+            own[field.name] = replaced(value, **changes)
+        elif group + field.name in changes:
+            own[field.name] = changes[group + field.name]
+    return dataclasses.replace(options, **own)  # type: ignore[type-var]
 
 
 def known(value: T | None) -> T:

@@ -95,7 +95,15 @@ class ProcessExecutor:
 def _serve(
     connection: multiprocessing.connection.Connection, root: Path, index: int, num_workers: int, parent: int
 ) -> None:
-    """What a fresh worker process runs, before anything imports jax."""
+    """What a worker process runs: one job after another, until the command ends."""
+    _start_worker(index, num_workers, parent)
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            connection.send(work(connection.recv(), root))
+
+
+def _start_worker(index: int, num_workers: int, parent: int) -> None:
+    """Set up a fresh process, before anything imports jax."""
     for number in OF_TERMINAL:
         signal.signal(number, signal.SIG_IGN)
     outlive_readers()  # a user's cell may print
@@ -108,6 +116,3 @@ def _serve(
         os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[index]})
     end_with_parent(parent)
     prepare_process()
-    with contextlib.suppress(EOFError, OSError):  # the command has ended
-        while True:
-            connection.send(work(connection.recv(), root))

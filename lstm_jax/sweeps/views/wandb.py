@@ -73,17 +73,17 @@ class WandbLogger:
         self.warnings: list[str] = []
         self.num_logged = 0
         self._root, self._config = root, config
-        self._mode, self._project = config.logging.target
+        self._mode, self._project = config.logging.target()
         self._logged: set[str] = set()
         self._sweep_id = os.environ.get("WANDB_SWEEP_ID")
         self._queue: queue.SimpleQueue[Record | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, daemon=True)
-        if self._mode != "disabled":
-            self._thread.start()
 
     def log(self, record: Record) -> None:
         """Log a finished run, soon; returns at once."""
         if self._mode != "disabled":
+            if self._thread.ident is None:
+                self._thread.start()
             self._queue.put(record)
 
     @property
@@ -93,7 +93,7 @@ class WandbLogger:
 
     def finish(self, patience_seconds: float = math.inf) -> None:
         """Wait until everything is logged, or until nothing has been for `patience_seconds`."""
-        if self._mode == "disabled":
+        if self._thread.ident is None:
             return
         self._queue.put(None)
         before, since = -1, time.monotonic()

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from lstm_jax.sweeps.config.options import SweepConfig
+from lstm_jax.sweeps.job import RunKey
 from lstm_jax.sweeps.plan import make_jobs
-from lstm_jax.sweeps.worker.vmapped import Bank, Lane
+from lstm_jax.sweeps.worker.vmapped import LiveRun, VmappedRuns
 
 CONFIG = SweepConfig.of(
     cells=("gru",),
@@ -33,31 +34,31 @@ CONFIG = SweepConfig.of(
 
 
 def train(job):
-    """All runs of a job in a bank, in the order of the grid: their records and last states."""
-    bank = Bank(job, job.lanes, "activations")
+    """All runs of a job, in the order of the grid: their records and last states."""
+    live = VmappedRuns(job, job.settings.training.lanes, "activations")
     todo, ended = list(job.runs), {}
-    while todo or bank.lanes:
-        if todo and (room := bank.num_free):
-            bank.begin([Lane(run) for run in todo[:room]])
+    while todo or live.runs:
+        if todo and (room := live.num_free):
+            live.begin([LiveRun(key) for key in todo[:room]])
             todo = todo[room:]
-        for each in bank.advance():
-            ended[each.run] = each
-    return [ended[run] for run in job.runs]
+        for record, state in live.advance():
+            ended[RunKey(record.run.seed, record.run.learning_rate)] = record, state
+    return [ended[key] for key in job.runs]
 
 
-def numbers(ended):
+def bits(record, state):
     """All that must not change, as text: NaN is not equal to itself."""
     import jax
 
-    run = dataclasses.replace(ended.record.run, duration_seconds=0.0)
-    leaves = [np.asarray(leaf).tobytes().hex() for leaf in jax.tree.leaves(ended.state)]
-    return [repr(run), repr(ended.record.curve), leaves]
+    run = dataclasses.replace(record.run, duration_seconds=0.0)
+    leaves = [np.asarray(leaf).tobytes().hex() for leaf in jax.tree.leaves(state)]
+    return [repr(run), repr(record.curve), leaves]
 
 
-def outcome(ended):
+def outcome(record):
     """Device, outcome and curve."""
-    run = ended.record.run
-    curve = [[point.train_loss, point.loss, point.accuracy, point.grad_norm] for point in ended.record.curve]
+    run = record.run
+    curve = [[point.train_loss, point.loss, point.accuracy, point.grad_norm] for point in record.curve]
     return [run.device, run.status, run.steps, curve]
 
 
@@ -68,27 +69,27 @@ def job():
 
 @pytest.fixture(scope="module")
 def on_one_device(job):
-    return [numbers(ended) for ended in train(job)]
+    return [bits(*ended) for ended in train(job)]
 
 
 def test_a_lane_that_is_free_is_taken_by_the_next_run(job, on_one_device):
     """Runs that overflow end after their first chunk; the others' neighbours change, their numbers do not."""
     backwards = dataclasses.replace(job, runs=job.runs[::-1])
-    assert [numbers(ended) for ended in train(backwards)][::-1] == on_one_device
-    statuses = [ended.record.run.status for ended in train(job)]
+    assert [bits(*ended) for ended in train(backwards)][::-1] == on_one_device
+    statuses = [record.run.status for record, _ in train(job)]
     assert statuses == ["unsolved"] * 4 + ["diverged"] * 4
 
 
 def test_lanes_spread_over_devices_are_the_same_lanes(job):
     """Three devices of two lanes each, against one."""
-    script = "import json, test_bank as t; job = t.make_jobs(t.CONFIG)[0][0]; import jax\n"
-    script += "print(json.dumps([t.outcome(ended) for ended in t.train(job)]))"
+    script = "import json, test_vmapped as t; job = t.make_jobs(t.CONFIG)[0][0]; import jax\n"
+    script += "print(json.dumps([t.outcome(record) for record, _ in t.train(job)]))"
     flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=3"
     environment = {**os.environ, "XLA_FLAGS": flags, "PYTHONPATH": str(Path(__file__).parent)}
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr
     spread = json.loads(done.stdout)
     assert {each[0] for each in spread} == {"3 x cpu"} and len(spread) == len(job.runs)
-    for one, three in zip([outcome(ended) for ended in train(job)], spread, strict=True):
+    for one, three in zip([outcome(record) for record, _ in train(job)], spread, strict=True):
         assert one[1:3] == three[1:3]
         np.testing.assert_allclose(one[3], three[3], rtol=2e-6)
