@@ -169,7 +169,13 @@ def test_options_override_the_grid_that_overrides_the_file_that_overrides_the_pr
     argv = ["--grid", written(tmp_path, {"parameters": parameters}), "--config", tmp_path / "config.yaml"]
     first, *others = parse(*argv, "--hidden_dim=10", "--seeds", "5", "--chunk-steps", "2", "--out", "out")
     assert len(others) == 1 and (first.training.batch_size, others[0].training.batch_size) == (6, 7)
-    assert (first.max_steps, first.eval_size, first.hidden_dim, first.seeds, first.chunk_steps) == (10, 5, 10, (5,), 2)
+    assert [first.flat[name] for name in ("max_steps", "eval_size", "hidden_dim", "seeds", "chunk_steps")] == [
+        10,
+        5,
+        10,
+        (5,),
+        2,
+    ]
     assert first.out == Path("out/batch_size=6"), "what an option sets is not swept any more"
     assert [sweep.out for sweep in parse(*argv, "--batch-size=1", "--hidden-dim=1", "--out", "out")] == [Path("out")]
 

@@ -15,7 +15,6 @@ import pytest
 
 import lstm_jax
 from lstm_jax.files import write_atomically
-from lstm_jax.sweeps.store.directory import Directory
 from lstm_jax.sweeps.store.records import (
     CurvePoint,
     Record,
@@ -27,6 +26,7 @@ from lstm_jax.sweeps.store.records import (
     write_record,
     write_rows,
 )
+from lstm_jax.sweeps.views.tables import write_runs
 
 RUN = Run(
     job="lstm-gap40",
@@ -103,7 +103,7 @@ def test_tables_of_any_kind_are_kept_as_plain_values(tmp_path):
 
 def test_tables_whose_names_differ_by_case_alone_are_two_files(tmp_path):
     tables = {"Runs": [{"a": 1}], "mine": [{"a": 2}], "Mine": [{"a": 3}], "": [{"a": 4}], "table_runs": [{"a": 5}]}
-    Directory(tmp_path).write_runs([Record(RUN, tables=tables)])
+    write_runs(tmp_path, [Record(RUN, tables=tables)])
     names = sorted(path.name for path in tmp_path.glob("*.csv"))
     assert names == [
         *("Mine_2.csv", "curves.csv", "mine.csv", "runs.csv", "table_.csv", "table_Runs.csv", "table_runs_2.csv"),
