@@ -24,6 +24,7 @@ ORDER = [
     "cells",
     "derivatives",
     "pointwise",
+    "steps",
     "memory_saving",
     "scan",
     "self_check",
