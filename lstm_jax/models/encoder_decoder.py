@@ -16,11 +16,12 @@ from lstm_jax.layers import Stack
 from lstm_jax.models.attention import Attention, Memory
 from lstm_jax.models.base import Pair, Step, is_token, lengths_of
 from lstm_jax.models.common import TiedReadout, drop, embedding, linear
+from lstm_jax.models.recurrent import RecurrentConfig
 from lstm_jax.scan import Backward
 
 
 @dataclasses.dataclass(frozen=True)
-class EncoderDecoderConfig:
+class EncoderDecoderConfig(RecurrentConfig):
     """The static description of an `EncoderDecoder`: hashable, so it can key a compiled program.
 
     `num_tokens` and `num_outputs` are the sizes of the source's and the target's vocabulary. `attention`: whether the
@@ -32,9 +33,6 @@ class EncoderDecoderConfig:
     embeddings, between layers and at the last layer's outputs.
     """
 
-    cells: tuple[Cell, ...]
-    input_dim: int
-    num_outputs: int
     num_tokens: int
     attention: Literal["none", "dot", "additive"] = "none"
     bidirectional: bool = False
@@ -55,31 +53,21 @@ class EncoderDecoderConfig:
             raise ValueError(f"forcing_steps: expected a number of updates, got {self.forcing_steps}")
 
     @property
-    def initial_forget_bias(self) -> float | None:
-        """That of the cell."""
-        return self.cells[0].initial_forget_bias
-
-    @property
-    def draws(self) -> bool:
+    def uses_rng(self) -> bool:
         """With dropout, and where the decoder may read its own words."""
         return bool(self.dropout) or self.teacher_forcing < 1.0
 
-    def floats_of_pairs(self, num_steps: int) -> int:
+    def attention_floats(self, num_steps: int) -> int:
         """Each of half the steps with each of the others: weights, and for additive scores a vector before them."""
         width = {"none": 0, "dot": 3, "additive": 3 + 2 * self.cells[-1].output_dim}[self.attention]
         return width * num_steps**2 // 4
 
-    def scheduled(self, step: Int32[Array, ""]) -> dict[str, Any]:
+    def training_kwargs(self, step: Int32[Array, ""]) -> dict[str, Any]:
         """The rate of teacher forcing in update `step`."""
         if self.teacher_forcing == 1.0 or not self.forcing_steps:
             return {}
         fallen = jnp.minimum(step / self.forcing_steps, 1.0)
         return {"teacher_forcing": 1.0 - fallen * (1.0 - self.teacher_forcing)}
-
-    def initial_carry(self, batch_size: int) -> tuple[()]:
-        """Nothing goes on from one pair to the next."""
-        del batch_size
-        return ()
 
     def build(self, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> EncoderDecoder:
         """The model with fresh parameters."""

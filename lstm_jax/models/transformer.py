@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,13 +11,16 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int32, Integer
 
-from lstm_jax.models.base import Form, Pair, Step, is_token
+from lstm_jax import registry
+from lstm_jax.models.base import Config, Data, Form, Pair, Sizes, Step, is_token
 from lstm_jax.models.common import TiedReadout, drop, embedding, linear
 from lstm_jax.models.multi_head import MultiHeadAttention, Read, positions
 
+DEFAULT_HEADS = 4
+
 
 @dataclasses.dataclass(frozen=True)
-class TransformerConfig:
+class TransformerConfig(Config):
     """The static description of a `Transformer`: hashable, so it can key a compiled program.
 
     `num_tokens` is the size of the vocabulary that is read, `num_outputs` that of the readout; an encoder-decoder
@@ -26,10 +29,11 @@ class TransformerConfig:
     embedding of the text that it writes.
     """
 
+    forms: ClassVar[tuple[Form, ...]] = ("decoder", "encoder", "encoder_decoder")
     form: Form
     num_layers: int
-    model_dim: int
-    num_heads: int
+    model_dim: int = dataclasses.field(metadata={"setting": "hidden_dim"})
+    num_heads: int = dataclasses.field(metadata={"setting": "heads"})
     num_tokens: int
     num_outputs: int
     dropout: float = 0.0
@@ -47,34 +51,34 @@ class TransformerConfig:
         if self.tied and self.form != "encoder_decoder" and self.num_tokens != self.num_outputs:
             raise ValueError(f"tied: expected as many outputs as tokens, got {self.num_outputs}, {self.num_tokens}")
 
-    @property
-    def initial_forget_bias(self) -> None:
-        """None: there is no gate."""
-        return
+    @classmethod
+    def from_spec(cls, spec: registry.Spec, sizes: Sizes, data: Data) -> Config:
+        """The Transformer that `spec` names, of 4 heads where it names no number."""
+        heads = cls._heads(spec)
+        if heads < 1:
+            raise ValueError(f"model {str(spec)!r}: heads: expected at least 1, got {heads}")
+        if sizes.hidden_dim % heads:
+            raise ValueError(
+                f"model {str(spec)!r}: expected a hidden_dim that is a multiple of {heads} heads, got "
+                f"{sizes.hidden_dim}"
+            )
+        if "heads" not in dict(spec.settings):
+            spec = dataclasses.replace(spec, settings=(*spec.settings, ("heads", str(heads))))
+        return super().from_spec(spec, sizes, data)
 
-    @property
-    def backward(self) -> Literal["autodiff"]:
-        """There is no loop over time."""
-        return "autodiff"
+    @classmethod
+    def hidden_dim_unit(cls, spec: registry.Spec) -> int:
+        """The number of heads, which share it."""
+        return max(1, cls._heads(spec))
 
-    @property
-    def draws(self) -> bool:
-        """With dropout."""
-        return bool(self.dropout)
+    @classmethod
+    def _heads(cls, spec: registry.Spec) -> int:
+        heads: int = registry.split("model", spec, cls, ("heads",))[0].get("num_heads", DEFAULT_HEADS)
+        return heads
 
-    def floats_of_pairs(self, num_steps: int) -> int:
+    def attention_floats(self, num_steps: int) -> int:
         """Scores and weights of every head."""
         return 3 * self.num_layers * self.num_heads * num_steps**2
-
-    def scheduled(self, step: Array) -> dict[str, Any]:
-        """Nothing."""
-        del step
-        return {}
-
-    def initial_carry(self, batch_size: int) -> tuple[()]:
-        """Nothing goes on from one segment to the next."""
-        del batch_size
-        return ()
 
     def build(self, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> Transformer:
         """The model with fresh parameters."""

@@ -279,7 +279,7 @@ def _check_alike(jobs: list[Job]) -> None:
 def memory_bytes(job: Job, backward: Backward) -> int:
     """About what a run of the job takes: what is kept for the backward pass, the optimizer's state, data."""
     training = job.training()
-    task, of_pairs = training.task, training.model.floats_of_pairs(training.task.num_steps)
+    task, of_pairs = training.task, training.model.attention_floats(training.task.num_steps)
     num_classes = task.num_classes if task.readout == "every" else 0
     a_step = FLOATS_PER_STEP[backward] * job.num_layers * job.hidden_dim + 2 * job.embedding_dim + 3 * num_classes
     update = (task.num_steps * a_step + 2 * of_pairs) * job.batch_size

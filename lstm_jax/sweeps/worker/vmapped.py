@@ -127,7 +127,7 @@ class Bank:
             "settings": self._job.settings_hash,
             "versions": versions(),
             "environment": environment(),
-            "backward": self._training.model.backward,
+            "backward": self._training.model.backward_mode,
             "width": self.width,
             "device": device_name(),
         }
@@ -236,7 +236,7 @@ class Bank:
             accuracy=lane.curve[-1].accuracy,
             loss=lane.curve[-1].loss,
             duration_seconds=round(lane.seconds, 3),
-            backward=self._training.model.backward,
+            backward=self._training.model.backward_mode,
             lanes=self.width,
             device=device_name(),
         )
