@@ -147,11 +147,11 @@ class Stack(nnx.Module):
             elif self.other_way is None:
                 state, inputs = layer(inputs, initial_state, lengths=lengths, reverse=reverse)
             else:
-                ways = ((layer, reverse), (self.other_way[index], not reverse))
+                directions = ((layer, reverse), (self.other_way[index], not reverse))
                 initial_state = initial_state or (None, None)
                 both = [
-                    way(inputs, state, lengths=lengths, reverse=back)
-                    for (way, back), state in zip(ways, initial_state, strict=True)
+                    each(inputs, state, lengths=lengths, reverse=back)
+                    for (each, back), state in zip(directions, initial_state, strict=True)
                 ]
                 state, inputs = (both[0][0], both[1][0]), jnp.concatenate([both[0][1], both[1][1]], axis=-1)
             states.append(state)

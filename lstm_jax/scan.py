@@ -96,7 +96,7 @@ def scan_last(
     masks = _masks(given, False, truncation)
     if given.lengths is None:
         before, last = (
-            jax.tree.map(lambda leaf, part=part: leaf[part], (given.inputs, masks)) for part in (slice(-1), -1)
+            jax.tree.map(lambda leaf, slice_=slice_: leaf[slice_], (given.inputs, masks)) for slice_ in (slice(-1), -1)
         )
         state, _ = _scan(given, before[0], before[1], False, False)
         return _step(cell, given.params, state, last)
@@ -258,8 +258,8 @@ def _in_chunks(
     num_chunks = num_steps // chunk
     scan_chunk = jax.checkpoint(scan_steps, prevent_cse=False)
     whole, rest = (
-        jax.tree.map(lambda leaf, part=part: leaf[part], steps)
-        for part in (slice(num_chunks * chunk), slice(num_chunks * chunk, None))
+        jax.tree.map(lambda leaf, slice_=slice_: leaf[slice_], steps)
+        for slice_ in (slice(num_chunks * chunk), slice(num_chunks * chunk, None))
     )
     whole = jax.tree.map(lambda leaf: leaf.reshape(num_chunks, chunk, *leaf.shape[1:]), whole)
     pieces = []

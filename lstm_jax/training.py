@@ -142,8 +142,8 @@ class Training:
         if width == self.eval_size:
             loss, correct, sequence_loss, recall, weights = totals(batch)
         else:  # one part after another, so that memory doesn't grow with the gap
-            parts = jax.tree.map(lambda leaf: jnp.stack(jnp.split(leaf, self.eval_size // width, axis=1)), batch)
-            loss, correct, sequence_loss, recall, weights = (part.sum() for part in jax.lax.map(totals, parts))
+            slices = jax.tree.map(lambda leaf: jnp.stack(jnp.split(leaf, self.eval_size // width, axis=1)), batch)
+            loss, correct, sequence_loss, recall, weights = (sums.sum() for sums in jax.lax.map(totals, slices))
         return Evaluation(loss / recall, correct / recall, sequence_loss / weights)
 
     @property

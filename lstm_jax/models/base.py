@@ -24,7 +24,7 @@ before, `encoder` a masked word from those on both sides, `encoder_decoder` writ
 class Pair(NamedTuple):
     """A source, and what a decoder reads while it writes the target: the token before each one, BOS at first.
 
-    Both end in PAD, by which their lengths are told. The targets that go with it are the target and EOS.
+    Both end in PAD, which gives their lengths. The targets that go with it are the target and EOS.
     """
 
     source: Integer[Array, "T B"]

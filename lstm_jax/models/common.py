@@ -43,8 +43,8 @@ def drop(values: Float[Array, "*S"], rate: float, key: Array | None) -> Float[Ar
     """Dropout where there is a key: an element is 0 with probability `rate`, else divided by 1 - rate."""
     if key is None or rate == 0.0:
         return values
-    kept = jax.random.bernoulli(key, 1.0 - rate, values.shape)
-    return jnp.where(kept, values / (1.0 - rate), jnp.zeros((), values.dtype))
+    is_active = jax.random.bernoulli(key, 1.0 - rate, values.shape)
+    return jnp.where(is_active, values / (1.0 - rate), jnp.zeros((), values.dtype))
 
 
 def _uniform(bound: float) -> nnx.Initializer:

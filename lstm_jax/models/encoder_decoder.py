@@ -70,7 +70,6 @@ class EncoderDecoderConfig(RecurrentConfig):
         return {"teacher_forcing": 1.0 - fallen * (1.0 - self.teacher_forcing)}
 
     def build(self, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> EncoderDecoder:
-        """The model with fresh parameters."""
         return EncoderDecoder(self, rngs=rngs, dtype=dtype)
 
 
@@ -161,7 +160,6 @@ class EncoderDecoder(nnx.Module):
         return self._encode(source, None)
 
     def step(self, memory: Memory | tuple[()], state: tuple[State, ...], tokens: Integer[Array, " B"]) -> Step:
-        """One word more."""
         logits, states, weights = self._decode(tokens[None], state, memory, None)
         return Step(states, logits[0], None if weights is None else weights[0])
 

@@ -37,7 +37,6 @@ class RecurrentConfig(Config):
 
     @property
     def initial_forget_bias(self) -> float | None:
-        """That of the cell."""
         return self.cells[0].initial_forget_bias
 
     @classmethod

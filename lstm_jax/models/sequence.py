@@ -45,7 +45,6 @@ class ModelConfig(RecurrentConfig):
         return () if self.bidirectional else tuple(cell.initial_state((batch_size,)) for cell in self.cells)
 
     def build(self, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> SequenceModel:
-        """The model with fresh parameters."""
         return SequenceModel(self, rngs=rngs, dtype=dtype)
 
 
@@ -115,7 +114,6 @@ class SequenceModel(nnx.Module):
         return (), self.config.initial_states(batch_size)
 
     def step(self, memory: tuple[()], state: tuple[State, ...], tokens: Integer[Array, " B"]) -> Step:
-        """One token more."""
         del memory
         logits, states = self.advance(tokens[None], state)
         return Step(states, logits[0], None)

@@ -81,7 +81,6 @@ class TransformerConfig(Config):
         return 3 * self.num_layers * self.num_heads * num_steps**2
 
     def build(self, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> Transformer:
-        """The model with fresh parameters."""
         return Transformer(self, rngs=rngs, dtype=dtype)
 
 

@@ -57,17 +57,14 @@ class Copy(Task):
 
     @property
     def num_steps(self) -> int:
-        """T + 2 * num_recalled."""
         return self.gap + 2 * self.num_recalled
 
     @property
     def readout(self) -> Literal["every", "last"]:
-        """There is an answer at every step."""
         return "every"
 
     @property
     def chance(self) -> float:
-        """1 / num_symbols."""
         return 1.0 / self.num_symbols
 
     @property
