@@ -21,7 +21,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -29,10 +29,9 @@ from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Bool, Float, Real
 
 from lstm_jax.cells.base import LinearParams, PointwiseCell
+from lstm_jax.choices import Backward
 from lstm_jax.pointwise import adds_projections, project, without_weights
 from lstm_jax.steps import add, product, read_step, sum_dtype, where, write_gates, write_step, zeros
-
-Mode = Literal["activations", "states", "checkpoint"]
 
 MIN_CHUNK, MAX_CHUNK, NUM_CHUNKS = 8, 32, 16
 """A chunk is a sixteenth of the sequence, so that its arrays are small beside the residuals, within these bounds of
@@ -73,7 +72,7 @@ def pointwise_scan(
     inputs: Real[Array, "T *B D"],
     initial_state: Any,
     masks: StepMasks,
-    mode: Mode,
+    mode: Backward,
     return_outputs: bool,
 ) -> tuple[Any, Float[Array, "T *B O"] | None]:
     """The state after the last step and the outputs, T > 0, of a cell that can be taken apart.
@@ -118,7 +117,7 @@ class _PointwiseScan:
     """Everything static about one such scan, and its two passes."""
 
     cell: PointwiseCell
-    mode: Mode
+    mode: Backward
     return_outputs: bool
     num_steps: int
     chunk: int

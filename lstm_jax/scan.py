@@ -12,7 +12,7 @@ import functools
 import operator
 import typing
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -21,14 +21,13 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Real
 
 from lstm_jax.cells.base import Cell, Params, PointwiseCell, State
+from lstm_jax.choices import Backward
 from lstm_jax.derivatives import reverse_only
 from lstm_jax.memory_saving import StepMasks, pointwise_scan, save_activations
 from lstm_jax.pointwise import can_be_taken_apart, form
 from lstm_jax.steps import where
 
-Backward = Literal["autodiff", "activations", "states", "checkpoint"]
-"""What a forward pass keeps for the backward pass, from the most to the least: all that jax's autodiff asks for;
-results of tanh, σ and the like; the state before every step; the state before every chunk of steps."""
+__all__ = ["Backward", "scan", "scan_last"]
 
 
 def scan(

@@ -11,8 +11,9 @@ import numpy as np
 from jaxtyping import Array, Real
 
 from lstm_jax.cells.base import Cell, Params
+from lstm_jax.choices import Backward
 from lstm_jax.pointwise import can_be_taken_apart
-from lstm_jax.scan import Backward, scan
+from lstm_jax.scan import scan
 
 NUM_STEPS, BATCH_SIZE = 3, 2
 TOLERANCE = 1e-3

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,11 +19,10 @@ import optax
 from flax import nnx
 from jaxtyping import Array, Float, Int32, Key, UInt32
 
+from lstm_jax.choices import Optimizer
 from lstm_jax.models import Config
 from lstm_jax.models.base import Pair
 from lstm_jax.tasks.base import MANY, Batch, Task
-
-Optimizer = Literal["adam", "rmsprop"]
 
 MAX_EVAL_STEPS, MAX_EVAL_LOGITS = 2**21, 2**26
 """Time steps, over all sequences, and logits that an evaluation holds in memory at once."""

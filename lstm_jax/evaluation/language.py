@@ -17,8 +17,9 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Integer
 
+from lstm_jax.choices import Form
 from lstm_jax.evaluation.decoding import greedy, sample
-from lstm_jax.models.base import Form, Pair
+from lstm_jax.models.base import Pair
 from lstm_jax.text.corpus import TextCorpus
 from lstm_jax.text.tokens import straighten
 from lstm_jax.text.vocabulary import BOS, EOS, MASK, UNK

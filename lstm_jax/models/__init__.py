@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Literal, get_args
+from typing import get_args
 
 from lstm_jax import registry
 from lstm_jax.cells import CELLS
-from lstm_jax.models.base import Config, Data, Form, Pair, Sizes, Step, Writer, count_params
+from lstm_jax.choices import Form, Readout
+from lstm_jax.models.base import Config, Data, Pair, Sizes, Step, Writer, count_params
 from lstm_jax.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from lstm_jax.models.sequence import ModelConfig, SequenceModel
 from lstm_jax.models.transformer import Transformer, TransformerConfig
@@ -69,7 +70,7 @@ def make_model(
     form: Form,
     num_tokens: int,
     num_outputs: int,
-    readout: Literal["every", "last"] = "every",
+    readout: Readout = "every",
     gap: int | None = None,
 ) -> Config:
     """The model that `text` names, in the form that a task asks for.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,9 +10,8 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
+from lstm_jax.choices import Score
 from lstm_jax.models.common import linear
-
-Score = Literal["dot", "additive"]
 
 
 class Memory(NamedTuple):

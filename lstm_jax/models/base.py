@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol, get_args, runtime_checkable
+from typing import Any, ClassVar, NamedTuple, Protocol, get_args, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -13,12 +13,8 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int32, Integer
 
 from lstm_jax import registry
-from lstm_jax.scan import Backward
+from lstm_jax.choices import Backward, Form, Readout
 from lstm_jax.text.vocabulary import PAD
-
-Form = Literal["sequence", "decoder", "encoder", "encoder_decoder"]
-"""`sequence`: symbols in, answers out. Of language models and translation: `decoder` says the next word from those
-before, `encoder` a masked word from those on both sides, `encoder_decoder` writes a target from a source."""
 
 
 class Pair(NamedTuple):
@@ -58,7 +54,7 @@ class Data:
     form: Form
     num_tokens: int
     num_outputs: int
-    readout: Literal["every", "last"] = "every"
+    readout: Readout = "every"
     gap: int | None = None
 
 

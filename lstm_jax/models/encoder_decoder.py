@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,12 +12,12 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int32, Integer
 
 from lstm_jax.cells.base import Cell, State
-from lstm_jax.layers import Stack
+from lstm_jax.choices import AttentionKind, Backward
+from lstm_jax.layers import Stack, drop
 from lstm_jax.models.attention import Attention, Memory
 from lstm_jax.models.base import Pair, Step, is_token, lengths_of
-from lstm_jax.models.common import TiedReadout, drop, embedding, linear
+from lstm_jax.models.common import TiedReadout, embedding, linear
 from lstm_jax.models.recurrent import RecurrentConfig
-from lstm_jax.scan import Backward
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +34,7 @@ class EncoderDecoderConfig(RecurrentConfig):
     """
 
     num_tokens: int
-    attention: Literal["none", "dot", "additive"] = "none"
+    attention: AttentionKind = "none"
     bidirectional: bool = False
     reverse: bool = False
     teacher_forcing: float = 1.0

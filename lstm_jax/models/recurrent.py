@@ -12,7 +12,8 @@ from typing import Any
 from lstm_jax import registry
 from lstm_jax.cells import make_cell
 from lstm_jax.cells.base import Cell
-from lstm_jax.models.base import Config, Data, Form, Sizes
+from lstm_jax.choices import Form
+from lstm_jax.models.base import Config, Data, Sizes
 
 _SEQUENCE = "lstm_jax.models.sequence:ModelConfig"
 FORMS: Mapping[Form, tuple[str, tuple[str, ...]]] = {

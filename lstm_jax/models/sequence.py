@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,13 +12,11 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Integer
 
 from lstm_jax.cells.base import State
-from lstm_jax.layers import Stack
+from lstm_jax.choices import Backward, Readout
+from lstm_jax.layers import Stack, drop
 from lstm_jax.models.base import Step
-from lstm_jax.models.common import TiedReadout, drop, embedding, linear
+from lstm_jax.models.common import TiedReadout, embedding, linear
 from lstm_jax.models.recurrent import RecurrentConfig
-from lstm_jax.scan import Backward
-
-Readout = Literal["every", "last"]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,8 +12,10 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int32, Integer
 
 from lstm_jax import registry
-from lstm_jax.models.base import Config, Data, Form, Pair, Sizes, Step, is_token
-from lstm_jax.models.common import TiedReadout, drop, embedding, linear
+from lstm_jax.choices import Form
+from lstm_jax.layers import drop
+from lstm_jax.models.base import Config, Data, Pair, Sizes, Step, is_token
+from lstm_jax.models.common import TiedReadout, embedding, linear
 from lstm_jax.models.multi_head import MultiHeadAttention, Read, positions
 
 DEFAULT_HEADS = 4

@@ -21,13 +21,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Integer, Key
 
+from lstm_jax.choices import Readout
 from lstm_jax.tasks.base import Batch, Task, balanced, elide, held_out_key
 
 
@@ -60,7 +60,7 @@ class Copy(Task):
         return self.gap + 2 * self.num_recalled
 
     @property
-    def readout(self) -> Literal["every", "last"]:
+    def readout(self) -> Readout:
         return "every"
 
     @property

@@ -26,6 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Integer, Key
 
+from lstm_jax.choices import Readout
 from lstm_jax.tasks.base import Batch, Task, balanced, elide, held_out_key
 
 _FACTS = [
@@ -77,7 +78,7 @@ class Gap(Task):
         return self.gap + 2 if self.length is None else self.length
 
     @property
-    def readout(self) -> Literal["every", "last"]:
+    def readout(self) -> Readout:
         return "last"
 
     @property

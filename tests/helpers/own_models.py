@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from lstm_jax.models.base import Backward, Config, Form
+from lstm_jax.choices import Backward, Form
+from lstm_jax.models.base import Config
 
 
 @dataclasses.dataclass(frozen=True)
