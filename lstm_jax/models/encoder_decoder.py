@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Int32, Integer
 from lstm_jax.cells.base import Cell, State
 from lstm_jax.choices import AttentionKind, Backward
 from lstm_jax.layers import Stack, drop
-from lstm_jax.models.attention import Attention, Memory
+from lstm_jax.models.attention import Attention, KeysValues
 from lstm_jax.models.base import Pair, Step, is_token, lengths_of
 from lstm_jax.models.common import TiedReadout, embedding, linear
 from lstm_jax.models.recurrent import RecurrentConfig
@@ -154,16 +154,16 @@ class EncoderDecoder(nnx.Module):
 
     def begin(
         self, source: Integer[Array, "T B"], batch_size: int, max_steps: int
-    ) -> tuple[Memory | tuple[()], tuple[State, ...]]:
+    ) -> tuple[KeysValues | tuple[()], tuple[State, ...]]:
         """Read the source; returns what attention looks at, and the states that the decoder starts from."""
         del batch_size, max_steps
         return self._encode(source, None)
 
-    def step(self, memory: Memory | tuple[()], state: tuple[State, ...], tokens: Integer[Array, " B"]) -> Step:
+    def step(self, memory: KeysValues | tuple[()], state: tuple[State, ...], tokens: Integer[Array, " B"]) -> Step:
         logits, states, weights = self._decode(tokens[None], state, memory, None)
         return Step(states, logits[0], None if weights is None else weights[0])
 
-    def _encode(self, source: Array, key: Array | None) -> tuple[Memory | tuple[()], tuple[State, ...]]:
+    def _encode(self, source: Array, key: Array | None) -> tuple[KeysValues | tuple[()], tuple[State, ...]]:
         embedding_key, stack_key = (None, None) if key is None else jax.random.split(key)
         vectors = drop(self.source_embedding(source), self.config.dropout, embedding_key)
         states, outputs = self.encoder(
@@ -171,7 +171,7 @@ class EncoderDecoder(nnx.Module):
         )
         if self.bridge is not None:
             states = [bridge(*both) for bridge, both in zip(self.bridge, states, strict=True)]
-        memory = () if self.attention is None else self.attention.remember(outputs, is_token(source))
+        memory = () if self.attention is None else self.attention.project_memory(outputs, is_token(source))
         return memory, tuple(states)
 
     def _decode(

@@ -157,7 +157,9 @@ def test_attention_is_that_of_a_loop(score):
         random.normal(size=(num_read, batch, encoder_dim)),
     )
     is_word = np.array([[True, True, True, True], [True, True, False, False]]).T
-    result, weights = attention(jnp.asarray(outputs), attention.remember(jnp.asarray(encoded), jnp.asarray(is_word)))
+    result, weights = attention(
+        jnp.asarray(outputs), attention.project_memory(jnp.asarray(encoded), jnp.asarray(is_word))
+    )
     matrix = {name: np.asarray(getattr(attention, name).kernel.get_value()) for name in ("key", "combine")}
     for step in range(num_written):
         for column in range(batch):
