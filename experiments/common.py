@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import rich.console
 
 from lstm_jax.errors import ConfigError, DamagedError, TextError, UnwritableError
-from lstm_jax.signals import Stopped, heard, raise_stopped
+from lstm_jax.signals import Stopped, on_signals, raise_stopped
 from lstm_jax.sweeps.config.command_line import Command
 from lstm_jax.sweeps.config.grid import parse_commands
 from lstm_jax.sweeps.config.options import SweepConfig, known, resolved
@@ -58,7 +58,7 @@ def main(experiment: Experiment, argv: Sequence[str] | None = None) -> int:
     """
 
     def act(console: rich.console.Console) -> int:
-        with heard(raise_stopped):
+        with on_signals(raise_stopped):
             commands = parse_commands(
                 experiment.presets,
                 sys.argv[1:] if argv is None else argv,

@@ -12,7 +12,8 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Integer
 
 from lstm_jax.cells.base import Cell, State
-from lstm_jax.scan import Backward, scan, scan_last
+from lstm_jax.choices import Backward
+from lstm_jax.scan import scan, scan_last
 
 
 class Recurrent(nnx.Module):
@@ -115,7 +116,7 @@ class Stack(nnx.Module):
 
         self.layers = layers()
         self.other_way = layers() if bidirectional else None
-        self.dropout = nnx.Dropout(dropout)
+        self.dropout = dropout
 
     def __call__(
         self,
@@ -135,11 +136,11 @@ class Stack(nnx.Module):
         """
         if last_output and (reverse or self.other_way is not None):
             raise ValueError("last_output: expected layers that all end at the last step, got some that run backwards")
-        rngs = None if dropout_key is None else nnx.Rngs(dropout=dropout_key)
         states = []
         for index, layer in enumerate(self.layers):
             if index > 0:
-                inputs = self.dropout(inputs, deterministic=rngs is None, rngs=rngs)
+                key = None if dropout_key is None else jax.random.fold_in(dropout_key, index - 1)
+                inputs = drop(inputs, self.dropout, key)
             initial_state = None if initial_states is None else initial_states[index]
             if last_output and index == len(self.layers) - 1:
                 state, output = layer.last(inputs, initial_state, lengths=lengths)
@@ -147,15 +148,23 @@ class Stack(nnx.Module):
             elif self.other_way is None:
                 state, inputs = layer(inputs, initial_state, lengths=lengths, reverse=reverse)
             else:
-                ways = ((layer, reverse), (self.other_way[index], not reverse))
+                directions = ((layer, reverse), (self.other_way[index], not reverse))
                 initial_state = initial_state or (None, None)
                 both = [
-                    way(inputs, state, lengths=lengths, reverse=back)
-                    for (way, back), state in zip(ways, initial_state, strict=True)
+                    each(inputs, state, lengths=lengths, reverse=back)
+                    for (each, back), state in zip(directions, initial_state, strict=True)
                 ]
                 state, inputs = (both[0][0], both[1][0]), jnp.concatenate([both[0][1], both[1][1]], axis=-1)
             states.append(state)
         return states, inputs
+
+
+def drop(values: Float[Array, "*S"], rate: float, key: Array | None) -> Float[Array, "*S"]:
+    """Dropout where there is a key: an element is 0 with probability `rate`, else divided by 1 - rate."""
+    if key is None or rate == 0.0:
+        return values
+    is_active = jax.random.bernoulli(key, 1.0 - rate, values.shape)
+    return jnp.where(is_active, values / (1.0 - rate), jnp.zeros((), values.dtype))
 
 
 class CellAsFlax(nnx.RNNCellBase):

@@ -91,10 +91,10 @@ def _steps_as_pointwise_cells_do(cell: PointwiseCell, params: Any, state: Any, x
     if getattr(cell.step, "__func__", None) is PointwiseCell.step:
         return True
 
-    def from_parts(params: Any, state: Any, x: Array) -> Any:
+    def pointwise_step(params: Any, state: Any, x: Array) -> Any:
         return cell.update(without_weights(params), state, *project(params, x, state.hidden))
 
-    ours, theirs = (jax.make_jaxpr(step)(params, state, x) for step in (from_parts, cell.step))
+    ours, theirs = (jax.make_jaxpr(step)(params, state, x) for step in (pointwise_step, cell.step))
     return _same(ours, theirs)
 
 

@@ -98,50 +98,49 @@ def load(kind: str, name: str, registered: Mapping[str, str]) -> Any:
         raise ValueError(f"{kind} {name!r}: {module_name} has no {attribute!r}; {suggestion}") from None
 
 
-def construct(kind: str, spec: Spec, cls: Any, base: type, told: Mapping[str, Any]) -> Any:
-    """`cls` with the settings of `spec`, and with those of `told` (what the job tells it) that it has a field for.
+def construct(kind: str, spec: Spec, cls: Any, base: type, fixed: Mapping[str, Any]) -> Any:
+    """`cls` with the settings of `spec`, and with those `fixed` values that it has a field for.
 
     Raises ValueError that names the field, what was given and what is allowed.
     """
     if not (isinstance(cls, type) and issubclass(cls, base) and dataclasses.is_dataclass(cls)):
         expected = f"a dataclass derived from {base.__module__}.{base.__name__}"
         raise ValueError(f"{kind} {spec.name!r}: expected {expected}, got {cls!r}")
-    hints = typing.get_type_hints(cls)
-    # A setting is called as its field is, unless that name is taken by a method (a cell's `init`).
-    fields = {field.metadata.get("setting", field.name): field.name for field in dataclasses.fields(cls) if field.init}
-    free = [setting for setting in fields if setting not in told]
-    values: dict[str, Any] = {field: value for field, value in told.items() if field in fields}
-    for setting, text in spec.settings:
-        if setting in told:
+    fields = fields_of(cls)
+    free = [setting for setting in fields if setting not in fixed]
+    values, rest = split(kind, spec, cls, free)
+    for setting, _ in rest.settings:
+        if setting in fixed:
             raise ValueError(f"{kind} {str(spec)!r}: {setting} is set by the experiment's own option, not here")
-        if setting not in free:
-            allowed = nearest(setting, free) if free else "it has no settings"
-            raise ValueError(f"{kind} {str(spec)!r}: unknown setting {setting!r}; {allowed}")
-        try:
-            values[fields[setting]] = parse_value(text, hints[fields[setting]])
-        except ValueError as error:
-            raise ValueError(f"{kind} {str(spec)!r}: {setting}: {error}") from None
+        allowed = nearest(setting, free) if free else "it has no settings"
+        raise ValueError(f"{kind} {str(spec)!r}: unknown setting {setting!r}; {allowed}")
+    values |= {fields[setting]: value for setting, value in fixed.items() if setting in fields}
     try:
         return cls(**values)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{kind} {str(spec)!r}: {error}") from None
 
 
-def split(spec: Spec, cls: type, names: Collection[str]) -> tuple[dict[str, Any], Spec]:
-    """The settings of `spec` that are `names`, fields of `cls`, as values, and the spec with those that are not.
+def split(kind: str, spec: Spec, cls: type, settings: Collection[str]) -> tuple[dict[str, Any], Spec]:
+    """Those of the given `settings` of `cls` that `spec` sets, as values by field, and the spec with the others.
 
-    Raises ValueError that names the field, what was given and what is allowed.
+    Raises ValueError that names the setting, what was given and what is allowed.
     """
-    hints = typing.get_type_hints(cls)
+    fields, hints = fields_of(cls), typing.get_type_hints(cls)
     values = {}
     for setting, text in spec.settings:
-        if setting in names:
+        if setting in settings:
             try:
-                values[setting] = parse_value(text, hints[setting])
+                values[fields[setting]] = parse_value(text, hints[fields[setting]])
             except ValueError as error:
-                raise ValueError(f"{str(spec)!r}: {setting}: {error}") from None
-    rest = tuple(item for item in spec.settings if item[0] not in names)
+                raise ValueError(f"{kind} {str(spec)!r}: {setting}: {error}") from None
+    rest = tuple(item for item in spec.settings if item[0] not in settings)
     return values, dataclasses.replace(spec, settings=rest)
+
+
+def fields_of(cls: Any) -> dict[str, str]:
+    """The fields of a dataclass by setting: its own name, unless that is taken by a method (a cell's `init`)."""
+    return {field.metadata.get("setting", field.name): field.name for field in dataclasses.fields(cls) if field.init}
 
 
 def parse_value(text: str, hint: Any) -> Any:

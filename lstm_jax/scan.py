@@ -12,7 +12,7 @@ import functools
 import operator
 import typing
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -21,13 +21,13 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Real
 
 from lstm_jax.cells.base import Cell, Params, PointwiseCell, State
+from lstm_jax.choices import Backward
 from lstm_jax.derivatives import reverse_only
-from lstm_jax.memory_saving import Marks, keep_activations, pointwise_scan, where
+from lstm_jax.memory_saving import StepMasks, pointwise_scan, save_activations
 from lstm_jax.pointwise import can_be_taken_apart, form
+from lstm_jax.steps import where
 
-Backward = Literal["autodiff", "activations", "states", "checkpoint"]
-"""What a forward pass keeps for the backward pass, from the most to the least: all that jax's autodiff asks for;
-results of tanh, σ and the like; the state before every step; the state before every chunk of steps."""
+__all__ = ["Backward", "scan", "scan_last"]
 
 
 def scan(
@@ -70,8 +70,8 @@ def scan(
     Flax's `nnx.RNN` does not zero outputs past `seq_lengths`; PyTorch does this with packed sequences.
     """
     given = _checked(cell, params, inputs, initial_state, lengths, backward)
-    marks = _marks(given, reverse, truncation)
-    return _scan(given, given.inputs, marks, reverse, return_outputs)
+    masks = _masks(given, reverse, truncation)
+    return _scan(given, given.inputs, masks, reverse, return_outputs)
 
 
 def scan_last(
@@ -92,14 +92,14 @@ def scan_last(
     if inputs.shape[0] == 0:
         raise ValueError("inputs: expected at least one step for a last output, got T = 0")
     given = _checked(cell, params, inputs, initial_state, lengths, backward)
-    marks = _marks(given, False, truncation)
+    masks = _masks(given, False, truncation)
     if given.lengths is None:
         before, last = (
-            jax.tree.map(lambda leaf, part=part: leaf[part], (given.inputs, marks)) for part in (slice(-1), -1)
+            jax.tree.map(lambda leaf, slice_=slice_: leaf[slice_], (given.inputs, masks)) for slice_ in (slice(-1), -1)
         )
         state, _ = _scan(given, before[0], before[1], False, False)
         return _step(cell, given.params, state, last)
-    state, outputs = _scan(given, given.inputs, marks, False, True)
+    state, outputs = _scan(given, given.inputs, masks, False, True)
     assert outputs is not None
     last_steps = jnp.maximum(given.lengths, 1) - 1
     return state, jnp.take_along_axis(outputs, last_steps[None, ..., None], axis=0)[0]
@@ -184,7 +184,7 @@ def _promoted(cell: Cell, params: Params, state: State, x: Any) -> State:
     return state
 
 
-def _step(cell: Cell, params: Params, state: State, at: tuple[Array, Marks]) -> tuple[State, Array]:
+def _step(cell: Cell, params: Params, state: State, at: tuple[Array, StepMasks]) -> tuple[State, Array]:
     """One step: padding is left as it is, and no gradient passes where it is cut."""
     x, (valid, cut) = at
     if cut is not None:
@@ -197,7 +197,7 @@ def _step(cell: Cell, params: Params, state: State, at: tuple[Array, Marks]) -> 
 
 
 def _scan(
-    given: _Given, inputs: Array, marks: Marks, reverse: bool, return_outputs: bool
+    given: _Given, inputs: Array, masks: StepMasks, reverse: bool, return_outputs: bool
 ) -> tuple[State, Array | None]:
     cell, params, backward = given.cell, given.params, given.backward
     num_steps = inputs.shape[0]
@@ -207,25 +207,25 @@ def _scan(
             params,
             _in_order(inputs, reverse),
             given.state,
-            _in_order(marks, reverse),
+            _in_order(masks, reverse),
             backward,
             return_outputs,
         )
         return state, _in_order(outputs, reverse)
 
-    def plain_step(state: State, at: tuple[Array, Marks]) -> tuple[State, Array | None]:
+    def plain_step(state: State, at: tuple[Array, StepMasks]) -> tuple[State, Array | None]:
         state, output = _step(cell, params, state, at)
         return state, output if return_outputs else None
 
     step: Callable[..., Any] = plain_step
     if backward == "activations":
-        step = jax.checkpoint(step, policy=keep_activations, prevent_cse=False)
+        step = jax.checkpoint(step, policy=save_activations, prevent_cse=False)
     if backward == "states":
         step = jax.checkpoint(step, prevent_cse=False)
     scan_steps = functools.partial(jax.lax.scan, step, reverse=reverse)
     if backward == "checkpoint" and num_steps > 1:
-        return _in_chunks(scan_steps, given.state, (inputs, marks), num_steps, reverse)
-    return scan_steps(given.state, (inputs, marks))
+        return _in_chunks(scan_steps, given.state, (inputs, masks), num_steps, reverse)
+    return scan_steps(given.state, (inputs, masks))
 
 
 def _in_order(tree: Any, reverse: bool) -> Any:
@@ -233,7 +233,7 @@ def _in_order(tree: Any, reverse: bool) -> Any:
     return jax.tree.map(lambda leaf: jnp.flip(leaf, 0), tree) if reverse else tree
 
 
-def _marks(given: _Given, reverse: bool, truncation: int | None) -> Marks:
+def _masks(given: _Given, reverse: bool, truncation: int | None) -> StepMasks:
     """Which steps are no padding, and before which a gradient ends."""
     if truncation is not None and operator.index(truncation) < 1:
         raise ValueError(f"truncation: expected at least 1 step, got {truncation}")
@@ -243,10 +243,10 @@ def _marks(given: _Given, reverse: bool, truncation: int | None) -> Marks:
     ends = jnp.int32(num_steps) if given.lengths is None else given.lengths[None]
     valid = None if given.lengths is None else steps < ends
     if truncation is None:
-        return Marks(valid, None)
+        return StepMasks(valid, None)
     remaining = steps + 1 if reverse else ends - steps
     cut = remaining % truncation == 0
-    return Marks(valid, cut if valid is None else cut & valid)
+    return StepMasks(valid, cut if valid is None else cut & valid)
 
 
 def _in_chunks(
@@ -257,18 +257,18 @@ def _in_chunks(
     num_chunks = num_steps // chunk
     scan_chunk = jax.checkpoint(scan_steps, prevent_cse=False)
     whole, rest = (
-        jax.tree.map(lambda leaf, part=part: leaf[part], steps)
-        for part in (slice(num_chunks * chunk), slice(num_chunks * chunk, None))
+        jax.tree.map(lambda leaf, slice_=slice_: leaf[slice_], steps)
+        for slice_ in (slice(num_chunks * chunk), slice(num_chunks * chunk, None))
     )
     whole = jax.tree.map(lambda leaf: leaf.reshape(num_chunks, chunk, *leaf.shape[1:]), whole)
-    parts = []
-    for part in ("rest", "whole") if reverse else ("whole", "rest"):
-        if part == "whole":
+    pieces = []
+    for piece in ("rest", "whole") if reverse else ("whole", "rest"):
+        if piece == "whole":
             state, outputs = jax.lax.scan(scan_chunk, state, whole, reverse=reverse)
             outputs = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), outputs)
         else:
             state, outputs = scan_chunk(state, rest)
-        parts.append(outputs)
+        pieces.append(outputs)
     if reverse:
-        parts.reverse()
-    return state, None if parts[0] is None else jnp.concatenate(parts)
+        pieces.reverse()
+    return state, None if pieces[0] is None else jnp.concatenate(pieces)

@@ -11,8 +11,9 @@ import numpy as np
 from jaxtyping import Array, Real
 
 from lstm_jax.cells.base import Cell, Params
+from lstm_jax.choices import Backward
 from lstm_jax.pointwise import can_be_taken_apart
-from lstm_jax.scan import Backward, scan
+from lstm_jax.scan import scan
 
 NUM_STEPS, BATCH_SIZE = 3, 2
 TOLERANCE = 1e-3
@@ -62,7 +63,7 @@ def check_backward(
             return sum(jnp.sum(jnp.sin(leaf + t)) for t, leaf in enumerate(jax.tree.leaves(results))), results
 
         (_, results), gradients = jax.value_and_grad(loss, (0, 1, 2), has_aux=True)(*arguments)
-        return dict(zip(PARTS, (*results, *gradients), strict=True))
+        return dict(zip(RESULTS, (*results, *gradients), strict=True))
 
     @functools.partial(jax.jit, compiler_options=COMPILER_OPTIONS if jax.default_backend() == "cpu" else None)
     def both(*arguments: Any) -> list[dict[str, Any]]:
@@ -70,11 +71,11 @@ def check_backward(
 
     with jax.default_matmul_precision("highest"):  # on a GPU float32 would mean TF32
         actual, expected = both(params, inputs, _noise(state))
-    for part in PARTS:
-        difference = max(map(_difference, jax.tree.leaves(actual[part]), jax.tree.leaves(expected[part])), default=0.0)
+    for name in RESULTS:
+        difference = max(map(_difference, jax.tree.leaves(actual[name]), jax.tree.leaves(expected[name])), default=0.0)
         if not difference <= TOLERANCE:
             raise ValueError(
-                f"cell {type(cell).__name__}, backward {backward!r}: its {part} differ by {difference:.1e} (relative) "
+                f"cell {type(cell).__name__}, backward {backward!r}: its {name} differ by {difference:.1e} (relative) "
                 f"from those of a loop over its step, expected at most {TOLERANCE:.0e}: train it with "
                 "--backward autodiff"
             )
@@ -91,7 +92,7 @@ def _noise(shapes: Any) -> Any:
     return jax.tree.map(lambda leaf: noise(leaf) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf, shapes)
 
 
-PARTS = ("last states", "outputs", "gradients of parameters", "gradients of inputs", "gradients of the first state")
+RESULTS = ("last states", "outputs", "gradients of parameters", "gradients of inputs", "gradients of the first state")
 
 
 def _difference(actual: Any, expected: Any) -> float:

@@ -24,22 +24,22 @@ class Stopped(KeyboardInterrupt):
 
 
 @contextlib.contextmanager
-def heard(
+def on_signals(
     on_first: Callable[[int], None],
     on_second: Callable[[int], None] | None = None,
-    numbers: Sequence[int] = STOP_SIGNALS,
+    signals: Sequence[int] = STOP_SIGNALS,
 ) -> Iterator[None]:
     """Call `on_first` with the first of these signals that comes, `on_second` with each one after it.
 
     Without `on_second` the process ends at once. SIGHUP is never a second one, since a terminal that is closed sends
-    several, and stays ignored where it was (`nohup`). Outside the main thread, where Python hears no signals, nothing
+    several, and stays ignored where it was (`nohup`). Outside the main thread, where Python handles no signals, nothing
     changes.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     handle = _Handler(on_first, on_second or end_at_once)
-    wanted = [number for number in numbers if not (number in HANGUP and signal.getsignal(number) == signal.SIG_IGN)]
+    wanted = [number for number in signals if not (number in HANGUP and signal.getsignal(number) == signal.SIG_IGN)]
     before = {number: signal.signal(number, handle) for number in wanted}
     try:
         yield
@@ -61,10 +61,10 @@ def end_at_once(number: int) -> None:
 class _Handler:
     def __init__(self, on_first: Callable[[int], None], on_second: Callable[[int], None]) -> None:
         self._on_first, self._on_second = on_first, on_second
-        self._num_heard = 0
+        self._num_received = 0
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        if self._num_heard and number in HANGUP:
+        if self._num_received and number in HANGUP:
             return
-        self._num_heard += 1
-        (self._on_first if self._num_heard == 1 else self._on_second)(number)
+        self._num_received += 1
+        (self._on_first if self._num_received == 1 else self._on_second)(number)

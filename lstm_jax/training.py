@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,11 +19,10 @@ import optax
 from flax import nnx
 from jaxtyping import Array, Float, Int32, Key, UInt32
 
+from lstm_jax.choices import Optimizer
 from lstm_jax.models import Config
 from lstm_jax.models.base import Pair
 from lstm_jax.tasks.base import MANY, Batch, Task
-
-Optimizer = Literal["adam", "rmsprop"]
 
 MAX_EVAL_STEPS, MAX_EVAL_LOGITS = 2**21, 2**26
 """Time steps, over all sequences, and logits that an evaluation holds in memory at once."""
@@ -92,7 +91,7 @@ class Training:
         """The state before the first update."""
         init_key, data_key = jax.random.split(jax.random.fold_in(jax.random.key(hypers.seed), 0))
         params = nnx.state(self.model.build(rngs=nnx.Rngs(init_key)), nnx.Param)
-        carry = () if self._segments is None else self.model.initial_carry(self.batch_size)
+        carry = () if self._segments is None else self.model.initial_states(self.batch_size)
         return RunState(params, self._optimizer(hypers).init(params), data_key, jnp.int32(0), carry)
 
     def advance(
@@ -142,8 +141,8 @@ class Training:
         if width == self.eval_size:
             loss, correct, sequence_loss, recall, weights = totals(batch)
         else:  # one part after another, so that memory doesn't grow with the gap
-            parts = jax.tree.map(lambda leaf: jnp.stack(jnp.split(leaf, self.eval_size // width, axis=1)), batch)
-            loss, correct, sequence_loss, recall, weights = (part.sum() for part in jax.lax.map(totals, parts))
+            slices = jax.tree.map(lambda leaf: jnp.stack(jnp.split(leaf, self.eval_size // width, axis=1)), batch)
+            loss, correct, sequence_loss, recall, weights = (sums.sum() for sums in jax.lax.map(totals, slices))
         return Evaluation(loss / recall, correct / recall, sequence_loss / weights)
 
     @property
@@ -192,8 +191,10 @@ class Training:
         def of_shape(shape: int) -> tuple[tuple[Array, Any], Any]:
             batch = self.train_batch(batch_key, state.step, shape, apart)
             gradient: Any = jax.value_and_grad(self._train_loss, has_aux=True)
-            key = dropout_key if self.model.draws else None
-            value, of_params = gradient(state.params, batch, self._carry(state), key, self.model.scheduled(state.step))
+            key = dropout_key if self.model.uses_rng else None
+            value, of_params = gradient(
+                state.params, batch, self._carry(state), key, self.model.training_kwargs(state.step)
+            )
             return value, of_params
 
         shares = self.task.shape_shares
@@ -209,17 +210,22 @@ class Training:
         if self._segments is None:
             return ()
         begins = state.step % self._segments == 0
-        first = self.model.initial_carry(self.batch_size)
+        first = self.model.initial_states(self.batch_size)
         return jax.tree.map(lambda start, now: jnp.where(begins, start, now), first, state.carry)
 
     def _train_loss(
-        self, params: Any, batch: Batch, carry: Any, dropout_key: Array | None, scheduled: Mapping[str, Any] = _PLAIN
+        self,
+        params: Any,
+        batch: Batch,
+        carry: Any,
+        dropout_key: Array | None,
+        training_kwargs: Mapping[str, Any] = _PLAIN,
     ) -> tuple[Array, Any]:
         model = self._merge(params)
         if carry:
             logits, carry = model.advance(batch.inputs, carry, dropout_key=dropout_key)
         else:
-            logits = model(batch.inputs, dropout_key=dropout_key, **scheduled)
+            logits = model(batch.inputs, dropout_key=dropout_key, **training_kwargs)
         return _mean(optax.softmax_cross_entropy_with_integer_labels(logits, batch.targets), batch.weights), carry
 
     def _merge(self, params: Any) -> Any:

@@ -19,11 +19,13 @@ PACKAGE = Path(lstm_jax.__file__).parent
 ORDER = [
     "errors",
     "files",
+    "choices",
     "registry",
     "text",
     "cells",
     "derivatives",
     "pointwise",
+    "steps",
     "memory_saving",
     "scan",
     "self_check",
@@ -107,7 +109,7 @@ def test_breaches_are_seen(module, source, breach):
 
 # Without jax. What a command needs before its first run, and all that comes after the last.
 
-WITHOUT_JAX = ["lstm_jax", "lstm_jax.registry", "lstm_jax.cells", "lstm_jax.tasks"]
+WITHOUT_JAX = ["lstm_jax", "lstm_jax.choices", "lstm_jax.registry", "lstm_jax.cells", "lstm_jax.tasks"]
 WITHOUT_JAX += [module_of(path) for path in SOURCES if part_of(module_of(path)) in ("analysis", "figures")]
 HEAVY = {"jax", "jaxlib", "flax", "optax", "orbax", "wandb", "torch"}
 

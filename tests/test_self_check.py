@@ -14,7 +14,7 @@ from cell_cases import inputs_of, params_of
 
 from lstm_jax import self_check
 from lstm_jax.cells import CELLS, make_cell
-from lstm_jax.memory_saving import _Way
+from lstm_jax.memory_saving import _PointwiseScan
 from lstm_jax.models import Sizes, make_model
 from lstm_jax.self_check import check_backward, check_model
 
@@ -48,13 +48,13 @@ def test_a_path_that_computes_another_cell(backward, monkeypatch):
 
 
 def test_a_wrong_gradient_alone(monkeypatch):
-    backward = _Way.backward
+    backward = _PointwiseScan.backward
 
     def wrong(self, *arguments):
         params, state, inputs = backward(self, *arguments)
         return params, state, 1.01 * inputs
 
-    monkeypatch.setattr(_Way, "backward", wrong)
+    monkeypatch.setattr(_PointwiseScan, "backward", wrong)
     cell = make_cell("rnn", 4)
     with pytest.raises(ValueError, match=r"its gradients of inputs differ by 1\.0e-02"):
         check_backward(cell, params_of(cell), inputs_of(3), "states")

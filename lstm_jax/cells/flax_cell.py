@@ -48,7 +48,6 @@ class FlaxCell(Cell):
         return cell.initialize_carry((*batch_shape, 1), nnx.Rngs(0))
 
     def step(self, params: Any, state: Any, x: Real[Array, "*B D"]) -> tuple[Any, Float[Array, "*B H"]]:
-        """One call of the Flax cell."""
         # Flax computes in the module's dtype, whatever the parameters' is: ours is that of `x @ w`.
         dtype = jnp.result_type(x, *jax.tree.leaves(params))
         cell: Any = nnx.merge(_graphdef(self, x.shape[-1], dtype), params)

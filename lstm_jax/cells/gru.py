@@ -73,7 +73,6 @@ class GRU(PointwiseCell):
         return GRUParams(*params, bias_hn=zeros) if self.reset == "after" else params
 
     def initial_state(self, batch_shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> HiddenState:
-        """Zeros: `hidden [*B, H]`."""
         return HiddenState(jnp.zeros((*batch_shape, self.hidden_dim), dtype))
 
     def update(

@@ -65,14 +65,12 @@ class LSTM(PointwiseCell):
         return params._replace(bias=jnp.concatenate([input_bias, forget_bias, zeros]))
 
     def initial_state(self, batch_shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> LSTMState:
-        """Zeros: `hidden [*B, H]` and `cell [*B, H]`."""
         zeros = jnp.zeros((*batch_shape, self.hidden_dim), dtype)
         return LSTMState(zeros, zeros)
 
     def update(
         self, params: LinearParams, state: LSTMState, x_proj: Float[Array, "*B GH"], h_proj: Float[Array, "*B GH"]
     ) -> tuple[LSTMState, Float[Array, "*B H"]]:
-        """Gates, cell state, hidden state."""
         i, f, g, o = jnp.split(x_proj + h_proj, self.num_gates, axis=-1)
         cell = jax.nn.sigmoid(f) * state.cell + jax.nn.sigmoid(i) * jnp.tanh(g)
         hidden = jax.nn.sigmoid(o) * jnp.tanh(cell)

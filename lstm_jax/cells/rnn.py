@@ -24,16 +24,13 @@ class RNN(PointwiseCell):
     num_gates: ClassVar[int] = 1
 
     def init(self, key: Key[Array, ""], input_dim: int, dtype: DTypeLike = jnp.float32) -> LinearParams:
-        """Fresh parameters for inputs `[..., input_dim]`."""
         return linear_params(self.initialization, key, input_dim, self.hidden_dim, self.num_gates, dtype)
 
     def initial_state(self, batch_shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> HiddenState:
-        """Zeros: `hidden [*B, H]`."""
         return HiddenState(jnp.zeros((*batch_shape, self.hidden_dim), dtype))
 
     def update(
         self, params: LinearParams, state: HiddenState, x_proj: Float[Array, "*B H"], h_proj: Float[Array, "*B H"]
     ) -> tuple[HiddenState, Float[Array, "*B H"]]:
-        """tanh of the sum."""
         hidden = jnp.tanh(x_proj + h_proj)
         return HiddenState(hidden), hidden

@@ -17,8 +17,9 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Integer
 
+from lstm_jax.choices import Form
 from lstm_jax.evaluation.decoding import greedy, sample
-from lstm_jax.models.base import Form, Pair
+from lstm_jax.models.base import Pair
 from lstm_jax.text.corpus import TextCorpus
 from lstm_jax.text.tokens import straighten
 from lstm_jax.text.vocabulary import BOS, EOS, MASK, UNK
@@ -44,7 +45,7 @@ def answers_of(model: Any, corpus: TextCorpus, form: Form, gap: int) -> dict[str
     pieces = _pieces(corpus)
     margin = min(CONTEXTS[-1], (len(pieces[0]) - 1) // 3)
     at = _positions([len(piece) for piece in pieces], margin)
-    carries = bool(form == "decoder" and model.config.initial_carry(1))
+    carries = bool(form == "decoder" and model.config.initial_states(1))
     most = margin if carries else min(margin, gap if form == "decoder" else max(1, gap // 2))
     # A model that has never seen more than `most` words is not asked to: that is its uncut context.
     contexts = [context for context in CONTEXTS if (context <= most if carries else context < most)]
@@ -143,7 +144,7 @@ def _segment_losses(
         log_probs = jax.nn.log_softmax(logits)
         return states, -jnp.take_along_axis(log_probs, at[1][..., None], axis=-1)[..., 0]
 
-    _, losses = jax.lax.scan(segment, model.config.initial_carry(inputs.shape[2]), (inputs, targets))
+    _, losses = jax.lax.scan(segment, model.config.initial_states(inputs.shape[2]), (inputs, targets))
     return losses
 
 

@@ -81,9 +81,9 @@ def pad(sequences: Sequence[Sequence[int]], num_steps: int, width: int | None = 
 
 def words_of(vocabulary: Vocabulary, ids: Integer[np.ndarray, " S"]) -> list[str]:
     """The words before EOS and padding."""
-    kept: list[int] = []
+    written: list[int] = []
     for token in ids.tolist():
         if token in (EOS, PAD):
             break
-        kept.append(token)
-    return vocabulary.decode(kept)
+        written.append(token)
+    return vocabulary.decode(written)

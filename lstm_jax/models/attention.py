@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,17 +10,16 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
+from lstm_jax.choices import Score
 from lstm_jax.models.common import linear
 
-Score = Literal["dot", "additive"]
 
-
-class Memory(NamedTuple):
-    """Of each source: what is compared with the decoder's outputs, what is read, and where there is a word."""
+class KeysValues(NamedTuple):
+    """What attention compares queries with, what it reads, and where there is a word (None: decided elsewhere)."""
 
     keys: Float[Array, "B T H"]
     values: Float[Array, "B T E"]
-    is_word: Bool[Array, "B T"]
+    mask: Bool[Array, "B T"] | None = None
 
 
 class Attention(nnx.Module):
@@ -46,21 +45,22 @@ class Attention(nnx.Module):
             self.query = linear(output_dim, output_dim, use_bias=False, rngs=rngs, dtype=dtype)
             self.energy = linear(output_dim, 1, use_bias=False, rngs=rngs, dtype=dtype)
 
-    def remember(self, outputs: Float[Array, "T B E"], is_word: Bool[Array, "T B"]) -> Memory:
-        """What the decoder needs of the encoder's outputs."""
+    def project_memory(self, outputs: Float[Array, "T B E"], is_word: Bool[Array, "T B"]) -> KeysValues:
+        """Keys and values of the encoder's outputs."""
         values = jnp.moveaxis(outputs, 0, 1)
-        return Memory(self.key(values), values, is_word.T)
+        return KeysValues(self.key(values), values, is_word.T)
 
     def __call__(
-        self, outputs: Float[Array, "S B H"], memory: Memory
+        self, outputs: Float[Array, "S B H"], memory: KeysValues
     ) -> tuple[Float[Array, "S B H"], Float[Array, "S B T"]]:
         """The decoder's outputs with what they found in the source, and the weights α: no word, no weight."""
+        assert memory.mask is not None
         if self.score == "dot":
             scores = jnp.einsum("sbh,bth->sbt", outputs, memory.keys) / outputs.shape[-1] ** 0.5
         else:
             scores = self.energy(jnp.tanh(self.query(outputs)[:, :, None] + memory.keys[None]))[..., 0]
         # Finite: a source of padding alone has no word to look at, and must not make NaN.
-        scores = jnp.where(memory.is_word, scores, jnp.finfo(scores.dtype).min)
+        scores = jnp.where(memory.mask, scores, jnp.finfo(scores.dtype).min)
         weights = jax.nn.softmax(scores, axis=-1)
         context = jnp.einsum("sbt,bte->sbe", weights, memory.values)
         return jnp.tanh(self.combine(jnp.concatenate([context, outputs], axis=-1))), weights

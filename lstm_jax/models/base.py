@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
+import abc
+import dataclasses
+from typing import Any, ClassVar, NamedTuple, Protocol, get_args, runtime_checkable
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int32, Integer
 
-from lstm_jax.scan import Backward
+from lstm_jax import registry
+from lstm_jax.choices import Backward, Form, Readout
 from lstm_jax.text.vocabulary import PAD
-
-Form = Literal["sequence", "decoder", "encoder", "encoder_decoder"]
-"""`sequence`: symbols in, answers out. Of language models and translation: `decoder` says the next word from those
-before, `encoder` a masked word from those on both sides, `encoder_decoder` writes a target from a source."""
 
 
 class Pair(NamedTuple):
     """A source, and what a decoder reads while it writes the target: the token before each one, BOS at first.
 
-    Both end in PAD, by which their lengths are told. The targets that go with it are the target and EOS.
+    Both end in PAD, which gives their lengths. The targets that go with it are the target and EOS.
     """
 
     source: Integer[Array, "T B"]
@@ -35,36 +35,91 @@ class Step(NamedTuple):
     alignment: Float[Array, "B T"] | None
 
 
-@runtime_checkable
-class Config(Protocol):
-    """The static description of a model: hashable, so that it can key a compiled program."""
+@dataclasses.dataclass(frozen=True)
+class Sizes:
+    """The options of a job that make the size of its model, and how that is differentiated."""
 
-    def __hash__(self) -> int:
-        """A frozen dataclass's."""
+    hidden_dim: int
+    input_dim: int
+    num_layers: int = 1
+    dropout: float = 0.0
+    backward: Backward = "autodiff"
+    truncation: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """The properties of a task that its models depend on."""
+
+    form: Form
+    num_tokens: int
+    num_outputs: int
+    readout: Readout = "every"
+    gap: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(abc.ABC):
+    """The static description of a model: a frozen dataclass, hashable, so that it can key a compiled program.
+
+    `build` is abstract, everything else has a default. Fields called as those of `Sizes` and `Data` are filled from the
+    job and its task; the others are settings of the model's name, `package.module:Name@setting=3`. `forms` are those
+    that a model of this class can have.
+    """
+
+    forms: ClassVar[tuple[Form, ...]] = get_args(Form)
+
+    @classmethod
+    def from_spec(cls, spec: registry.Spec, sizes: Sizes, data: Data) -> Config:
+        """The model that `spec` names; raises ValueError that names the setting and what is allowed."""
+        fixed = {**vars(sizes), **vars(data)}
+        fields = registry.fields_of(cls) if dataclasses.is_dataclass(cls) else {}
+        for name, default in (("num_layers", 1), ("dropout", 0.0), ("truncation", None)):
+            if name not in fields and fixed[name] != default:
+                raise ValueError(f"model {str(spec)!r}: expected no {name}, since it has no such field")
+        config: Config = registry.construct("model", spec, cls, Config, fixed)
+        return config
+
+    @classmethod
+    def hidden_dim_unit(cls, spec: registry.Spec) -> int:
+        """The number that hidden_dim must be a multiple of."""
+        del spec
+        return 1
+
+    @abc.abstractmethod
+    def build(self, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> nnx.Module:
+        """The model with fresh parameters: `model(inputs, *, dropout_key=None) -> logits [S, B, C]`."""
 
     @property
     def initial_forget_bias(self) -> float | None:
-        """What the bias of the gate that keeps the state starts at, recorded with every result; None for none."""
+        """What the bias of the gate that keeps the state starts at, recorded with every result; None for no gate."""
+        return None
 
     @property
-    def backward(self) -> Backward:
-        """What is kept for the backward pass: of `scan`, recorded with every result."""
+    def backward_mode(self) -> Backward:
+        """What is stored for the backward pass, recorded with every result: the field `backward` where there is one."""
+        mode: Backward = getattr(self, "backward", "autodiff")  # no property of that name, which would be its default
+        return mode
 
     @property
-    def draws(self) -> bool:
-        """Whether a forward pass in training draws random numbers (dropout, scheduled sampling)."""
+    def uses_rng(self) -> bool:
+        """Whether a forward pass in training uses random numbers (dropout, scheduled sampling)."""
+        return bool(getattr(self, "dropout", 0.0))
 
-    def scheduled(self, step: Int32[Array, ""]) -> dict[str, Any]:
-        """What a call of the model in update `step`, from 0, is told beside its inputs and key."""
+    def training_kwargs(self, step: Int32[Array, ""]) -> dict[str, Any]:
+        """Arguments of the model in update `step`, from 0, beside its inputs and key."""
+        del step
+        return {}
 
-    def floats_of_pairs(self, num_steps: int) -> int:
-        """What a sequence takes that grows with the square of its length: attention."""
+    def attention_floats(self, num_steps: int) -> int:
+        """Numbers that attention stores for one sequence (quadratic in its length)."""
+        del num_steps
+        return 0
 
-    def initial_carry(self, batch_size: int) -> Any:
-        """What goes on from one segment of a text to the next, before the first; () for nothing."""
-
-    def build(self, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> nnx.Module:
-        """The model with fresh parameters: `model(inputs, *, dropout_key=None) -> logits [S, B, C]`."""
+    def initial_states(self, batch_size: int) -> Any:
+        """The states before the first of several segments of a text; () where no state goes on to the next."""
+        del batch_size
+        return ()
 
 
 @runtime_checkable
@@ -89,3 +144,9 @@ def lengths_of(tokens: Integer[Array, "T B"]) -> Integer[Array, " B"]:
 def is_token(tokens: Integer[Array, "*S"]) -> Bool[Array, "*S"]:
     """Where there is no padding."""
     return tokens != PAD
+
+
+def count_params(config: Config) -> int:
+    """How many numbers a model learns, readout and embedding included; computes shapes only."""
+    model = nnx.eval_shape(lambda: config.build(rngs=nnx.Rngs(0)))
+    return sum(leaf.size for leaf in jax.tree.leaves(nnx.state(model, nnx.Param)))

@@ -1,4 +1,4 @@
-"""What models are made of beside layers: embeddings, readouts, dropout by a key."""
+"""What models are made of beside layers: embeddings, linear maps, readouts."""
 
 from __future__ import annotations
 
@@ -37,14 +37,6 @@ class TiedReadout(nnx.Module):
     def __call__(self, outputs: Float[Array, "*B O"]) -> Float[Array, "*B C"]:
         """Logits of all tokens."""
         return self.table.attend(self.projection(outputs)) + self.bias.get_value()
-
-
-def drop(values: Float[Array, "*S"], rate: float, key: Array | None) -> Float[Array, "*S"]:
-    """Dropout where there is a key: an element is 0 with probability `rate`, else divided by 1 - rate."""
-    if key is None or rate == 0.0:
-        return values
-    kept = jax.random.bernoulli(key, 1.0 - rate, values.shape)
-    return jnp.where(kept, values / (1.0 - rate), jnp.zeros((), values.dtype))
 
 
 def _uniform(bound: float) -> nnx.Initializer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,15 +12,16 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int32, Integer
 
 from lstm_jax.cells.base import Cell, State
-from lstm_jax.layers import Stack
-from lstm_jax.models.attention import Attention, Memory
+from lstm_jax.choices import AttentionKind, Backward
+from lstm_jax.layers import Stack, drop
+from lstm_jax.models.attention import Attention, KeysValues
 from lstm_jax.models.base import Pair, Step, is_token, lengths_of
-from lstm_jax.models.common import TiedReadout, drop, embedding, linear
-from lstm_jax.scan import Backward
+from lstm_jax.models.common import TiedReadout, embedding, linear
+from lstm_jax.models.recurrent import RecurrentConfig
 
 
 @dataclasses.dataclass(frozen=True)
-class EncoderDecoderConfig:
+class EncoderDecoderConfig(RecurrentConfig):
     """The static description of an `EncoderDecoder`: hashable, so it can key a compiled program.
 
     `num_tokens` and `num_outputs` are the sizes of the source's and the target's vocabulary. `attention`: whether the
@@ -32,11 +33,8 @@ class EncoderDecoderConfig:
     embeddings, between layers and at the last layer's outputs.
     """
 
-    cells: tuple[Cell, ...]
-    input_dim: int
-    num_outputs: int
     num_tokens: int
-    attention: Literal["none", "dot", "additive"] = "none"
+    attention: AttentionKind = "none"
     bidirectional: bool = False
     reverse: bool = False
     teacher_forcing: float = 1.0
@@ -55,34 +53,23 @@ class EncoderDecoderConfig:
             raise ValueError(f"forcing_steps: expected a number of updates, got {self.forcing_steps}")
 
     @property
-    def initial_forget_bias(self) -> float | None:
-        """That of the cell."""
-        return self.cells[0].initial_forget_bias
-
-    @property
-    def draws(self) -> bool:
+    def uses_rng(self) -> bool:
         """With dropout, and where the decoder may read its own words."""
         return bool(self.dropout) or self.teacher_forcing < 1.0
 
-    def floats_of_pairs(self, num_steps: int) -> int:
+    def attention_floats(self, num_steps: int) -> int:
         """Each of half the steps with each of the others: weights, and for additive scores a vector before them."""
         width = {"none": 0, "dot": 3, "additive": 3 + 2 * self.cells[-1].output_dim}[self.attention]
         return width * num_steps**2 // 4
 
-    def scheduled(self, step: Int32[Array, ""]) -> dict[str, Any]:
+    def training_kwargs(self, step: Int32[Array, ""]) -> dict[str, Any]:
         """The rate of teacher forcing in update `step`."""
         if self.teacher_forcing == 1.0 or not self.forcing_steps:
             return {}
         fallen = jnp.minimum(step / self.forcing_steps, 1.0)
         return {"teacher_forcing": 1.0 - fallen * (1.0 - self.teacher_forcing)}
 
-    def initial_carry(self, batch_size: int) -> tuple[()]:
-        """Nothing goes on from one pair to the next."""
-        del batch_size
-        return ()
-
     def build(self, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> EncoderDecoder:
-        """The model with fresh parameters."""
         return EncoderDecoder(self, rngs=rngs, dtype=dtype)
 
 
@@ -167,17 +154,16 @@ class EncoderDecoder(nnx.Module):
 
     def begin(
         self, source: Integer[Array, "T B"], batch_size: int, max_steps: int
-    ) -> tuple[Memory | tuple[()], tuple[State, ...]]:
+    ) -> tuple[KeysValues | tuple[()], tuple[State, ...]]:
         """Read the source; returns what attention looks at, and the states that the decoder starts from."""
         del batch_size, max_steps
         return self._encode(source, None)
 
-    def step(self, memory: Memory | tuple[()], state: tuple[State, ...], tokens: Integer[Array, " B"]) -> Step:
-        """One word more."""
+    def step(self, memory: KeysValues | tuple[()], state: tuple[State, ...], tokens: Integer[Array, " B"]) -> Step:
         logits, states, weights = self._decode(tokens[None], state, memory, None)
         return Step(states, logits[0], None if weights is None else weights[0])
 
-    def _encode(self, source: Array, key: Array | None) -> tuple[Memory | tuple[()], tuple[State, ...]]:
+    def _encode(self, source: Array, key: Array | None) -> tuple[KeysValues | tuple[()], tuple[State, ...]]:
         embedding_key, stack_key = (None, None) if key is None else jax.random.split(key)
         vectors = drop(self.source_embedding(source), self.config.dropout, embedding_key)
         states, outputs = self.encoder(
@@ -185,7 +171,7 @@ class EncoderDecoder(nnx.Module):
         )
         if self.bridge is not None:
             states = [bridge(*both) for bridge, both in zip(self.bridge, states, strict=True)]
-        memory = () if self.attention is None else self.attention.remember(outputs, is_token(source))
+        memory = () if self.attention is None else self.attention.project_memory(outputs, is_token(source))
         return memory, tuple(states)
 
     def _decode(

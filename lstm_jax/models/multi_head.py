@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Integer
 
+from lstm_jax.models.attention import KeysValues
 from lstm_jax.models.common import linear
-
-
-class Read(NamedTuple):
-    """What one attention compares queries with, and what it hands on, of each position that may be looked at."""
-
-    keys: Float[Array, "B T D"]
-    values: Float[Array, "B T D"]
 
 
 class MultiHeadAttention(nnx.Module):
@@ -31,15 +23,16 @@ class MultiHeadAttention(nnx.Module):
         self.num_heads = num_heads
         self.query, self.key, self.value, self.output = (linear(dim, dim, rngs=rngs, dtype=dtype) for _ in range(4))
 
-    def read(self, context: Array) -> Read:
+    def project_memory(self, context: Array, is_word: Array | None = None) -> KeysValues:
         """Keys and values [B, T, D] of vectors [T, B, D]."""
         context = jnp.moveaxis(context, 0, 1)
-        return Read(self.key(context), self.value(context))
+        return KeysValues(self.key(context), self.value(context), is_word)
 
-    def __call__(self, inputs: Array, read: Read, visible: Array) -> tuple[Array, Array]:
+    def __call__(self, inputs: Array, memory: KeysValues, visible: Array) -> tuple[Array, Array]:
         """Outputs [S, B, D] and weights [B, heads, S, T], zero where `visible` (of a shape like theirs) is false."""
         query, key, value = (
-            vectors.reshape(*vectors.shape[:2], self.num_heads, -1) for vectors in (self.query(inputs), *read)
+            vectors.reshape(*vectors.shape[:2], self.num_heads, -1)
+            for vectors in (self.query(inputs), memory.keys, memory.values)
         )
         scores = jnp.einsum("sbhd,bthd->bhst", query, key) / query.shape[-1] ** 0.5
         # Finite, then zero: where nothing is visible, nothing is found, and no NaN goes into gradients.

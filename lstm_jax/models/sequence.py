@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,17 +11,16 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Integer
 
-from lstm_jax.cells.base import Cell, State
-from lstm_jax.layers import Stack
+from lstm_jax.cells.base import State
+from lstm_jax.choices import Backward, Readout
+from lstm_jax.layers import Stack, drop
 from lstm_jax.models.base import Step
-from lstm_jax.models.common import TiedReadout, drop, embedding, linear
-from lstm_jax.scan import Backward
-
-Readout = Literal["every", "last"]
+from lstm_jax.models.common import TiedReadout, embedding, linear
+from lstm_jax.models.recurrent import RecurrentConfig
 
 
 @dataclasses.dataclass(frozen=True)
-class ModelConfig:
+class ModelConfig(RecurrentConfig):
     """The static description of a `SequenceModel`: hashable, so it can key a compiled program.
 
     `num_tokens` is the size of the input vocabulary; None for real-valued inputs, whose width is then `input_dim`
@@ -31,9 +30,6 @@ class ModelConfig:
     `backward` and `truncation` are those of `scan`.
     """
 
-    cells: tuple[Cell, ...]
-    input_dim: int
-    num_outputs: int
     num_tokens: int | None = None
     readout: Readout = "every"
     dropout: float = 0.0
@@ -42,32 +38,11 @@ class ModelConfig:
     bidirectional: bool = False
     tied: bool = False
 
-    @property
-    def initial_forget_bias(self) -> float | None:
-        """That of the cell."""
-        return self.cells[0].initial_forget_bias
-
-    @property
-    def draws(self) -> bool:
-        """With dropout."""
-        return bool(self.dropout)
-
-    def floats_of_pairs(self, num_steps: int) -> int:
-        """None."""
-        del num_steps
-        return 0
-
-    def scheduled(self, step: Array) -> dict[str, Any]:
-        """Nothing."""
-        del step
-        return {}
-
-    def initial_carry(self, batch_size: int) -> Any:
+    def initial_states(self, batch_size: int) -> Any:
         """The states of all layers before the first of several segments; () where a model looks both ways."""
         return () if self.bidirectional else tuple(cell.initial_state((batch_size,)) for cell in self.cells)
 
     def build(self, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> SequenceModel:
-        """The model with fresh parameters."""
         return SequenceModel(self, rngs=rngs, dtype=dtype)
 
 
@@ -134,10 +109,9 @@ class SequenceModel(nnx.Module):
     def begin(self, source: None, batch_size: int, max_steps: int) -> tuple[tuple[()], tuple[State, ...]]:
         """Nothing to remember, and the states of all layers: see `models.base.Writer`."""
         del source, max_steps
-        return (), self.config.initial_carry(batch_size)
+        return (), self.config.initial_states(batch_size)
 
     def step(self, memory: tuple[()], state: tuple[State, ...], tokens: Integer[Array, " B"]) -> Step:
-        """One token more."""
         del memory
         logits, states = self.advance(tokens[None], state)
         return Step(states, logits[0], None)
@@ -155,9 +129,3 @@ class SequenceModel(nnx.Module):
         vectors = drop(vectors, self.config.dropout, keys[0])
         new_states, outputs = self.stack(vectors, states, lengths=lengths, dropout_key=keys[1], last_output=last_output)
         return drop(outputs, self.config.dropout, keys[2]), tuple(new_states)
-
-
-def count_params(config: Any) -> int:
-    """How many numbers a model of this description learns, readout and embedding included; computes shapes only."""
-    model = nnx.eval_shape(lambda: config.build(rngs=nnx.Rngs(0)))
-    return sum(leaf.size for leaf in jax.tree.leaves(nnx.state(model, nnx.Param)))

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
-from jaxtyping import Array, Bool, Float, Int32, Integer
+from jaxtyping import Array, Float, Int32, Integer
 
-from lstm_jax.models.base import Form, Pair, Step, is_token
-from lstm_jax.models.common import TiedReadout, drop, embedding, linear
-from lstm_jax.models.multi_head import MultiHeadAttention, Read, positions
+from lstm_jax import registry
+from lstm_jax.choices import Form
+from lstm_jax.layers import drop
+from lstm_jax.models.attention import KeysValues
+from lstm_jax.models.base import Config, Data, Pair, Sizes, Step, is_token
+from lstm_jax.models.common import TiedReadout, embedding, linear
+from lstm_jax.models.multi_head import MultiHeadAttention, positions
+
+DEFAULT_HEADS = 4
 
 
 @dataclasses.dataclass(frozen=True)
-class TransformerConfig:
+class TransformerConfig(Config):
     """The static description of a `Transformer`: hashable, so it can key a compiled program.
 
     `num_tokens` is the size of the vocabulary that is read, `num_outputs` that of the readout; an encoder-decoder
@@ -26,10 +32,11 @@ class TransformerConfig:
     embedding of the text that it writes.
     """
 
+    forms: ClassVar[tuple[Form, ...]] = ("decoder", "encoder", "encoder_decoder")
     form: Form
     num_layers: int
-    model_dim: int
-    num_heads: int
+    model_dim: int = dataclasses.field(metadata={"setting": "hidden_dim"})
+    num_heads: int = dataclasses.field(metadata={"setting": "heads"})
     num_tokens: int
     num_outputs: int
     dropout: float = 0.0
@@ -47,51 +54,43 @@ class TransformerConfig:
         if self.tied and self.form != "encoder_decoder" and self.num_tokens != self.num_outputs:
             raise ValueError(f"tied: expected as many outputs as tokens, got {self.num_outputs}, {self.num_tokens}")
 
-    @property
-    def initial_forget_bias(self) -> None:
-        """None: there is no gate."""
-        return
+    @classmethod
+    def from_spec(cls, spec: registry.Spec, sizes: Sizes, data: Data) -> Config:
+        """The Transformer that `spec` names, of 4 heads where it names no number."""
+        heads = cls._heads(spec)
+        if heads < 1:
+            raise ValueError(f"model {str(spec)!r}: heads: expected at least 1, got {heads}")
+        if sizes.hidden_dim % heads:
+            raise ValueError(
+                f"model {str(spec)!r}: expected a hidden_dim that is a multiple of {heads} heads, got "
+                f"{sizes.hidden_dim}"
+            )
+        if "heads" not in dict(spec.settings):
+            spec = dataclasses.replace(spec, settings=(*spec.settings, ("heads", str(heads))))
+        return super().from_spec(spec, sizes, data)
 
-    @property
-    def backward(self) -> Literal["autodiff"]:
-        """There is no loop over time."""
-        return "autodiff"
+    @classmethod
+    def hidden_dim_unit(cls, spec: registry.Spec) -> int:
+        """The number of heads, which share it."""
+        return max(1, cls._heads(spec))
 
-    @property
-    def draws(self) -> bool:
-        """With dropout."""
-        return bool(self.dropout)
+    @classmethod
+    def _heads(cls, spec: registry.Spec) -> int:
+        heads: int = registry.split("model", spec, cls, ("heads",))[0].get("num_heads", DEFAULT_HEADS)
+        return heads
 
-    def floats_of_pairs(self, num_steps: int) -> int:
+    def attention_floats(self, num_steps: int) -> int:
         """Scores and weights of every head."""
         return 3 * self.num_layers * self.num_heads * num_steps**2
 
-    def scheduled(self, step: Array) -> dict[str, Any]:
-        """Nothing."""
-        del step
-        return {}
-
-    def initial_carry(self, batch_size: int) -> tuple[()]:
-        """Nothing goes on from one segment to the next."""
-        del batch_size
-        return ()
-
     def build(self, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> Transformer:
-        """The model with fresh parameters."""
         return Transformer(self, rngs=rngs, dtype=dtype)
-
-
-class Sources(NamedTuple):
-    """What each layer reads of the sources, and where there is a word."""
-
-    sources: tuple[Read, ...]
-    is_word: Bool[Array, "B T"]
 
 
 class Prefixes(NamedTuple):
     """What each layer reads of the tokens so far, with room for `max_steps`, and the index of the next."""
 
-    prefixes: tuple[Read, ...]
+    prefixes: tuple[KeysValues, ...]
     position: Int32[Array, " B"]
 
 
@@ -135,35 +134,35 @@ class Transformer(nnx.Module):
 
     def begin(
         self, source: Integer[Array, "T B"] | None, batch_size: int, max_steps: int
-    ) -> tuple[Sources | tuple[()], Prefixes]:
+    ) -> tuple[tuple[KeysValues, ...], Prefixes]:
         """Read the source, if there is one: see `models.base.Writer`; ValueError of an encoder, which can't write."""
         if self.decoder is None:
             raise ValueError("form: expected one that writes (decoder, encoder_decoder), got encoder")
         room = jnp.zeros((batch_size, max_steps, self.config.model_dim), self.dtype)
-        state = Prefixes((Read(room, room),) * self.config.num_layers, jnp.zeros(batch_size, jnp.int32))
+        state = Prefixes((KeysValues(room, room),) * self.config.num_layers, jnp.zeros(batch_size, jnp.int32))
         if self.encoder is None:
             return (), state
         assert source is not None, "encoder_decoder: expected a source"
-        return self._remember(source, None), state
+        return self._project_source(source, None), state
 
-    def step(self, memory: Sources | tuple[()], state: Prefixes, tokens: Integer[Array, " B"]) -> Step:
+    def step(self, memory: tuple[KeysValues, ...], state: Prefixes, tokens: Integer[Array, " B"]) -> Step:
         """One token more, `max_steps` at most; the alignment is the mean over the heads of the last layer."""
         assert self.decoder is not None
         outputs, prefixes, weights = self.decoder(tokens[None], memory=memory or None, state=state)
         alignment = None if weights is None else weights.mean(axis=1)[:, 0]
         return Step(Prefixes(prefixes, state.position + 1), self.readout(outputs[0]), alignment)
 
-    def _remember(self, source: Array, key: Array | None) -> Sources:
+    def _project_source(self, source: Array, key: Array | None) -> tuple[KeysValues, ...]:
         assert self.encoder is not None and self.decoder is not None
         is_word = is_token(source).T
         outputs = self.encoder(source, is_word=is_word, key=key)[0]
-        return Sources(self.decoder.read(outputs), is_word)
+        return self.decoder.project_memory(outputs, is_word)
 
     def _outputs(self, inputs: Array | Pair, key: Array | None) -> Array:
         if isinstance(inputs, Pair):
             assert self.decoder is not None
             keys = (None, None) if key is None else jax.random.split(key)
-            return self.decoder(inputs.prefix, memory=self._remember(inputs.source, keys[0]), key=keys[1])[0]
+            return self.decoder(inputs.prefix, memory=self._project_source(inputs.source, keys[0]), key=keys[1])[0]
         if self.decoder is not None:
             return self.decoder(inputs, key=key)[0]
         assert self.encoder is not None
@@ -195,20 +194,20 @@ class _Layers(nnx.Module):
         )
         self.norm = nnx.LayerNorm(dim, dtype=dtype, param_dtype=dtype, rngs=rngs)
 
-    def read(self, source: Array) -> tuple[Read, ...]:
-        """What each layer reads of a source's vectors [T, B, D]."""
+    def project_memory(self, source: Array, is_word: Array) -> tuple[KeysValues, ...]:
+        """Keys and values of each layer, of a source's vectors [T, B, D]."""
         attentions = (layer.source_attention for layer in self.layers)
-        return tuple(attention.read(source) for attention in attentions if attention is not None)
+        return tuple(attention.project_memory(source, is_word) for attention in attentions if attention is not None)
 
     def __call__(
         self,
         tokens: Array,
         *,
         is_word: Array | None = None,
-        memory: Sources | None = None,
+        memory: tuple[KeysValues, ...] | None = None,
         state: Prefixes | None = None,
         key: Array | None = None,
-    ) -> tuple[Array, tuple[Read, ...], Array | None]:
+    ) -> tuple[Array, tuple[KeysValues, ...], Array | None]:
         """Every token sees all words where `is_word` tells them, else itself and those before.
 
         With a `state` there is one token, and those before are in the state. Returns outputs [T, B, D], what each layer
@@ -226,7 +225,7 @@ class _Layers(nnx.Module):
         vectors = drop(vectors + positions(index, vectors.shape[-1], vectors.dtype), self.dropout, keys[0])
         reads, weights = [], None
         for number, layer in enumerate(self.layers):
-            source = None if memory is None else (memory.sources[number], memory.is_word[:, None, None])
+            source = None if memory is None else memory[number]
             before = None if state is None else (state.prefixes[number], state.position)
             vectors, read, weights = layer(vectors, visible, source, before, keys[1 + number])
             reads.append(read)
@@ -250,20 +249,20 @@ class _Layer(nnx.Module):
         self,
         inputs: Array,
         visible: Array,
-        source: tuple[Read, Array] | None,
-        before: tuple[Read, Array] | None,
+        source: KeysValues | None,
+        before: tuple[KeysValues, Array] | None,
         key: Array | None,
-    ) -> tuple[Array, Read, Array | None]:
+    ) -> tuple[Array, KeysValues, Array | None]:
         keys = [None] * 3 if key is None else list(jax.random.split(key, 3))
         normed, weights = self.norms[0](inputs), None
-        read = self.self_attention.read(normed)
+        read = self.self_attention.project_memory(normed)
         if before is not None:
             rows = jnp.arange(inputs.shape[1])
             read = jax.tree.map(lambda old, new: old.at[rows, before[1]].set(new[:, 0]), before[0], read)
         inputs = inputs + drop(self.self_attention(normed, read, visible)[0], self.dropout, keys[0])
         if self.source_attention is not None:
-            assert source is not None, "encoder_decoder: expected a Pair"
-            found, weights = self.source_attention(self.norms[1](inputs), *source)
+            assert source is not None and source.mask is not None, "encoder_decoder: expected a Pair"
+            found, weights = self.source_attention(self.norms[1](inputs), source, source.mask[:, None, None])
             inputs = inputs + drop(found, self.dropout, keys[1])
         outputs = self.narrow(jax.nn.gelu(self.widen(self.norms[-1](inputs))))
         return inputs + drop(outputs, self.dropout, keys[2]), read, weights

@@ -148,7 +148,7 @@ def _check_alike(jobs: list[Job]) -> None:
 def memory_bytes(job: Job, backward: Backward) -> int:
     """About how much memory a run takes: residuals of the backward pass, the optimizer's state, data."""
     training, settings = job.training(), job.settings
-    task, attention = training.task, training.model.floats_of_pairs(training.task.num_steps)
+    task, attention = training.task, training.model.attention_floats(training.task.num_steps)
     num_classes = task.num_classes if task.readout == "every" else 0
     hidden, embedded = settings.hidden_dim, known(settings.model.embedding_dim)
     step = FLOATS_PER_STEP[backward] * settings.model.num_layers * hidden + 2 * embedded + 3 * num_classes

@@ -14,7 +14,7 @@ from pathlib import Path
 import rich.console
 
 from lstm_jax.errors import ConfigError, DamagedError, UnwritableError
-from lstm_jax.signals import end_at_once, heard
+from lstm_jax.signals import end_at_once, on_signals
 from lstm_jax.sweeps.config.options import SweepConfig, resolved
 from lstm_jax.sweeps.environment import overridden
 from lstm_jax.sweeps.executors.base import Executor, make_executor
@@ -114,7 +114,7 @@ class _Sweep:
         if executor is not None:
             with (
                 Progress(self._config, self._directory.root, self._console) as progress,
-                heard(self._stop, lambda number: self._end_at_once(executor, number)),
+                on_signals(self._stop, lambda number: self._end_at_once(executor, number)),
             ):
                 try:
                     self._train(executor, JobQueue(todo), limit, progress)

@@ -37,8 +37,8 @@ def make_task(text: str, gap: int, form: str | None = None) -> Task:
     from lstm_jax.tasks import base  # jax is imported where a task is made, not where it is named
 
     spec = registry.parse(text)
-    told = {"gap": gap} | ({} if form is None else {"form": form})
-    task: Task = registry.construct("task", spec, registry.load("task", spec.name, TASKS), base.Task, told)
+    fixed = {"gap": gap} | ({} if form is None else {"form": form})
+    task: Task = registry.construct("task", spec, registry.load("task", spec.name, TASKS), base.Task, fixed)
     if form is not None and task.form != form:
         raise ValueError(f"task {text!r}: its models are of the form {task.form}, not {form}")
     return task

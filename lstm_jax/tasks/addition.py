@@ -36,7 +36,6 @@ class Addition(SymbolPairs):
 
     @property
     def num_classes(self) -> int:
-        """As many."""
         return self.num_tokens
 
     @property
@@ -58,14 +57,14 @@ class Addition(SymbolPairs):
 
     def sample(self, key: Key[Array, ""], batch_size: int) -> Batch:
         """Digits, uniform and independent."""
-        numbers = jax.random.randint(key, (2, self.gap, batch_size), 0, 10)
-        digits, carry = _carried(numbers.sum(axis=0))
-        plus = jnp.full((1, batch_size), _PLUS, numbers.dtype)
-        return self.batch(jnp.concatenate([numbers[0], plus, numbers[1]]), jnp.concatenate([digits, carry[None]]))
+        addends = jax.random.randint(key, (2, self.gap, batch_size), 0, 10)
+        digits, carry = _carried(addends.sum(axis=0))
+        plus = jnp.full((1, batch_size), _PLUS, addends.dtype)
+        return self.batch(jnp.concatenate([addends[0], plus, addends[1]]), jnp.concatenate([digits, carry[None]]))
 
     @property
     def num_sequences(self) -> int | None:
-        """Pairs of numbers."""
+        """Pairs of addends."""
         return 100**self.gap if self.draws_as(Addition) else None
 
     @property

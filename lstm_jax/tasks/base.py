@@ -5,14 +5,15 @@ from __future__ import annotations
 import abc
 import dataclasses
 import math
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int32, Integer, Key
 
-from lstm_jax.models.base import Form, Pair
+from lstm_jax.choices import Form, Readout
+from lstm_jax.models.base import Pair
 
 
 class Batch(NamedTuple):
@@ -68,7 +69,7 @@ class Task(abc.ABC):
 
     @property
     @abc.abstractmethod
-    def readout(self) -> Literal["every", "last"]:
+    def readout(self) -> Readout:
         """Whether targets are given at every step or at the last."""
 
     @property

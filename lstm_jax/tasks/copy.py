@@ -21,13 +21,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Integer, Key
 
+from lstm_jax.choices import Readout
 from lstm_jax.tasks.base import Batch, Task, balanced, elide, held_out_key
 
 
@@ -57,17 +57,14 @@ class Copy(Task):
 
     @property
     def num_steps(self) -> int:
-        """T + 2 * num_recalled."""
         return self.gap + 2 * self.num_recalled
 
     @property
-    def readout(self) -> Literal["every", "last"]:
-        """There is an answer at every step."""
+    def readout(self) -> Readout:
         return "every"
 
     @property
     def chance(self) -> float:
-        """1 / num_symbols."""
         return 1.0 / self.num_symbols
 
     @property

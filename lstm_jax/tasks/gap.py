@@ -26,6 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Integer, Key
 
+from lstm_jax.choices import Readout
 from lstm_jax.tasks.base import Batch, Task, balanced, elide, held_out_key
 
 _FACTS = [
@@ -70,27 +71,22 @@ class Gap(Task):
 
     @property
     def num_classes(self) -> int:
-        """The facts."""
         return self.num_facts
 
     @property
     def num_steps(self) -> int:
-        """gap + 2, or `length`."""
         return self.gap + 2 if self.length is None else self.length
 
     @property
-    def readout(self) -> Literal["every", "last"]:
-        """The query is the last step."""
+    def readout(self) -> Readout:
         return "last"
 
     @property
     def chance(self) -> float:
-        """1 / num_facts."""
         return 1.0 / self.num_facts
 
     @property
     def memoryless_loss(self) -> float:
-        """ln(num_facts) nats."""
         return math.log(self.num_facts)
 
     def sample(self, key: Key[Array, ""], batch_size: int) -> Batch:

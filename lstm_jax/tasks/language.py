@@ -69,7 +69,6 @@ class Language(Task):
 
     @property
     def num_classes(self) -> int:
-        """As many."""
         return self.num_tokens
 
     @property
@@ -79,7 +78,6 @@ class Language(Task):
 
     @property
     def readout(self) -> Literal["every"]:
-        """There is a word at every step."""
         return "every"
 
     @property
@@ -164,10 +162,10 @@ def pair(source: Integer[Array, "T B"], lengths: Integer[Array, " B"], target: I
     num_steps = len(source)
     places = jnp.arange(num_steps + 1)[:, None]
     shifted = jnp.take_along_axis(source, jnp.minimum(places + num_steps - lengths, num_steps - 1), axis=0)
-    ended = jnp.where(places < lengths, shifted, jnp.where(places == lengths, EOS, PAD))
+    source_and_end = jnp.where(places < lengths, shifted, jnp.where(places == lengths, EOS, PAD))
     prefix = jnp.concatenate([jnp.full_like(target[:1], BOS), target[:-1]])
     weights = jnp.ones(target.shape)
-    return Batch(Pair(ended, prefix), target, weights, weights)
+    return Batch(Pair(source_and_end, prefix), target, weights, weights)
 
 
 def _segments(text: Array, starts: Array, num_steps: int) -> Array:

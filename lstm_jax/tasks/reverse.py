@@ -38,7 +38,6 @@ class Reverse(SymbolPairs):
 
     @property
     def num_classes(self) -> int:
-        """As many."""
         return self.num_tokens
 
     @property
@@ -48,7 +47,6 @@ class Reverse(SymbolPairs):
 
     @property
     def chance(self) -> float:
-        """1 / num_symbols."""
         return 1.0 / self.num_symbols
 
     @property

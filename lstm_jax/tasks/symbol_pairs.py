@@ -23,12 +23,10 @@ class SymbolPairs(Task):
 
     @property
     def form(self) -> Literal["encoder_decoder"]:
-        """One network reads the source, another writes the target."""
         return "encoder_decoder"
 
     @property
     def readout(self) -> Literal["every"]:
-        """There is an answer at every step of the target."""
         return "every"
 
     def batch(self, source: Integer[Array, "N B"], target: Integer[Array, "M B"]) -> Batch:

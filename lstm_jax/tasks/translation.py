@@ -65,7 +65,6 @@ class Translation(Task):
 
     @property
     def form(self) -> Literal["encoder_decoder"]:
-        """One network reads the source, another writes the target."""
         return "encoder_decoder"
 
     @property
@@ -85,7 +84,6 @@ class Translation(Task):
 
     @property
     def readout(self) -> Literal["every"]:
-        """There is a word at every step of the target."""
         return "every"
 
     @property
@@ -217,7 +215,7 @@ def _buckets(digest: str, trained: tuple[int, ...]) -> tuple[Arrays, ...]:
     lengths = {index: max(len(corpus.train.sources[index]), len(corpus.train.targets[index])) for index in trained}
     order = sorted(trained, key=lambda index: lengths[index])
     work = np.cumsum([lengths[index] + 1 for index in order])
-    parts: dict[int, list[int]] = {}
+    buckets: dict[int, list[int]] = {}
     for index, done in zip(order, work, strict=True):
-        parts.setdefault(min(NUM_BUCKETS - 1, int(NUM_BUCKETS * done / (work[-1] + 1))), []).append(index)
-    return tuple(_arrays(corpus, corpus.train, part) for part in parts.values())
+        buckets.setdefault(min(NUM_BUCKETS - 1, int(NUM_BUCKETS * done / (work[-1] + 1))), []).append(index)
+    return tuple(_arrays(corpus, corpus.train, indices) for indices in buckets.values())

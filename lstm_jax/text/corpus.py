@@ -145,16 +145,16 @@ def prepare_pairs(
         clear = {words: pair for words, pair in splits[name].items() if _bare(pair[1]) not in trained}
         dropped["dev or test, the Marathi is in train"] += len(splits[name]) - len(clear)
         splits[name] = clear
-    kept = {name: len(split) for name, split in splits.items()}
-    if sum(kept.values()) < MIN_PAIRS or not all(kept.values()):
+    sizes = {name: len(split) for name, split in splits.items()}
+    if sum(sizes.values()) < MIN_PAIRS or not all(sizes.values()):
         raise TextError(
             f"{cleaned.facts.get('origin', 'pairs')}: expected pairs for train, dev and test ({MIN_PAIRS} at least, "
-            f"100 to be safe), got {sum(kept.values())}: {', '.join(f'{count} {name}' for name, count in kept.items())}"
+            f"100 to be safe), got {sum(sizes.values())}: {', '.join(f'{size} {name}' for name, size in sizes.items())}"
         )
     train, dev, test = (PairSplit(*map(tuple, zip(*split.values(), strict=True))) for split in splits.values())
     options: dict[str, Any] = {"min_count": min_count, "max_tokens": max_tokens, "dev_fraction": dev_fraction}
     options |= {"test_fraction": test_fraction, "seed": seed, "lower": lower, "tokens": cut}
-    counts = {"kept": kept, "dropped": {reason: count for reason, count in sorted(dropped.items()) if count}}
+    counts = {"kept": sizes, "dropped": {reason: count for reason, count in sorted(dropped.items()) if count}}
     return PairCorpus(
         Vocabulary.of(train.sources, min_count),
         Vocabulary.of(train.targets, min_count),
@@ -226,14 +226,14 @@ def prepare_text(
         tuple(ids_array(vocabulary.encode(piece)) for piece in split) for split in pieces.values()
     )
     options = {"level": level, "min_count": min_count, "dev_fraction": dev_fraction, "test_fraction": test_fraction}
-    kept = {name: sum(map(len, split)) for name, split in pieces.items()}
+    sizes = {name: sum(map(len, split)) for name, split in pieces.items()}
     return TextCorpus(
         level,
         vocabulary,
         train,
         dev_pieces,
         test_pieces,
-        {**(facts or {}), "options": options | {"lower": lower, "tokens": cut}, "kept": kept},
+        {**(facts or {}), "options": options | {"lower": lower, "tokens": cut}, "kept": sizes},
         tokenization,
     )
 

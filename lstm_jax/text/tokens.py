@@ -82,11 +82,11 @@ def straighten(text: str) -> str:
 
 def _without(pattern: re.Pattern[str], text: str) -> str:
     """`text` without the characters whose shapes match."""
-    kept, end = [], 0
+    pieces, end = [], 0
     for found in pattern.finditer(text.translate(_SHAPES)):
-        kept.append(text[end : found.start()])
+        pieces.append(text[end : found.start()])
         end = found.end()
-    return "".join([*kept, text[end:]])
+    return "".join([*pieces, text[end:]])
 
 
 def tokenize(text: str, whole: Collection[str] = ()) -> list[str]:
@@ -153,15 +153,15 @@ def detokenize(tokens: Iterable[str]) -> str:
     """
     marked = list(tokens)
     bare = [token.translate(_NO_MARKS) for token in marked]
-    parts: list[str] = []
+    pieces: list[str] = []
     said = ""
     for token, word, is_apart in zip(marked, bare, _usual_spaces(bare), strict=True):
         said = token[0] if token[:1] in _MARKS else said
-        if parts and (said == APART if said else is_apart):
-            parts.append(" ")
-        parts.append(word)
+        if pieces and (said == APART if said else is_apart):
+            pieces.append(" ")
+        pieces.append(word)
         said = token[-1] if token[-1:] in _MARKS else ""
-    return "".join(parts)
+    return "".join(pieces)
 
 
 Cut = Literal["words", "space"]

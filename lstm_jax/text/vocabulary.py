@@ -40,8 +40,10 @@ class Vocabulary:
             counts[without_marks(token)] += counts.pop(token)
         for token in SPECIAL:
             del counts[token]
-        kept = sorted((token for token, count in counts.items() if count >= min_count), key=lambda t: (-counts[t], t))
-        return cls((*SPECIAL, *kept))
+        frequent = sorted(
+            (token for token, count in counts.items() if count >= min_count), key=lambda t: (-counts[t], t)
+        )
+        return cls((*SPECIAL, *frequent))
 
     @functools.cached_property
     def _ids(self) -> dict[str, int]:

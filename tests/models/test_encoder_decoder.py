@@ -123,13 +123,17 @@ def test_a_rate_between_mixes_both():
 
 def test_scheduled_sampling_falls_from_the_reference_to_own_words():
     config = config_of("gru@teacher_forcing=0.25,forcing_steps=100")
-    rates = [float(config.scheduled(jnp.int32(step))["teacher_forcing"]) for step in (0, 50, 100, 1000)]
+    rates = [float(config.training_kwargs(jnp.int32(step))["teacher_forcing"]) for step in (0, 50, 100, 1000)]
     assert rates == pytest.approx([1.0, 0.625, 0.25, 0.25])
     model, pair = model_of(config), pair_of((5,) * 50)
-    first = model.write(pair, dropout_key=jax.random.key(0), **config.scheduled(jnp.int32(0)))
-    later = model.write(pair, dropout_key=jax.random.key(0), **config.scheduled(jnp.int32(100)))
+    first = model.write(pair, dropout_key=jax.random.key(0), **config.training_kwargs(jnp.int32(0)))
+    later = model.write(pair, dropout_key=jax.random.key(0), **config.training_kwargs(jnp.int32(100)))
     assert (first.read == pair.prefix).all() and (later.read != pair.prefix).any()
-    assert config_of("gru@forcing_steps=100").scheduled(jnp.int32(0)) == config_of().scheduled(jnp.int32(0)) == {}
+    assert (
+        config_of("gru@forcing_steps=100").training_kwargs(jnp.int32(0))
+        == config_of().training_kwargs(jnp.int32(0))
+        == {}
+    )
 
 
 def test_dropout_is_drawn_with_a_key_alone():
@@ -137,7 +141,9 @@ def test_dropout_is_drawn_with_a_key_alone():
     assert (model(pair) == model(pair)).all()
     one, other = (model(pair, dropout_key=jax.random.key(seed)) for seed in (0, 1))
     assert (one != other).any() and (one != model(pair)).any()
-    assert config_of(dropout=0.5).draws and config_of("lstm@teacher_forcing=0.5").draws and not config_of().draws
+    assert (
+        config_of(dropout=0.5).uses_rng and config_of("lstm@teacher_forcing=0.5").uses_rng and not config_of().uses_rng
+    )
 
 
 @pytest.mark.usefixtures("x64")
@@ -151,7 +157,9 @@ def test_attention_is_that_of_a_loop(score):
         random.normal(size=(num_read, batch, encoder_dim)),
     )
     is_word = np.array([[True, True, True, True], [True, True, False, False]]).T
-    result, weights = attention(jnp.asarray(outputs), attention.remember(jnp.asarray(encoded), jnp.asarray(is_word)))
+    result, weights = attention(
+        jnp.asarray(outputs), attention.project_memory(jnp.asarray(encoded), jnp.asarray(is_word))
+    )
     matrix = {name: np.asarray(getattr(attention, name).kernel.get_value()) for name in ("key", "combine")}
     for step in range(num_written):
         for column in range(batch):

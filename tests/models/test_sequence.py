@@ -11,8 +11,8 @@ import pytest
 from cell_cases import OWN, add_noise, call, cell_of, inputs_of
 from flax import nnx
 
+from lstm_jax.layers import drop
 from lstm_jax.models import ModelConfig, SequenceModel, count_params
-from lstm_jax.models.common import drop
 
 pytestmark = pytest.mark.usefixtures("strict_promotion")
 

@@ -280,7 +280,7 @@ def test_dropout_is_drawn_from_the_key_alone():
     drawn = [call(nnx.merge(graphdef, params), inputs, dropout_key=jax.random.key(seed)) for seed in (0, 0, 1)]
     assert_close(drawn[0], drawn[1], 0)
     assert np.abs(drawn[0] - drawn[2]).max() > 0.1 < np.abs(drawn[0] - calm).max()
-    assert config_of("decoder", dropout=0.5).draws and not config_of("decoder").draws
+    assert config_of("decoder", dropout=0.5).uses_rng and not config_of("decoder").uses_rng
 
 
 def test_dropout_is_at_embeddings_and_at_each_part():
@@ -336,4 +336,4 @@ def test_configs_are_checked(options, message):
 def test_a_config_keys_a_program():
     assert hash(config_of("decoder")) == hash(config_of("decoder"))
     assert config_of("decoder").initial_forget_bias is None
-    assert config_of("decoder").initial_carry(3) == ()
+    assert config_of("decoder").initial_states(3) == ()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from lstm_jax.errors import UnwritableError
 from lstm_jax.files import write_atomically
-from lstm_jax.signals import HANGUP, heard
+from lstm_jax.signals import HANGUP, on_signals
 from lstm_jax.sweeps.job import Job, JobResult
 from lstm_jax.sweeps.store.directory import Directory
 from lstm_jax.sweeps.store.status import read_status, write_status
@@ -48,5 +48,5 @@ def work_elsewhere(job: Job, root: Path, path: Sequence[str]) -> JobResult:
     sys.path += [entry for entry in path if entry not in sys.path]
     prepare_process()
     numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2, *HANGUP)
-    with heard(lambda _: stop_requested.set(), lambda _: None, numbers):
+    with on_signals(lambda _: stop_requested.set(), lambda _: None, numbers):
         return work(job, root)

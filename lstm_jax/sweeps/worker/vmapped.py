@@ -120,7 +120,7 @@ class VmappedRuns:
             "settings": self._job.settings.hash,
             "versions": versions(),
             "environment": environment(),
-            "backward": self._training.model.backward,
+            "backward": self._training.model.backward_mode,
             "width": self.width,
             "device": device_name(),
         }
@@ -224,7 +224,7 @@ class VmappedRuns:
             accuracy=run.curve[-1].accuracy,
             loss=run.curve[-1].loss,
             duration_seconds=round(run.seconds, 3),
-            backward=self._training.model.backward,
+            backward=self._training.model.backward_mode,
             lanes=self.width,
             device=device_name(),
         )

@@ -1,0 +1,19 @@
+"""Options that are one of a few words, each declared once. No jax."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Backward = Literal["autodiff", "activations", "states", "checkpoint"]
+"""Residuals of the backward pass of a scan, from the most to the least: all that jax's autodiff asks for; results of
+tanh, σ and the like; the state before every step; the state before every chunk of steps."""
+Form = Literal["sequence", "decoder", "encoder", "encoder_decoder"]
+"""`sequence`: symbols in, answers out. Of language models and translation: `decoder` says the next word from those
+before, `encoder` a masked word from those on both sides, `encoder_decoder` writes a target from a source."""
+Readout = Literal["every", "last"]
+"""The steps at which a model answers."""
+Score = Literal["dot", "additive"]
+"""The score of a decoder's attention."""
+AttentionKind = Literal["none", "dot", "additive"]
+"""A decoder's attention, or none."""
+Optimizer = Literal["adam", "rmsprop"]
