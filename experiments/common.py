@@ -217,9 +217,10 @@ def report(
     """Write summary.csv, horizon.csv, contrasts.csv and the figures; print the summary and where the plot is."""
     from lstm_jax.analysis.gaps.horizon import Contrast, Horizon, contrasts, horizons
     from lstm_jax.analysis.gaps.summary import Summary, summarise
-    from lstm_jax.figures.gaps.gap_length import draw_gap_length
+    from lstm_jax.figures.gaps.gap_length import gap_length_figure
     from lstm_jax.figures.gaps.table import print_summary
-    from lstm_jax.figures.learning_curves import draw_learning_curves
+    from lstm_jax.figures.learning_curves import learning_curves_figure
+    from lstm_jax.figures.style import save
 
     out = Path(config.out)
     runs = [record.run for record in records]
@@ -232,23 +233,23 @@ def report(
     write_rows(out / "horizon.csv", Horizon, found)
     write_rows(out / "contrasts.csv", Contrast, contrasts(runs, config.tuning_seeds))
     protocol = describe(config, records)
-    plots = draw_gap_length(
+    figure = gap_length_figure(
         summaries,
         found,
         caption=f"{protocol} {INTERVALS}",
         title=experiment.title,
-        stem=out / experiment.module.rpartition(".")[2],
         gap_label=experiment.gap_label,
     )
-    draw_learning_curves(
+    plots = save(figure, out / experiment.module.rpartition(".")[2])
+    curves = learning_curves_figure(
         records,
         summaries,
         caption=protocol,
         title=f"Learning curves. {experiment.title}",
-        path=out / "learning_curves.png",
         tuning_seeds=config.tuning_seeds,
-        loss_panels=experiment.has_sequence_loss,
+        with_loss=experiment.has_sequence_loss,
     )
+    save(curves, out / "learning_curves", ["png"])
     print_summary(console, summaries, found, config.learning_rates)
     for line in off_terms(config, records):
         console.print(f"not on equal terms: {line}")

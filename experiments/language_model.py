@@ -90,7 +90,8 @@ def report(
 ) -> None:
     """Perplexity against context, effective context, learning curves, samples."""
     from lstm_jax.analysis.text.context import ContextPoint, EffectiveContext, context_curve, effective_contexts
-    from lstm_jax.figures.text.context import draw_context, print_context
+    from lstm_jax.figures.style import save
+    from lstm_jax.figures.text.context import context_figure, print_context
 
     shown = text.reported(config, records, console)
     runs = [(record.run, record.tables["contexts"]) for record in shown if "contexts" in record.tables]
@@ -113,10 +114,8 @@ def report(
     unknown = text.unk_sentence(curve[0].unk_share, f"the predicted {unit}")
     protocol = f"{common.describe(config, records, corpus.facts['origin'])} {unknown}".strip()
     curves = text.draw_curves(experiment, config, shown, protocol)
-    plots = draw_context(
-        curve, effective, caption=protocol, title=experiment.title, stem=out / "language_model",
-        unit=unit,
-    )  # fmt: skip
+    figure = context_figure(curve, effective, caption=protocol, title=experiment.title, unit=unit)
+    plots = save(figure, out / "language_model")
     scores = list(perplexities(shown, corpus.level))
     write_rows(out / "scores.csv", Perplexity, scores)
     print_context(console, curve, effective, unit)

@@ -123,18 +123,14 @@ def unk_sentence(share: float | None, of: str) -> str:
 def draw_curves(experiment: Experiment, config: SweepConfig, shown: Sequence[Record], caption: str) -> Path:
     """Learning curves of the reported runs on the held-out split, and summary.csv; returns the picture."""
     from lstm_jax.analysis.gaps.summary import Summary, summarise
-    from lstm_jax.figures.learning_curves import draw_learning_curves
+    from lstm_jax.figures.learning_curves import learning_curves_figure
+    from lstm_jax.figures.style import save
 
     summaries = summarise([record.run for record in shown], ())
     write_rows(config.out / "summary.csv", Summary, summaries)
-    return draw_learning_curves(
-        shown,
-        summaries,
-        caption=caption,
-        title=f"Learning curves. {experiment.title}",
-        path=config.out / "learning_curves.png",
-        loss_panels=True,
-    )
+    title = f"Learning curves. {experiment.title}"
+    figure = learning_curves_figure(shown, summaries, caption=caption, title=title, with_loss=True)
+    return save(figure, config.out / "learning_curves", ["png"])[0]
 
 
 def corpus_of_sweep(config: SweepConfig) -> PairCorpus | TextCorpus:

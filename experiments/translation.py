@@ -121,7 +121,8 @@ def report(
         translation_scores,
     )
     from lstm_jax.figures.learning_curves import pick_evenly
-    from lstm_jax.figures.text.translation import as_markdown, draw_by_length, print_scores, samples_markdown
+    from lstm_jax.figures.style import save
+    from lstm_jax.figures.text.translation import as_markdown, by_length_figure, print_scores, samples_markdown
 
     shown = text.reported(config, records, console)
     translations = [(record.run, record.tables.get("translations", ())) for record in shown]
@@ -142,12 +143,8 @@ def report(
     unknown += " " + text.unk_sentence(corpus.source.unk_share(corpus.test.sources), "the sources'")
     protocol = f"{common.describe(config, records, corpus.facts['origin'])} {unknown}"
     curves = text.draw_curves(experiment, config, shown, protocol)
-    plots = draw_by_length(
-        lengths,
-        caption=protocol,
-        title="How does translation degrade with the length of the sentence?",
-        stem=out / "translation",
-    )
+    title = "How does translation degrade with the length of the sentence?"
+    plots = save(by_length_figure(lengths, caption=protocol, title=title), out / "translation")
     print_scores(console, scores)
     best = max((row for row in scores if row.kind == "model" and row.seed is None), key=lambda row: row.bleu)
     run, rows = next((run, rows) for run, rows in translations if run.cell == best.system and rows)
@@ -164,7 +161,8 @@ def report(
 
 def _draw_alignments(config: SweepConfig, records: Sequence[Record]) -> list[Path]:
     """Where the best model with attention looked; no picture where there is none."""
-    from lstm_jax.figures.text.alignment import Alignment, draw_alignments
+    from lstm_jax.figures.style import save
+    from lstm_jax.figures.text.alignment import Alignment, alignments_figure
 
     for record in sorted(records, key=lambda record: -(record.run.accuracy or 0.0)):
         sentences: dict[int, list[Mapping[str, Any]]] = {}
@@ -180,8 +178,8 @@ def _draw_alignments(config: SweepConfig, records: Sequence[Record]) -> list[Pat
         ]
         if found:
             caption = f"{record.run.cell}, seed {record.run.seed}; held-out sentences."
-            stem = config.out / "alignments"
-            return draw_alignments(found, caption=caption, title="Where the decoder looks", stem=stem)[:1]
+            figure = alignments_figure(found, caption=caption, title="Where the decoder looks")
+            return save(figure, config.out / "alignments")[:1]
     return []
 
 

@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from lstm_jax.analysis.gaps.horizon import Horizon
-from lstm_jax.figures.gaps.gap_length import draw_gap_length, gap_length_figure
-from lstm_jax.figures.style import cell_styles
+from lstm_jax.figures.gaps.gap_length import gap_length_figure
+from lstm_jax.figures.style import cell_styles, save
 
 GAPS = (5, 10, 20, 40, 80, 160)
 FULL = (5, 10, 19, 37, 72, 140, 272, 529, 1029, 2000)
@@ -54,7 +54,7 @@ def test_both_files_are_written_whole_and_the_same_numbers_give_the_same_files(t
     summaries, horizons = sweep(4, GAPS)
 
     def draw(stem: Path) -> list[bytes]:
-        paths = draw_gap_length(summaries, horizons, caption=CAPTION, title="Title", stem=stem)
+        paths = save(gap_length_figure(summaries, horizons, caption=CAPTION, title="Title"), stem)
         assert paths == [stem.with_name("gap_length.png"), stem.with_name("gap_length.svg")]
         assert sorted(path.name for path in stem.parent.iterdir()) == ["gap_length.png", "gap_length.svg"]
         return [path.read_bytes() for path in paths]
@@ -72,7 +72,7 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypa
     monkeypatch.setattr(Figure, "savefig", fail)
     summaries, horizons = sweep(2, GAPS)
     with pytest.raises(OSError, match="disk full"):
-        draw_gap_length(summaries, horizons, caption="", title="", stem=tmp_path / "gap_length")
+        save(gap_length_figure(summaries, horizons, caption="", title=""), tmp_path / "gap_length")
     assert [path.name for path in tmp_path.iterdir()] == ["gap_length.png"]
     assert (tmp_path / "gap_length.png").read_text() == "old"
 
