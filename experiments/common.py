@@ -162,11 +162,11 @@ def seen_in_training(config: SweepConfig) -> str:
         share = task.seen_share(config.eval_size, config.max_steps * known(config.batch_size))
         if share:
             gaps.setdefault((f"{task.num_sequences:,}", _percent(share)), []).append(str(gap))
-    parts = [
+    small = [
         f"{number} sequences at gap{'' if len(its) == 1 else 's'} {', '.join(its)} ({share} of the held-out ones seen)"
         for (number, share), its in gaps.items()
     ]
-    return f" Within its budget a run trains on held-out sequences: the task has {'; '.join(parts)}." if parts else ""
+    return f" Within its budget a run trains on held-out sequences: the task has {'; '.join(small)}." if small else ""
 
 
 def _percent(share: float) -> str:
@@ -194,21 +194,21 @@ def run(experiment: Experiment, config: SweepConfig, console: rich.console.Conso
     """Sweep, summarise, draw; returns the exit status."""
     from lstm_jax.sweeps.run import run_sweep
 
-    outcome = run_sweep(config, console)
-    config = outcome.config
-    if outcome.stopped_by:
+    result = run_sweep(config, console)
+    config = result.config
+    if result.stopped_by:
         console.print(
-            f"interrupted: {len(outcome.records)} of {num_runs(config)} runs are kept in {config.out}; "
+            f"interrupted: {len(result.records)} of {num_runs(config)} runs are kept in {config.out}; "
             "repeat the command to go on"
         )
-        return 128 + outcome.stopped_by
+        return 128 + result.stopped_by
     try:
-        (experiment.report or report)(experiment, config, outcome.records, console)
+        (experiment.report or report)(experiment, config, result.records, console)
     except OSError as error:
         raise UnwritableError.of(Path(config.out), error) from error
-    for name, reason in outcome.failures:
+    for name, reason in result.failures:
         print(f"error: job {name} failed: {reason}", file=sys.stderr)
-    return 1 if outcome.failures else 0
+    return 1 if result.failures else 0
 
 
 def report(

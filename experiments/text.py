@@ -51,12 +51,12 @@ def has_corpus(config: SweepConfig, data: Any) -> bool:
 def with_corpus(config: SweepConfig, corpus: PairCorpus | TextCorpus, console: Console) -> SweepConfig:
     """The sweep on a prepared corpus, which is stored; says what is in it and what was left out."""
     digest, facts = store.store(corpus), corpus.facts
-    kept = ", ".join(f"{count:,} {split}" for split, count in facts["kept"].items())
+    sizes_of_splits = ", ".join(f"{count:,} {split}" for split, count in facts["kept"].items())
     if isinstance(corpus, PairCorpus):
         what, sizes = "pairs", f"{len(corpus.source):,} source and {len(corpus.target):,} target words"
     else:
         what, sizes = f"{corpus.level}s", f"{len(corpus.vocabulary):,} {corpus.level}s"
-    lines = [f"{facts.get('origin', 'text')}: {kept} {what}; vocabulary: {sizes}"]
+    lines = [f"{facts.get('origin', 'text')}: {sizes_of_splits} {what}; vocabulary: {sizes}"]
     dropped = sorted(facts.get("dropped", {}).items(), key=lambda item: -item[1])
     if dropped:
         lines.append("dropped: " + ", ".join(f"{count:,} {reason}" for reason, count in dropped))

@@ -11,13 +11,14 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from lstm_jax.analysis.gaps.outcomes import Floats, Integers, Outcomes
+from lstm_jax.analysis.arrays import Floats, Integers
+from lstm_jax.analysis.gaps.run_table import RunTable
 from lstm_jax.sweeps.store.records import Run
 
 NONE = -1
 
 
-def best_learning_rates(tuning: Outcomes, weights: Floats) -> Integers:
+def best_learning_rates(tuning: RunTable, weights: Floats) -> Integers:
     """Choose a learning rate for every gap under every weighting of the tuning seeds.
 
     The rate that solved most (as a fraction of its finished runs); among equals the one that solved most at the other
@@ -50,7 +51,7 @@ def best_learning_rates(tuning: Outcomes, weights: Floats) -> Integers:
     return np.where(empty, NONE, candidates.argmax(axis=-1))
 
 
-def chosen_learning_rates(table: Outcomes, tuning_seeds: Collection[int]) -> Integers:
+def chosen_learning_rates(table: RunTable, tuning_seeds: Collection[int]) -> Integers:
     """Return the index [G] of the learning rate that is reported at each gap; NONE where there is none yet.
 
     Looks at the tuning seeds alone. A cell with a single learning rate needs no tuning.

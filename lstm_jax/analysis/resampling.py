@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from lstm_jax.analysis.arrays import Floats
 from lstm_jax.analysis.gaps.bootstrap import percentile_interval
-from lstm_jax.analysis.gaps.outcomes import Floats
 
 
 def unit_weights(num_units: int, num_bootstrap: int, seed: int) -> Floats:

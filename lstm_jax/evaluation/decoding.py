@@ -146,15 +146,15 @@ def beam_search(
         )
 
         is_end = token == EOS
-        ended = continued.at(jnp.argmax(is_end, axis=1)[:, None])  # the first is the best
+        finished = continued.at(jnp.argmax(is_end, axis=1)[:, None])  # the first is the best
         can_end = is_end[:, :beam_size].any(axis=1, keepdims=True)
-        is_better = can_end & (ended.scores(length_penalty) > best.scores(length_penalty))
-        best = _where(is_better[:, 0], ended, best)
+        is_better = can_end & (finished.scores(length_penalty) > best.scores(length_penalty))
+        best = _where(is_better[:, 0], finished, best)
 
-        kept = jnp.argsort(is_end, axis=1)[:, :beam_size]  # stable: the best first
-        origin = (jnp.arange(batch_size)[:, None] * beam_size + _rows(parent, kept)).reshape(-1)
+        alive = jnp.argsort(is_end, axis=1)[:, :beam_size]  # stable: the best first
+        origin = (jnp.arange(batch_size)[:, None] * beam_size + _rows(parent, alive)).reshape(-1)
         state = jax.tree.map(lambda leaf: leaf[origin], state)
-        return step + 1, _rows(token, kept), state, continued.at(kept), best
+        return step + 1, _rows(token, alive), state, continued.at(alive), best
 
     nothing = _Hypotheses(
         jnp.full((*shape, max_steps), PAD, jnp.int32),

@@ -29,7 +29,7 @@ NUM_PREDICTED = 2000
 """Words of the test split that are predicted, evenly spread."""
 BLOCK = 10
 """Neighbours among them that are resampled together."""
-_PART = 250
+_BATCH = 250
 _SEGMENT = 64
 NUM_PROMPTS = 4
 PROMPT_TOKENS = 20
@@ -61,9 +61,9 @@ def answers_of(model: Any, corpus: TextCorpus, form: Form, gap: int) -> dict[str
     is_unk = np.array([pieces[piece][place] == UNK for piece, place in at])
     cuts = range(BLOCK, len(at), BLOCK)
     tables["contexts"] = [
-        {"context": context, "block": block, "loss": float(part.sum()), "count": len(part), "unk": int(unk.sum())}
+        {"context": context, "block": block, "loss": float(loss.sum()), "count": len(loss), "unk": int(unk.sum())}
         for context, of_all in losses.items()
-        for block, (part, unk) in enumerate(zip(np.split(of_all, cuts), np.split(is_unk, cuts), strict=True))
+        for block, (loss, unk) in enumerate(zip(np.split(of_all, cuts), np.split(is_unk, cuts), strict=True))
     ]
     if form != "encoder":
         # No longer than what was trained, where a model might not know what comes after that.
@@ -97,15 +97,15 @@ def _losses(
     after = context if form == "encoder" else 0
     windows = np.stack([pieces[piece][place - context : place + after + 1] for piece, place in at], axis=1)
     found = []
-    for start in range(0, windows.shape[1], _PART):
-        part = windows[:, start : start + _PART]
-        filled = np.pad(part, ((0, 0), (0, _PART - part.shape[1])), mode="edge")  # one program for all parts
-        found.append(np.asarray(_part_losses(graphdef, params, filled, form))[: part.shape[1]])
+    for start in range(0, windows.shape[1], _BATCH):
+        batch = windows[:, start : start + _BATCH]
+        filled = np.pad(batch, ((0, 0), (0, _BATCH - batch.shape[1])), mode="edge")  # one program for all batches
+        found.append(np.asarray(_batch_losses(graphdef, params, filled, form))[: batch.shape[1]])
     return np.concatenate(found)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 3))
-def _part_losses(graphdef: Any, params: Any, windows: Integer[Array, "L B"], form: Form) -> Float[Array, " B"]:
+def _batch_losses(graphdef: Any, params: Any, windows: Integer[Array, "L B"], form: Form) -> Float[Array, " B"]:
     model = nnx.merge(graphdef, params)
     if form == "encoder":
         middle = len(windows) // 2

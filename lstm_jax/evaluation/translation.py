@@ -45,12 +45,12 @@ def translate(
     found: dict[int, Translated] = {}
     graphdef, params = nnx.split(model)
     for start in range(0, len(order), batch_size):
-        part = order[start : start + batch_size]
-        longest = max(len(sentences[index]) for index in part) + 1
+        batch = order[start : start + batch_size]
+        longest = max(len(sentences[index]) for index in batch) + 1
         num_steps = 8 * -(-longest // 8)  # few shapes, since each is a program
-        sources = pad([[*corpus.source.encode(sentences[index]), EOS] for index in part], num_steps, batch_size)
+        sources = pad([[*corpus.source.encode(sentences[index]), EOS] for index in batch], num_steps, batch_size)
         beam, by_greed = jax.device_get(_decode(graphdef, params, sources, beam_size, length_penalty))
-        for column, index in enumerate(part):
+        for column, index in enumerate(batch):
             num_words, num_read = int(beam.lengths[column]), len(sentences[index]) + 1
             found[index] = Translated(
                 words_of(corpus.target, beam.tokens[:, column]),
@@ -81,9 +81,9 @@ def pad(sequences: Sequence[Sequence[int]], num_steps: int, width: int | None = 
 
 def words_of(vocabulary: Vocabulary, ids: Integer[np.ndarray, " S"]) -> list[str]:
     """The words before EOS and padding."""
-    kept: list[int] = []
+    written: list[int] = []
     for token in ids.tolist():
         if token in (EOS, PAD):
             break
-        kept.append(token)
-    return vocabulary.decode(kept)
+        written.append(token)
+    return vocabulary.decode(written)

@@ -20,7 +20,7 @@ from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter
 
-from lstm_jax.analysis.gaps.outcomes import Floats
+from lstm_jax.analysis.arrays import Floats
 from lstm_jax.files import replacing
 
 WIDTH_INCHES = 7.0  # a page of a two-column journal, so that points below are points in print

@@ -13,10 +13,11 @@ from unittest import mock
 import numpy as np
 from numpy.typing import NDArray
 
+from lstm_jax.analysis.arrays import Integers
 from lstm_jax.analysis.gaps import bootstrap
 from lstm_jax.analysis.gaps.horizon import contrasts, horizons
 from lstm_jax.analysis.gaps.logistic import Crossings
-from lstm_jax.analysis.gaps.outcomes import Integers, Outcomes
+from lstm_jax.analysis.gaps.run_table import RunTable
 from lstm_jax.sweeps.store.records import Run, Status
 
 Floats = NDArray[np.float64]
@@ -224,7 +225,7 @@ def without(*additions: int) -> Iterator[None]:
     def as_found(found: Crossings, *_: Floats) -> Crossings:
         return Crossings(found.value, found.value, found.value)
 
-    def not_shrunken(report: Outcomes, chosen: Integers) -> Floats:
+    def not_shrunken(report: RunTable, chosen: Integers) -> Floats:
         each = np.arange(len(report.gaps))
         both = report.finished * report.finished[:, each, chosen][..., None]
         difference = (report.solved - report.solved[:, each, chosen][..., None]) * both

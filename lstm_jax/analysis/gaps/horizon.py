@@ -10,8 +10,8 @@ from typing import Literal
 
 import numpy as np
 
+from lstm_jax.analysis.arrays import Integers
 from lstm_jax.analysis.gaps.bootstrap import Resampled, percentile_interval, resample_horizons
-from lstm_jax.analysis.gaps.outcomes import Integers
 from lstm_jax.sweeps.store.records import Run
 
 Bound = Literal["", ">", "<"]

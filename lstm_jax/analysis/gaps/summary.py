@@ -10,7 +10,7 @@ import numpy as np
 from scipy import stats
 
 from lstm_jax.analysis.choice import NONE, chosen_learning_rates
-from lstm_jax.analysis.gaps.outcomes import budget_of, final_accuracy, tabulate
+from lstm_jax.analysis.gaps.run_table import budget_of, final_accuracy, tabulate
 from lstm_jax.sweeps.store.records import Run
 
 

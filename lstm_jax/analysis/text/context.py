@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lstm_jax.analysis.arrays import Floats
 from lstm_jax.analysis.gaps.horizon import Bound
-from lstm_jax.analysis.gaps.outcomes import Floats
 from lstm_jax.analysis.resampling import interval, seed_shifts, unit_weights
 from lstm_jax.sweeps.store.records import Run
 

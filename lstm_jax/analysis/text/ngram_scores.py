@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lstm_jax.analysis.gaps.outcomes import Floats
+from lstm_jax.analysis.arrays import Floats
 
 if TYPE_CHECKING:
     from sacrebleu.metrics.bleu import BLEU
@@ -65,7 +65,7 @@ def chrf_statistics(outputs: Sequence[str], references: Sequence[str]) -> Floats
 
 def chrf(statistics: Floats) -> Floats:
     """Return chrF, 0 to 100, from statistics summed over the sentences of a corpus [..., 18] (Popović 2015)."""
-    output, reference, matched = (statistics[..., part::3] for part in range(3))
+    output, reference, matched = (statistics[..., place::3] for place in range(3))
     exists = (output > 0.0) & (reference > 0.0)
     orders = np.maximum(exists.sum(axis=-1), 1)
     precision, recall = (
@@ -78,11 +78,11 @@ def chrf(statistics: Floats) -> Floats:
 
 def signatures() -> str:
     """Return sacrebleu's signatures of both scores, with which others can repeat them."""
-    parts = []
+    found = []
     for metric in (_bleu_metric(), _chrf_metric()):
         metric.corpus_score(["a"], [["a"]])  # the number of references is in the signature
-        parts.append(f"{metric.__class__.__name__}|{metric.get_signature()}")
-    return " ".join(parts)
+        found.append(f"{metric.__class__.__name__}|{metric.get_signature()}")
+    return " ".join(found)
 
 
 def _bleu_metric() -> BLEU:
