@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.optimize import isotonic_regression
 
 from lstm_jax.analysis.arrays import Floats
 from lstm_jax.analysis.gaps.horizon import Bound
@@ -130,16 +131,8 @@ def bits(nats: float) -> float:
 
 
 def falling(values: Floats) -> Floats:
-    """Return the nearest values that fall or stay, by least squares along the last axis [..., K].
-
-    By the min-max formula of isotonic regression (Robertson et al. 1988, theorem 1.4.4), for few values many times.
-    """
-    num = values.shape[-1]
-    sums = np.concatenate([np.zeros((*values.shape[:-1], 1)), np.cumsum(values, axis=-1)], axis=-1)
-    first, last = np.arange(num)[:, None], np.arange(num)
-    means = (sums[..., None, 1:] - sums[..., :-1, None]) / np.where(last >= first, last - first + 1, 1)
-    # Place i: the least over starts up to i of the greatest mean over ends from i on.
-    return np.stack([means[..., : place + 1, place:].max(axis=-1).min(axis=-1) for place in range(num)], axis=-1)
+    """Return the nearest values that fall or stay, by least squares along the last axis [..., K]."""
+    return np.apply_along_axis(lambda row: isotonic_regression(row, increasing=False).x, -1, values)
 
 
 def _crossing(octaves: Floats, means: Floats, threshold: float) -> Floats:
