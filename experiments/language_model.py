@@ -17,7 +17,7 @@ from typing import Literal
 
 import rich.console
 
-from experiments import common, text
+from experiments import captions, common, text
 from experiments.common import Experiment
 from lstm_jax.errors import ConfigError
 from lstm_jax.files import write_atomically
@@ -112,7 +112,7 @@ def report(
     write_rows(out / "effective_context.csv", EffectiveContext, effective)
     unit = f"{corpus.level}s"
     unknown = text.unk_sentence(curve[0].unk_share, f"the predicted {unit}")
-    protocol = f"{common.describe(config, records, corpus.facts['origin'])} {unknown}".strip()
+    protocol = f"{captions.describe(config, records, corpus.facts['origin'])} {unknown}".strip()
     curves = text.draw_curves(experiment, config, shown, protocol)
     figure = context_figure(curve, effective, caption=protocol, title=experiment.title, unit=unit)
     plots = save(figure, out / "language_model")

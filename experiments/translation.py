@@ -19,7 +19,7 @@ import numpy as np
 import rich.console
 import tyro
 
-from experiments import common, text
+from experiments import captions, common, gaps, text
 from experiments.common import Experiment
 from lstm_jax.errors import ConfigError, TextError
 from lstm_jax.files import write_atomically
@@ -30,7 +30,7 @@ from lstm_jax.text.corpus import PairCorpus, prepare_pairs
 from lstm_jax.text.files import excerpt
 from lstm_jax.text.tokens import Cut, without_marks
 
-_TWIN = "How long a sequence can an encoder hold?"
+_SYMBOLS_TITLE = "How long a sequence can an encoder hold?"
 _SYMBOLS = "length of the sequence (symbols)"
 _MAX_TOKENS = 30
 _EMBEDDING_DIM = {"smoke": 16, "quick": 64, "full": 128}
@@ -108,7 +108,7 @@ def report(
 ) -> None:
     """Scores, BLEU against source length, learning curves, samples; of a task without data the gap-length plot."""
     if text.task_name(config) != "translation":
-        common.report(dataclasses.replace(experiment, title=_TWIN, gap_label=_SYMBOLS), config, records, console)
+        gaps.report(dataclasses.replace(experiment, title=_SYMBOLS_TITLE, gap_label=_SYMBOLS), config, records, console)
         return
     from lstm_jax.analysis.text.baselines import baselines
     from lstm_jax.analysis.text.translation import (
@@ -141,7 +141,7 @@ def report(
     write_rows(out / "lengths.csv", LengthScore, lengths)
     unknown = text.unk_sentence(corpus.target.unk_share(corpus.test.targets), "the test references' tokens")
     unknown += " " + text.unk_sentence(corpus.source.unk_share(corpus.test.sources), "the sources'")
-    protocol = f"{common.describe(config, records, corpus.facts['origin'])} {unknown}"
+    protocol = f"{captions.describe(config, records, corpus.facts['origin'])} {unknown}"
     curves = text.draw_curves(experiment, config, shown, protocol)
     title = "How does translation degrade with the length of the sentence?"
     plots = save(by_length_figure(lengths, caption=protocol, title=title), out / "translation")

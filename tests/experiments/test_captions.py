@@ -7,7 +7,8 @@ import io
 import pytest
 import rich.console
 
-from experiments.common import describe, seen_in_training, show
+from experiments.captions import describe, seen_in_training
+from experiments.common import show
 from experiments.copy_task import EXPERIMENT as COPY
 from experiments.gap_length import EXPERIMENT as GAP
 from lstm_jax.sweeps.config.options import SweepConfig

@@ -1,0 +1,131 @@
+"""Analyse and draw a finished sweep again: `python -m experiments.report DIR`.
+
+A sweep's own command ends with the same `report`, from sweep.yaml and the records: it writes the same files.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import rich.console
+import tyro
+
+from experiments import gaps
+from experiments.common import Experiment, command
+from experiments.status import sweep_directory
+from experiments.text import task_name
+from lstm_jax.errors import ConfigError, UnwritableError
+from lstm_jax.sweeps.config.command_line import from_yaml
+from lstm_jax.sweeps.config.options import SweepConfig, known
+from lstm_jax.sweeps.config.parsing import parse_options
+from lstm_jax.sweeps.store.records import Record
+from lstm_jax.tasks import corpus_of
+from lstm_jax.text import store
+
+EXPERIMENTS: Mapping[str, str] = {
+    "copy": "experiments.copy_task",
+    "reverse": "experiments.translation",
+    "addition": "experiments.translation",
+    "translation": "experiments.translation",
+    "language": "experiments.language_model",
+}
+"""The experiment whose report a task gets, by its name; any other task gets that of experiments.gap_length."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """Write the tables and figures of a finished sweep again."""
+
+    directory: tyro.conf.Positional[Path]
+    """The directory of a sweep."""
+
+
+class Finished(NamedTuple):
+    """A sweep as its directory has it: the records of its settings in the order of the grid, and how many others."""
+
+    config: SweepConfig
+    records: list[Record]
+    num_others: int
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run as a command; returns the exit status."""
+
+    def act(console: rich.console.Console) -> int:
+        arguments = parse_options(
+            Report, sys.argv[1:] if argv is None else argv, "python -m experiments.report", str(Report.__doc__)
+        )
+        finished = read_sweep(arguments.directory)
+        num_runs = finished.num_others + len(finished.records)
+        others = (
+            f"{finished.num_others} of {num_runs} runs were made with other settings than sweep.yaml's, or with other "
+            "code of your cells and task"
+        )
+        if not finished.records:
+            reason = f": {others}" if finished.num_others else ""
+            raise ConfigError(f"directory: {arguments.directory} has no finished run of its sweep.yaml{reason}")
+        if finished.num_others:
+            print(f"warning: {others}: they are left out", file=sys.stderr)
+        try:
+            write_report(finished, console)
+        except OSError as error:
+            raise UnwritableError.of(arguments.directory, error) from error
+        return 0
+
+    return command(act)
+
+
+def report(root: Path, console: rich.console.Console) -> None:
+    """Write the tables and figures of the sweep in a directory, and print the summary."""
+    write_report(read_sweep(root), console)
+
+
+def read_sweep(root: Path) -> Finished:
+    """Read the sweep in a directory; raises ConfigError where there is none, or its cells or task can't be made."""
+    import jax
+
+    jax.config.update("jax_platforms", "cpu")
+    from lstm_jax.sweeps.environment import pinned
+    from lstm_jax.sweeps.plan import make_jobs
+
+    directory = sweep_directory(root)
+    config = dataclasses.replace(from_yaml(directory.config_file), out=root)
+    task_name(config)
+    digest = corpus_of(config.task)
+    if digest is not None:
+        store.ensure(digest, directory.corpus)
+    with pinned():
+        jobs, _ = make_jobs(config, to_train=False)
+    places = {(cell, gap): place for place, (cell, gap) in enumerate(_grid(config))}
+    jobs.sort(key=lambda job: places[job.cell, job.gap])
+    hashes = {job.name: job.settings_hash for job in jobs}
+    records = directory.records(jobs)
+    own = [record for record in records if record.run.settings == hashes[record.run.job]]
+    return Finished(config, own, len(records) - len(own))
+
+
+def write_report(finished: Finished, console: rich.console.Console) -> None:
+    """Write the tables and figures of a sweep by the experiment that its task is of."""
+    experiment = experiment_of(finished.config)
+    (experiment.report or gaps.report)(experiment, finished.config, finished.records, console)
+
+
+def experiment_of(config: SweepConfig) -> Experiment:
+    """The experiment that a sweep's task is of."""
+    module = EXPERIMENTS.get(task_name(config), "experiments.gap_length")
+    experiment: Experiment = importlib.import_module(module).EXPERIMENT
+    return experiment
+
+
+def _grid(config: SweepConfig) -> list[tuple[str, int]]:
+    """Cells and gaps in the order of tables."""
+    return [(cell, gap) for cell in config.cells for gap in known(config.gaps)]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
