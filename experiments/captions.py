@@ -6,8 +6,17 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
+from lstm_jax.figures.words import Words
 from lstm_jax.sweeps.config.options import SweepConfig, known
 from lstm_jax.sweeps.store.records import Record
+
+
+def words_of(config: SweepConfig) -> Words:
+    """The words for the sweep's axis, as its task calls it, and for what it compares: where text is written, models."""
+    from lstm_jax.tasks import make_task
+
+    task = make_task(config.task, known(config.gaps)[0])
+    return Words(task.axis, "cell" if task.form == "sequence" else "model")
 
 
 def describe(config: SweepConfig, records: Sequence[Record], text: str | None = None) -> str:
@@ -15,11 +24,13 @@ def describe(config: SweepConfig, records: Sequence[Record], text: str | None = 
 
     As the records say it, which are all of one way of training.
     """
+    words = words_of(config)
+    of_what = f"{words.cell} and {words.gap}" if text is None else words.cell
     made = {**dataclasses.asdict(config), **next((record.settings for record in records), {})}
     others = _count(len(config.tuning_seeds), "other seed")
     rates = ", ".join(f"{rate:g}" for rate in sorted({record.run.learning_rate for record in records}))
     tuning = (
-        f"learning rate chosen from {{{rates}}} for each cell and gap on {others}"
+        f"learning rate chosen from {{{rates}}} for each {of_what} on {others}"
         if len(config.learning_rates) > 1
         else f"learning rate {rates}, not tuned"
     )
@@ -60,7 +71,7 @@ def off_terms(config: SweepConfig, records: Sequence[Record]) -> list[str]:
     """The cells, and gaps, whose parameters are more than 1% off the number that all are to have."""
     if config.hidden_dim is not None:
         return []
-    wanted = known(config.num_params)
+    wanted, words = known(config.num_params), words_of(config)
     gaps: dict[tuple[str, int], list[str]] = {}
     for record in records:
         if abs(record.run.num_params / wanted - 1) > 0.01:
@@ -68,7 +79,7 @@ def off_terms(config: SweepConfig, records: Sequence[Record]) -> list[str]:
             if str(record.run.gap) not in its:
                 its.append(str(record.run.gap))
     return [
-        f"{cell} has {num_params} parameters ({num_params / wanted - 1:+.1%}) at gap {', '.join(its)}"
+        f"{cell} has {num_params} parameters ({num_params / wanted - 1:+.1%}) at {_these(its, words)}"
         for (cell, num_params), its in gaps.items()
     ]
 
@@ -78,9 +89,10 @@ def _count(number: int, noun: str) -> str:
 
 
 def seen_in_training(config: SweepConfig) -> str:
-    """For captions: at which gaps the task is too small for a held-out set that no run has seen."""
+    """The gaps at which the task is too small for a held-out set that no run has seen; empty where there are none."""
     from lstm_jax.tasks import make_task
 
+    words = words_of(config)
     gaps: dict[tuple[str, str], list[str]] = {}
     for gap in known(config.gaps):
         task = make_task(config.task, gap)
@@ -88,10 +100,14 @@ def seen_in_training(config: SweepConfig) -> str:
         if share:
             gaps.setdefault((f"{task.num_sequences:,}", percent(share)), []).append(str(gap))
     small = [
-        f"{number} sequences at gap{'' if len(its) == 1 else 's'} {', '.join(its)} ({share} of the held-out ones seen)"
+        f"{number} sequences at {_these(its, words)} ({share} of the held-out ones seen)"
         for (number, share), its in gaps.items()
     ]
     return f" Within its budget a run trains on held-out sequences: the task has {'; '.join(small)}." if small else ""
+
+
+def _these(values: Sequence[str], words: Words) -> str:
+    return f"{words.gap if len(values) == 1 else words.gaps} {', '.join(values)}"
 
 
 def percent(share: float) -> str:

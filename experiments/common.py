@@ -13,6 +13,7 @@ import rich.console
 
 from experiments.captions import percent
 from lstm_jax.errors import ConfigError, DamagedError, TextError, UnwritableError
+from lstm_jax.figures.words import Words
 from lstm_jax.signals import Stopped, heard, raise_stopped
 from lstm_jax.sweeps.config.command_line import Command
 from lstm_jax.sweeps.config.grid import parse_commands
@@ -29,12 +30,11 @@ NUM_EXAMPLES = 3
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """One question: its defaults, and how its figures are called."""
+    """One question: its defaults, and the titles of its figures."""
 
     module: str
     description: str
     title: str
-    gap_label: str
     presets: Mapping[str, SweepConfig]
     has_sequence_loss: bool = False
     """Whether the loss over the whole sequence, beside what a memoryless solver reaches, is part of the picture."""
@@ -128,8 +128,8 @@ def show(config: SweepConfig, console: rich.console.Console) -> int:
     for task in tasks:
         batch = jax.tree.map(np.asarray, task.sample(jax.random.key(config.seeds[0]), NUM_EXAMPLES))
         console.print(
-            f"{config.task}, gap {task.gap}: {task.num_steps} time steps, chance level {task.chance:.3g}, "
-            f"memoryless loss {task.memoryless_loss:.3g} nats{_size_of(task, config)}",
+            f"{config.task}, {Words(task.axis).gap} {task.gap}: {task.num_steps} time steps, "
+            f"chance level {task.chance:.3g}, memoryless loss {task.memoryless_loss:.3g} nats{_size_of(task, config)}",
             style="bold",
         )
         for index in range(NUM_EXAMPLES):

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import rich.console
 
-from experiments.captions import describe, off_terms
+from experiments.captions import describe, off_terms, words_of
 from experiments.common import Experiment
 from lstm_jax.sweeps.config.options import SweepConfig
 from lstm_jax.sweeps.store.records import Record, write_rows
 
 INTERVALS = (
-    "Bands: 95% Wilson intervals. Horizon: the gap that half of the runs still learn, with a 95% bootstrap interval "
+    "Bands: 95% Wilson intervals. Horizon: the {} that half of the runs still learn, with a 95% bootstrap interval "
     "over seeds."
 )
 
@@ -39,13 +39,14 @@ def report(
     write_rows(out / "summary.csv", Summary, summaries)
     write_rows(out / "horizon.csv", Horizon, found)
     write_rows(out / "contrasts.csv", Contrast, contrasts(runs, config.tuning_seeds))
+    words = words_of(config)
     protocol = describe(config, records)
     figure = gap_length_figure(
         summaries,
         found,
-        caption=f"{protocol} {INTERVALS}",
+        caption=f"{protocol} {INTERVALS.format(words.gap)}",
         title=experiment.title,
-        gap_label=experiment.gap_label,
+        words=words,
     )
     plots = save(figure, out / experiment.module.rpartition(".")[2])
     curves = learning_curves_figure(
@@ -55,9 +56,10 @@ def report(
         title=f"Learning curves. {experiment.title}",
         tuning_seeds=config.tuning_seeds,
         with_loss=experiment.has_sequence_loss,
+        words=words,
     )
     save(curves, out / "learning_curves", ["png"])
-    print_summary(console, summaries, found, config.learning_rates)
+    print_summary(console, summaries, found, config.learning_rates, words)
     for line in off_terms(config, records):
         console.print(f"not on equal terms: {line}")
     console.print(f"plot: {plots[0]}")

@@ -191,7 +191,6 @@ EXPERIMENT = Experiment(
         "model write. Where they are not given, num-params are those of an LSTM of 128 units (smoke 16, full 512)."
     ),
     title="How far back does a language model look?",
-    gap_label="segment (tokens)",
     presets={
         "smoke": dataclasses.replace(
             _SHARED, preset="smoke", cells=("rnn", "lstm"), gaps=(8,), embedding_dim=8, batch_size=8,

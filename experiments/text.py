@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from experiments.captions import words_of
 from experiments.common import Experiment, one_line
 from lstm_jax import registry
 from lstm_jax.errors import ConfigError, DamagedError, TextError
@@ -129,7 +130,8 @@ def draw_curves(experiment: Experiment, config: SweepConfig, shown: Sequence[Rec
     summaries = summarise([record.run for record in shown], ())
     write_rows(config.out / "summary.csv", Summary, summaries)
     title = f"Learning curves. {experiment.title}"
-    figure = learning_curves_figure(shown, summaries, caption=caption, title=title, with_loss=True)
+    words = words_of(config)
+    figure = learning_curves_figure(shown, summaries, caption=caption, title=title, with_loss=True, words=words)
     return save(figure, config.out / "learning_curves", ["png"])[0]
 
 

@@ -30,8 +30,7 @@ from lstm_jax.text.corpus import PairCorpus, prepare_pairs
 from lstm_jax.text.files import excerpt
 from lstm_jax.text.tokens import Cut, without_marks
 
-_SYMBOLS_TITLE = "How long a sequence can an encoder hold?"
-_SYMBOLS = "length of the sequence (symbols)"
+_SYMBOLS = "How long a sequence can an encoder hold?"
 _MAX_TOKENS = 30
 _EMBEDDING_DIM = {"smoke": 16, "quick": 64, "full": 128}
 WITHOUT_DATA: dict[str, Any] = {"dropout": 0.0, "embedding_dim": 16, "batch_size": 64}
@@ -108,7 +107,7 @@ def report(
 ) -> None:
     """Scores, BLEU against source length, learning curves, samples; of a task without data the gap-length plot."""
     if text.task_name(config) != "translation":
-        gaps.report(dataclasses.replace(experiment, title=_SYMBOLS_TITLE, gap_label=_SYMBOLS), config, records, console)
+        gaps.report(dataclasses.replace(experiment, title=_SYMBOLS), config, records, console)
         return
     from lstm_jax.analysis.text.baselines import baselines
     from lstm_jax.analysis.text.translation import (
@@ -192,7 +191,6 @@ EXPERIMENT = Experiment(
         "batch-size 64, embedding-dim 16, gaps 5 10 20; num-params those of an LSTM of 128 units (smoke 16, full 512)."
     ),
     title="Translation, English to Marathi",
-    gap_label="longest source (tokens)",
     presets={
         "smoke": dataclasses.replace(
             _SHARED, preset="smoke", cells=("rnn", "lstm@attention=dot"),

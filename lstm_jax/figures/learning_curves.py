@@ -17,6 +17,7 @@ from lstm_jax.figures import style
 from lstm_jax.figures.formats import format_span
 from lstm_jax.figures.stack import LEFT, Page, add_axes, make_page
 from lstm_jax.figures.style import CellStyle
+from lstm_jax.figures.words import GAP_SWEEP, Words
 from lstm_jax.sweeps.store.records import Record
 
 MAX_GAPS = 8
@@ -74,6 +75,7 @@ def learning_curves_figure(
     title: str,
     tuning_seeds: Collection[int] = (),
     with_loss: bool = False,
+    words: Words = GAP_SWEEP,
 ) -> Figure:
     """Draw the learning curves of the runs that `summaries` report.
 
@@ -92,7 +94,7 @@ def learning_curves_figure(
     chances = {gap: max(record.run.chance for record in shown if record.run.gap == gap) for gap in gaps}
     notes = ["Thin: one run; thick: median over runs. Dot: solved, and stopped. Cross: diverged, counted as chance."]
     if len(gaps) < len(all_gaps):
-        notes.append(f"{len(gaps)} of {len(all_gaps)} gaps are shown.")
+        notes.append(f"{len(gaps)} of {len(all_gaps)} {words.gaps} are shown.")
     if with_loss:
         notes.append("Losses above twice that of a solver without memory are cut off.")
     handles = [
@@ -117,7 +119,7 @@ def learning_curves_figure(
             axes.set_xlim(0.0, 1.04 * last / unit)
             axes.locator_params(axis="x", nbins=3)
             if quantity == 0:
-                axes.set_title(f"gap {gap}", fontsize=style.LABEL_POINTS, pad=4.0)
+                axes.set_title(f"{words.gap} {gap}", fontsize=style.LABEL_POINTS, pad=4.0)
                 _accuracy_axis(axes, chances[gap])
             else:
                 _loss_axis(axes, own)

@@ -10,6 +10,7 @@ from matplotlib.image import imread
 from lstm_jax.analysis.gaps.horizon import Horizon
 from lstm_jax.figures.gaps.gap_length import gap_length_figure
 from lstm_jax.figures.style import cell_styles, save
+from lstm_jax.figures.words import Words
 
 GAPS = (5, 10, 20, 40, 80, 160)
 FULL = (5, 10, 19, 37, 72, 140, 272, 529, 1029, 2000)
@@ -48,6 +49,15 @@ def test_each_gap_has_its_own_chance() -> None:
     assert (list(chances), list(chances.values())) in lines
     assert not any(len(set(heights)) == 1 for _, heights in lines[:1]), "one level for all gaps"
     assert any(text.get_text() == "chance\n0.119 to 0.325" for text in figure.axes[2].texts)
+
+
+def test_the_axis_has_the_name_that_its_task_gives_it() -> None:
+    summaries, horizons = sweep(4, GAPS)
+    figure = gap_length_figure(summaries, horizons, caption="", title="", words=Words("length (symbols)", "model"))
+    check_layout(figure, CELLS[:4])
+    assert figure.axes[-1].get_xlabel() == "length (symbols)"
+    caption = " ".join(text.get_text().replace("\n", " ") for text in figure.texts)
+    assert "Models stand side by side at each length" in caption and "the measured lengths leave open" in caption
 
 
 def test_both_files_are_written_whole_and_the_same_numbers_give_the_same_files(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from lstm_jax.figures.learning_curves import (
     pick_evenly,
 )
 from lstm_jax.figures.style import save
+from lstm_jax.figures.words import Words
 from lstm_jax.sweeps.store.records import CurvePoint, Record, Run, Status
 
 
@@ -92,6 +93,16 @@ def test_each_panel_has_the_chance_of_its_gap() -> None:
         baseline, curve, *_ = lines(axes)
         assert (baseline, curve) == ([chance, chance], [0.5, chance])
     assert "chance (0.136 to 0.325)" in [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def test_axes_have_the_name_that_the_task_gives_them() -> None:
+    records = [record([0.5, 0.6], gap=gap) for gap in range(1, 11)]
+    rows = [summary("rnn", gap, 0) for gap in range(1, 11)]
+    words = Words("longest source (tokens)", "model")
+    figure = learning_curves_figure(records, rows, caption="", title="", words=words)
+    check_layout(figure, ["rnn"])
+    assert figure.axes[0].get_title() == "longest source 1"
+    assert any("8 of 10 longest sources are shown" in text.get_text().replace("\n", " ") for text in figure.texts)
 
 
 def test_the_loss_is_shown_beside_that_of_a_solver_without_memory() -> None:

@@ -290,7 +290,7 @@ def test_exit_status(monkeypatch, tmp_path, statuses, status, number):
 
     monkeypatch.setattr(common, "run", run)
     file = written(tmp_path, {"parameters": {"batch_size": {"values": [5, 6, 7]}, "cells": {"value": "rnn"}}})
-    experiment = common.Experiment("experiments.gap_length", "", "", "", PRESETS)
+    experiment = common.Experiment("experiments.gap_length", "", "", PRESETS)
     assert common.main(experiment, ["--grid", str(file), "--preset=smoke", "--hidden-dim=4"]) == status
     assert ran == [5, 6, 7][:number]
 

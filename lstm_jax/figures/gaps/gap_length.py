@@ -16,9 +16,10 @@ from lstm_jax.figures.formats import format_horizon, format_span
 from lstm_jax.figures.reach import OPEN_ENDS, Reach, draw_reaches, mark_reach, reaches_inches
 from lstm_jax.figures.stack import label_axes, stack_axes
 from lstm_jax.figures.style import CellStyle
+from lstm_jax.figures.words import GAP_SWEEP, Words
 
 _ONE_HALF = "one half"
-_SIDE_BY_SIDE = " Cells stand side by side at each gap, so that none hides another."
+_SIDE_BY_SIDE = " {}s stand side by side at each {}, so that none hides another."
 _RATE_INCHES, _ACCURACY_INCHES = 2.25, 1.75
 
 
@@ -28,7 +29,7 @@ def gap_length_figure(
     *,
     caption: str,
     title: str,
-    gap_label: str = "gap (time steps)",
+    words: Words = GAP_SWEEP,
 ) -> Figure:
     """Draw solve rates, horizons and accuracies against the gap.
 
@@ -46,7 +47,9 @@ def gap_length_figure(
     gaps = sorted({row.gap for row in summaries})
     chances = [max(row.chance for row in summaries if row.gap == gap) for gap in gaps]
 
-    notes = f" {OPEN_ENDS.format('gaps')}" + (_SIDE_BY_SIDE if len(cells) > 1 else "")
+    notes = f" {OPEN_ENDS.format(words.gaps)}"
+    if len(cells) > 1:
+        notes += _SIDE_BY_SIDE.format(words.cell.capitalize(), words.gap)
     stack = stack_axes(
         title,
         (caption + notes).strip(),
@@ -64,7 +67,7 @@ def gap_length_figure(
             mark_reach(rate, found, 0.5, styles[found.cell])
     _draw_accuracies(accuracy, summaries, styles, gaps, chances)
     style.label_gaps(rate, gaps, stack.axes_inches)
-    label_axes(stack, gap_label, ("solve rate", "horizon", "accuracy"))
+    label_axes(stack, words.axis, ("solve rate", "horizon", "accuracy"))
     return stack.figure
 
 

@@ -138,4 +138,4 @@ def print_context(
         console.print(table)
     if effective:
         rows = [(it.cell, format_bound(it.bound, it.context), format_ends(it.ci_low, it.ci_high)) for it in effective]
-        print_reaches(console, f"effective context ({unit})", rows)
+        print_reaches(console, f"effective context ({unit})", rows, "model")
