@@ -1,4 +1,4 @@
-"""Captions: what was measured, on which terms, and where the held-out set is too small. No jax at import."""
+"""Captions of figures: the protocol, the terms of the comparison, gaps with too small a held-out set."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lstm_jax.sweeps.store.records import Record
 
 
 def words_of(config: SweepConfig) -> Words:
-    """The words for the sweep's axis, as its task calls it, and for what it compares: where text is written, models."""
+    """Return the names of the axis and of what is compared: cells, or models where the task is of pairs or text."""
     from lstm_jax.tasks import make_task
 
     task = make_task(config.task, known(config.gaps)[0])
@@ -20,9 +20,9 @@ def words_of(config: SweepConfig) -> Words:
 
 
 def describe(config: SweepConfig, records: Sequence[Record], text: str | None = None) -> str:
-    """What was measured, for captions: budget, seeds, tuning, sizes, and what solved means; or on which `text`.
+    """Describe the protocol: task or `text`, budget, seeds, tuning, sizes, and the meaning of solved.
 
-    As the records say it, which are all of one way of training.
+    Settings are those of the records, which are all of one way of training.
     """
     words = words_of(config)
     of_what = f"{words.cell} and {words.gap}" if text is None else words.cell
@@ -43,13 +43,13 @@ def describe(config: SweepConfig, records: Sequence[Record], text: str | None = 
     return (
         f"{task}: trained from scratch with {made['optimizer']} on at most "
         f"{made['max_steps']} updates of {made['batch_size']} sequences, gradients {clipping}; "
-        f"{_count(len(config.seeds), 'seed')} a point, {tuning}. {_terms(config, records)}{solved}{mixed}"
+        f"{_count(len(config.seeds), 'seed')} per point, {tuning}. {_terms(config, records)}{solved}{mixed}"
         f"{seen_in_training(config) if text is None else ''}"
     )
 
 
 def _terms(config: SweepConfig, records: Sequence[Record]) -> str:
-    """On which terms cells meet, and where they don't."""
+    """Describe the terms of the comparison, equal sizes, and the exceptions."""
     sizes: dict[str, dict[tuple[int, int], None]] = {}
     for record in records:
         sizes.setdefault(record.run.cell, {})[record.run.hidden_dim, record.run.num_params] = None
@@ -68,7 +68,7 @@ def _terms(config: SweepConfig, records: Sequence[Record]) -> str:
 
 
 def off_terms(config: SweepConfig, records: Sequence[Record]) -> list[str]:
-    """The cells, and gaps, whose parameters are more than 1% off the number that all are to have."""
+    """Name the cells and gaps whose parameters are more than 1% off the wanted number."""
     if config.hidden_dim is not None:
         return []
     wanted, words = known(config.num_params), words_of(config)
@@ -89,7 +89,7 @@ def _count(number: int, noun: str) -> str:
 
 
 def seen_in_training(config: SweepConfig) -> str:
-    """The gaps at which the task is too small for a held-out set that no run has seen; empty where there are none."""
+    """Name the gaps at which the task is too small for a held-out set that no run has seen; empty without any."""
     from lstm_jax.tasks import make_task
 
     words = words_of(config)
@@ -111,5 +111,5 @@ def _these(values: Sequence[str], words: Words) -> str:
 
 
 def percent(share: float) -> str:
-    """A share in per cent; none and all are words."""
+    """Format a share in per cent; none and all are words."""
     return "none" if share == 0.0 else "all" if share > 0.9995 else f"{share:.0%}"

@@ -37,7 +37,7 @@ class Experiment:
     title: str
     presets: Mapping[str, SweepConfig]
     has_sequence_loss: bool = False
-    """Whether the loss over the whole sequence, beside what a memoryless solver reaches, is part of the picture."""
+    """Draw the loss over the whole sequence too, beside that of a solver without memory."""
     data: Any = None
     """A dataclass instance whose fields are further options: what data is prepared, and how."""
     prepare: Callable[[SweepConfig, Any, rich.console.Console], SweepConfig] | None = None
@@ -100,7 +100,7 @@ def _find_corpus(command: Command) -> None:
     """Have the text that a `--config` file's task names in the cache: the sweep whose file it is has a copy beside."""
     try:
         digest = corpus_of(command.sweep.task)
-    except ValueError:  # told where tasks are made
+    except ValueError:  # reported where tasks are made
         return
     if digest is not None and command.config is not None:
         from lstm_jax.sweeps.store.directory import Directory
@@ -140,7 +140,7 @@ def show(config: SweepConfig, console: rich.console.Console) -> int:
 
 
 def _size_of(task: Task, config: SweepConfig) -> str:
-    """What `--show` says of how many sequences there are, and of the held-out ones in training."""
+    """Describe the number of sequences, and the share of the held-out ones in training."""
     if task.num_sequences is None:
         return ""
     number = f"{task.num_sequences:,}" if task.num_sequences < 10**9 else f"10^{math.log10(task.num_sequences):.0f}"
@@ -155,7 +155,7 @@ def run_all(sweeps: Sequence[SweepConfig], console: rich.console.Console) -> int
         return run(sweeps[0], console)
     from lstm_jax.sweeps.run import check_sweep
 
-    for sweep in sweeps:  # a bad last one is told before hours go into the first
+    for sweep in sweeps:  # a bad last one is refused before hours go into the first
         check_sweep(sweep)
     statuses = []
     for number, sweep in enumerate(sweeps, start=1):

@@ -1,4 +1,4 @@
-"""The report of a sweep over gaps: summary, horizons and contrasts as tables, two figures. No jax at import."""
+"""The report of a sweep over gaps: summary, horizons and contrasts as tables, two figures."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def prepare(config: SweepConfig, data: Data, console: rich.console.Console) -> S
 def report(
     experiment: Experiment, config: SweepConfig, records: Sequence[Record], console: rich.console.Console
 ) -> None:
-    """Perplexity against context, effective context, learning curves, samples."""
+    """Write perplexity against context, effective context, learning curves, samples."""
     from lstm_jax.analysis.text.context import ContextPoint, EffectiveContext, context_curve, effective_contexts
     from lstm_jax.figures.style import save
     from lstm_jax.figures.text.context import context_figure, print_context
@@ -148,7 +148,7 @@ def _quoted(sample: str) -> list[str]:
 
 @dataclasses.dataclass(frozen=True)
 class Perplexity:
-    """What a run makes of held-out text: a row of scores.csv.
+    """The perplexity of a run on held-out text: a row of scores.csv.
 
     `of` says what was predicted: all tokens of the test split, with the state carried over, or tokens that are evenly
     spread over it, with as much context as the model's form can see. `unk_share` of them are <unk>, which is one token,
@@ -167,7 +167,7 @@ class Perplexity:
 
 
 def perplexities(records: Sequence[Record], level: str) -> Iterator[Perplexity]:
-    """The perplexity of each run, on all tokens where its model carries its state over."""
+    """Yield the perplexity of each run, on all tokens where its model carries its state over."""
     from lstm_jax.analysis.text.context import bits, perplexity, unk_share
 
     for record in records:
@@ -224,13 +224,13 @@ class Sample:
     top_k: int | None = 40
     """Draw from this many likeliest tokens alone. None: from all."""
     num_samples: int = 1
-    """How many."""
+    """Number of samples to write."""
     sampling_seed: int = 0
     """Seed of the draws."""
     cell: str | None = None
     """Which of the trained models, by its label. None: the one with the best held-out accuracy."""
     seed: int | None = None
-    """Which of its runs."""
+    """Seed of the training run to use. None: the best run."""
 
 
 def sample(argv: Sequence[str]) -> int:

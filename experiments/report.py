@@ -46,7 +46,7 @@ class Report:
 
 
 class Finished(NamedTuple):
-    """A sweep as its directory has it: the records of its settings in the order of the grid, and how many others."""
+    """A sweep in its directory: the records of its settings in the order of the grid, and the number of others."""
 
     config: SweepConfig
     records: list[Record]
@@ -110,20 +110,20 @@ def read_sweep(root: Path) -> Finished:
 
 
 def write_report(finished: Finished, console: rich.console.Console) -> None:
-    """Write the tables and figures of a sweep by the experiment that its task is of."""
+    """Write the tables and figures of a sweep as the experiment of its task does."""
     experiment = experiment_of(finished.config)
     (experiment.report or gaps.report)(experiment, finished.config, finished.records, console)
 
 
 def experiment_of(config: SweepConfig) -> Experiment:
-    """The experiment that a sweep's task is of."""
+    """Return the experiment of a sweep's task."""
     module = EXPERIMENTS.get(task_name(config), "experiments.gap_length")
     experiment: Experiment = importlib.import_module(module).EXPERIMENT
     return experiment
 
 
 def _grid(config: SweepConfig) -> list[tuple[str, int]]:
-    """Cells and gaps in the order of tables."""
+    """List cells and gaps in the order of tables."""
     return [(cell, gap) for cell in config.cells for gap in known(config.gaps)]
 
 

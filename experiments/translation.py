@@ -105,7 +105,7 @@ def prepare(config: SweepConfig, data: Data, console: rich.console.Console) -> S
 def report(
     experiment: Experiment, config: SweepConfig, records: Sequence[Record], console: rich.console.Console
 ) -> None:
-    """Scores, BLEU against source length, learning curves, samples; of a task without data the gap-length plot."""
+    """Write scores, BLEU against source length, learning curves, samples; without data, the report of `gaps`."""
     if text.task_name(config) != "translation":
         gaps.report(dataclasses.replace(experiment, title=_SYMBOLS), config, records, console)
         return
@@ -159,7 +159,7 @@ def report(
 
 
 def _draw_alignments(config: SweepConfig, records: Sequence[Record]) -> list[Path]:
-    """Where the best model with attention looked; no picture where there is none."""
+    """Draw the attention of the best model that has one; no picture without any."""
     from lstm_jax.figures.style import save
     from lstm_jax.figures.text.alignment import Alignment, alignments_figure
 
@@ -223,7 +223,7 @@ class Translate:
     cell: str | None = None
     """Which of the trained models, by its label. None: the one with the best held-out accuracy."""
     seed: int | None = None
-    """Which of its runs."""
+    """Seed of the training run to use. None: the best run."""
     beam_size: int = 4
     """Hypotheses that beam search keeps; 1 is greedy."""
     length_penalty: float = 0.6
@@ -267,7 +267,7 @@ def _translate(argv: Sequence[str], skipped: list[int]) -> None:
 
 
 def _lines(corpus: PairCorpus, skipped: list[int]) -> Iterator[list[str]]:
-    """The words of each line; none of one that is blank, or that can't be translated, which is named."""
+    """Yield the words of each line: none for a blank line, or for one that can't be translated, which is named."""
     for number, line in enumerate(sys.stdin.buffer, start=1):
         place = f"standard input, line {number}"
         words: list[str] = []

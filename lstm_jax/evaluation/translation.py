@@ -16,15 +16,15 @@ from lstm_jax.text.corpus import PairCorpus
 from lstm_jax.text.vocabulary import EOS, PAD, Vocabulary
 
 BATCH_SIZE = 64
-"""Sentences that are translated at once."""
+"""Number of sentences translated at once."""
 BEAM_SIZE = 4
 LENGTH_PENALTY = 0.6
 MAX_WRITTEN = 64
-"""Words of a translation at most, of a source of up to half as many."""
+"""Most words of a translation; twice the source where that is more."""
 
 
 class Translated(NamedTuple):
-    """What a model made of a sentence: words by beam search and greedily, and for the former where it looked."""
+    """A translated sentence: words by beam search and by greedy search, and the attention of the former."""
 
     output: list[str]
     greedy: list[str]
@@ -72,7 +72,7 @@ def _decode(
 
 
 def pad(sequences: Sequence[Sequence[int]], num_steps: int, width: int | None = None) -> Integer[np.ndarray, "T B"]:
-    """Sequences of ids as columns, with PAD below, and to the right up to `width`."""
+    """Place sequences of ids in columns, with PAD below, and to the right up to `width`."""
     padded = np.full((num_steps, width or len(sequences)), PAD, np.int32)
     for column, ids in enumerate(sequences):
         padded[: len(ids), column] = ids
@@ -80,7 +80,7 @@ def pad(sequences: Sequence[Sequence[int]], num_steps: int, width: int | None = 
 
 
 def words_of(vocabulary: Vocabulary, ids: Integer[np.ndarray, " S"]) -> list[str]:
-    """The words before EOS and padding."""
+    """Return the words before EOS and padding."""
     written: list[int] = []
     for token in ids.tolist():
         if token in (EOS, PAD):

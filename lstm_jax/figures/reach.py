@@ -1,4 +1,4 @@
-"""How far each cell reaches, below a curve: one row per cell with its interval, open ends and bounds."""
+"""Reaches of cells below a curve: one row per cell with its interval, open ends and bounds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ROW_INCHES = 0.155
 
 
 class Reach(NamedTuple):
-    """How far a cell reaches on the x axis; an end of the interval that is open is None."""
+    """The reach of a cell on the x axis; an open end of the interval is None."""
 
     cell: str
     value: float
@@ -33,7 +33,7 @@ def reaches_inches(num_cells: int) -> float:
 
 
 def draw_reaches(axes: Axes, reaches: Iterable[Reach], styles: Mapping[str, CellStyle]) -> None:
-    """Draw each cell's reach in its row, and write its value beside."""
+    """Draw the reach of each cell in its row, and write its value beside."""
     left, right = axes.get_xlim()
     axes.set_ylim(len(styles) - 0.3, -0.7)
     axes.set_yticks([])
@@ -54,7 +54,7 @@ def draw_reaches(axes: Axes, reaches: Iterable[Reach], styles: Mapping[str, Cell
 
 
 def mark_reach(axes: Axes, found: Reach, y: float, look: CellStyle) -> None:
-    """Mark how far a cell reaches; hollow where it is a bound."""
+    """Mark the reach of a cell; hollow where it is a bound."""
     axes.plot(
         [found.value], [y], marker=look.marker, markersize=6.0, linestyle="none", zorder=5, clip_on=False,
         color=look.colour if found.bound == "" else "white", markeredgewidth=0.9 if found.bound == "" else 1.4,

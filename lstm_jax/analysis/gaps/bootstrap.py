@@ -94,7 +94,7 @@ def _resample(
 
 
 def _shrunken_differences(report: RunTable, chosen: Integers) -> Floats:
-    """Return by how much the solve rate at each learning rate differs from the chosen one's [G, L].
+    """Return the difference of the solve rate at each learning rate from that at the chosen one [G, L].
 
     A replicate that chooses another rate moves by this difference. Taken as measured, the noise in it would be counted
     as if it were an effect of the choice, once more on top of the resampling of seeds: between equally good rates the

@@ -17,7 +17,7 @@ LAPSE = 0.03
 
 
 class Crossings(NamedTuple):
-    """Where N curves cross one half, in octaves [N]: the crossing, and the lowest and highest value it may have.
+    """The places where N curves cross one half, in octaves [N], and the lowest and highest value of each.
 
     -inf is below the measured gaps, +inf above them. `low < high` where the data say no more than that.
     """

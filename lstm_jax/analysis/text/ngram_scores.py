@@ -18,7 +18,7 @@ _CHRF_BETA = 2.0
 
 
 def bleu_statistics(outputs: Sequence[str], references: Sequence[str]) -> Floats:
-    """Return what each sentence adds to corpus BLEU [N, 10], by sacrebleu.
+    """Return the statistics of each sentence for corpus BLEU [N, 10], by sacrebleu.
 
     The lengths of output and reference, then matched n-grams, then n-grams of the output, of 1 to 4 tokens. Texts are
     our own tokens joined by single spaces, so nothing is tokenised again (`tok:none` in the signature).
@@ -53,7 +53,7 @@ def bleu_of_short(statistics: Floats) -> Floats:
 
 
 def chrf_statistics(outputs: Sequence[str], references: Sequence[str]) -> Floats:
-    """Return what each sentence adds to corpus chrF [N, 18], by sacrebleu.
+    """Return the statistics of each sentence for corpus chrF [N, 18], by sacrebleu.
 
     Character n-grams of the output, of the reference and matched, for 1 to 6 characters. White space is left out, so
     it is the same on tokens joined by spaces as on the text they came from.

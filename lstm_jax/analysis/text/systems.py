@@ -1,4 +1,4 @@
-"""What translated one test set: the runs of each cell, and the baselines; scores of them and of their resamples."""
+"""Systems that translated one test set, the runs of each cell and the baselines: their scores and resamples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far back language models look: perplexity against the context they may see, as a figure and a table."""
+"""Perplexity of language models against the context they may see, as a figure and a table."""
 
 from __future__ import annotations
 
