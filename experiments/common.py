@@ -70,7 +70,7 @@ def main(experiment: Experiment, argv: Sequence[str] | None = None) -> int:
             sweeps = [resolved(sweep) for sweep in sweeps]
             if commands[0].show:
                 return max(show(sweep, console) for sweep in sweeps)
-            return run_all(sweeps, console)
+            return run_all(experiment, sweeps, console)
 
     return command(act)
 
@@ -149,10 +149,10 @@ def _size_of(task: Task, config: SweepConfig) -> str:
     return f"; {number} sequences{seen}"
 
 
-def run_all(sweeps: Sequence[SweepConfig], console: rich.console.Console) -> int:
+def run_all(experiment: Experiment, sweeps: Sequence[SweepConfig], console: rich.console.Console) -> int:
     """Run one sweep after another, until one is interrupted; returns the highest exit status."""
     if len(sweeps) == 1:
-        return run(sweeps[0], console)
+        return run(experiment, sweeps[0], console)
     from lstm_jax.sweeps.run import check_sweep
 
     for sweep in sweeps:  # a bad last one is refused before hours go into the first
@@ -160,13 +160,13 @@ def run_all(sweeps: Sequence[SweepConfig], console: rich.console.Console) -> int
     statuses = []
     for number, sweep in enumerate(sweeps, start=1):
         console.print(f"sweep {number} of {len(sweeps)}: {sweep.out}", style="bold")
-        statuses.append(run(sweep, console))
+        statuses.append(run(experiment, sweep, console))
         if statuses[-1] >= 128:
             break
     return max(statuses)
 
 
-def run(config: SweepConfig, console: rich.console.Console) -> int:
+def run(experiment: Experiment, config: SweepConfig, console: rich.console.Console) -> int:
     """Train what is missing, and report on the directory; returns the exit status."""
     from experiments.report import report
     from lstm_jax.sweeps.run import run_sweep
@@ -180,7 +180,7 @@ def run(config: SweepConfig, console: rich.console.Console) -> int:
         )
         return 128 + result.stopped_by
     try:
-        report(Path(config.out), console)
+        report(Path(config.out), console, experiment)
     except OSError as error:
         raise UnwritableError.of(Path(config.out), error) from error
     for name, reason in result.failures:

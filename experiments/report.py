@@ -34,7 +34,8 @@ EXPERIMENTS: Mapping[str, str] = {
     "translation": "experiments.translation",
     "language": "experiments.language_model",
 }
-"""The experiment whose report a task gets, by its name; any other task gets that of experiments.gap_length."""
+"""The experiment whose report a task gets, by its name."""
+OF_OTHER_TASKS = "experiments.gap_length"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +44,8 @@ class Report:
 
     directory: tyro.conf.Positional[Path]
     """The directory of a sweep."""
+    experiment: str | None = None
+    """The module of an experiment of your own whose report to write, as experiments.yours. None: that of the task."""
 
 
 class Finished(NamedTuple):
@@ -72,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if finished.num_others:
             print(f"warning: {others}: they are left out", file=sys.stderr)
         try:
-            write_report(finished, console)
+            write_report(finished, console, _load(arguments.experiment) if arguments.experiment else None)
         except OSError as error:
             raise UnwritableError.of(arguments.directory, error) from error
         return 0
@@ -80,9 +83,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     return command(act)
 
 
-def report(root: Path, console: rich.console.Console) -> None:
-    """Write the tables and figures of the sweep in a directory, and print the summary."""
-    write_report(read_sweep(root), console)
+def report(root: Path, console: rich.console.Console, experiment: Experiment) -> None:
+    """Write the tables and figures of the sweep in a directory, and print the summary; `experiment` is its command's.
+
+    Of our own experiments the task's is taken: what a directory holds does not depend on the command that filled it.
+    """
+    is_ours = experiment.module in (OF_OTHER_TASKS, *EXPERIMENTS.values())
+    write_report(read_sweep(root), console, None if is_ours else experiment)
 
 
 def read_sweep(root: Path) -> Finished:
@@ -109,17 +116,25 @@ def read_sweep(root: Path) -> Finished:
     return Finished(config, own, len(records) - len(own))
 
 
-def write_report(finished: Finished, console: rich.console.Console) -> None:
-    """Write the tables and figures of a sweep as the experiment of its task does."""
-    experiment = experiment_of(finished.config)
+def write_report(finished: Finished, console: rich.console.Console, experiment: Experiment | None = None) -> None:
+    """Write the tables and figures of a sweep as `experiment` does, or else the one of its task."""
+    experiment = experiment or experiment_of(finished.config)
     (experiment.report or gaps.report)(experiment, finished.config, finished.records, console)
 
 
 def experiment_of(config: SweepConfig) -> Experiment:
     """Return the experiment of a sweep's task."""
-    module = EXPERIMENTS.get(task_name(config), "experiments.gap_length")
-    experiment: Experiment = importlib.import_module(module).EXPERIMENT
-    return experiment
+    return _load(EXPERIMENTS.get(task_name(config), OF_OTHER_TASKS))
+
+
+def _load(module: str) -> Experiment:
+    try:
+        found = getattr(importlib.import_module(module), "EXPERIMENT", None)
+    except ImportError as error:
+        raise ConfigError(f"experiment: got {module!r}; can't import it ({error})") from None
+    if not isinstance(found, Experiment):
+        raise ConfigError(f"experiment: got {module!r}; expected a module with an EXPERIMENT, an Experiment")
+    return found
 
 
 def _grid(config: SweepConfig) -> list[tuple[str, int]]:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import shlex
 import shutil
+import sys
+import types
+from pathlib import Path
 
 import pytest
 from commands import rows, run
 
 from experiments import report
+from experiments.common import Experiment
 from lstm_jax.sweeps.config.options import SweepConfig
 from lstm_jax.tasks import TASKS
+from lstm_jax.terminal import make_console
 
 SMALL = "--preset smoke --hidden-dim 4 --max-steps 20 --eval-size 16 --seeds 0 1 --wandb disabled --out out"
 COMMANDS = {
@@ -96,6 +101,25 @@ def test_a_directory_without_a_finished_run_is_one_line(copy, capsys, tmp_path):
     assert line == f"error: directory: {copy} has no finished run of its sweep.yaml\n"
     assert all((copy / file).read_bytes() == before[file] for file in files_of(copy))
     assert "expected the directory of a sweep" in answers(capsys, tmp_path, 2)
+
+
+def test_an_experiment_of_ones_own_has_its_own_report(copy, capsys, monkeypatch):
+    mine = types.ModuleType("yours")
+    mine.EXPERIMENT = Experiment("experiments.yours", "", "My question", {})
+    monkeypatch.setitem(sys.modules, "experiments.yours", mine)
+    before = files_of(copy)
+    assert report.main([str(copy), "--experiment", "experiments.yours"]) == 0
+    assert "My question" in (copy / "yours.svg").read_text() and "yours.png" in capsys.readouterr().out
+    (copy / "yours.svg").unlink()
+    report.report(copy, make_console(), mine.EXPERIMENT)
+    assert (copy / "yours.svg").exists(), "as its command ends"
+    for name, message in (("experiments.status", "expected a module with an EXPERIMENT"), ("nowhere", "can't import")):
+        assert report.main([str(copy), "--experiment", name]) == 2
+        line = capsys.readouterr().err
+        assert message in line and line.count("\n") == 1
+    assert report.main([str(copy)]) == 0
+    kinds = ("learning_curves.png", "summary.csv")
+    assert all(files_of(copy)[Path(name)] == before[Path(name)] for name in kinds)
 
 
 @pytest.mark.parametrize("task", [*TASKS, "own_tasks:Shuffled"])

@@ -286,7 +286,7 @@ def test_a_text_that_is_tokenised_is_translated_as_such(capsys, tmp_path, monkey
     assert captured.out == "w1x,y don't-2 w2 x,y\n" and captured.err.endswith("read as <unk>: w2 x,y\n")
 
 
-def test_a_twin_gets_the_gap_length_plot(tmp_path):
+def test_symbol_pairs_get_the_gap_length_plot(tmp_path):
     argv = [*TINY, "--task", "reverse", "--gaps", "2", "--cells", "gru", "--wandb", "disabled"]
     status, output, errors = run("translation", *argv, cwd=tmp_path)
     assert status == 0 and "horizon" in output, errors

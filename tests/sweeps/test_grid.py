@@ -284,7 +284,7 @@ def test_an_agents_call_has_a_directory_of_its_own(monkeypatch):
 def test_exit_status(monkeypatch, tmp_path, statuses, status, number):
     ran = []
 
-    def run(config, console):
+    def run(experiment, config, console):
         ran.append(config.batch_size)
         return statuses[len(ran) - 1]
 
