@@ -1,4 +1,4 @@
-"""What all experiments share: command line, sweep, numbers, figures, and what the terminal says. No jax at import."""
+"""The command that all experiments share: options, sweep, report, exit status. No jax at import."""
 
 from __future__ import annotations
 
@@ -11,43 +11,40 @@ from typing import TYPE_CHECKING, Any
 
 import rich.console
 
+from experiments.captions import percent
 from lstm_jax.errors import ConfigError, DamagedError, TextError, UnwritableError
+from lstm_jax.figures.words import Words
 from lstm_jax.signals import Stopped, on_signals, raise_stopped
 from lstm_jax.sweeps.config.command_line import Command
 from lstm_jax.sweeps.config.grid import parse_commands
 from lstm_jax.sweeps.config.options import SweepConfig, known, resolved
-from lstm_jax.sweeps.store.records import Record, write_rows
 from lstm_jax.tasks import corpus_of
 from lstm_jax.terminal import lasting_output, make_console
 
 if TYPE_CHECKING:
     from lstm_jax.sweeps.run import Plan
+    from lstm_jax.sweeps.store.records import Record
     from lstm_jax.tasks.base import Task
 
 NUM_EXAMPLES = 3
-INTERVALS = (
-    "Bands: 95% Wilson intervals. Horizon: the gap that half of the runs still learn, with a 95% bootstrap interval "
-    "over seeds."
-)
 
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """One question: its defaults, and how its figures are called."""
+    """One question: its defaults, and the titles of its figures."""
 
     module: str
     description: str
     title: str
-    gap_label: str
     presets: Mapping[str, SweepConfig]
     has_sequence_loss: bool = False
-    """Whether the loss over the whole sequence, beside what a memoryless solver reaches, is part of the picture."""
+    """Draw the loss over the whole sequence too, beside that of a solver without memory."""
     data: Any = None
     """A dataclass instance whose fields are further options: what data is prepared, and how."""
     prepare: Callable[[SweepConfig, Any, rich.console.Console], SweepConfig] | None = None
     """Makes the data that a sweep needs; returns the sweep with its task complete."""
     report: Callable[[Experiment, SweepConfig, Sequence[Record], rich.console.Console], None] | None = None
-    """What is told and drawn in the end, where that is no gap-length plot."""
+    """Writes the tables and figures of a finished sweep; None: those of `experiments.gaps`."""
 
 
 def main(experiment: Experiment, argv: Sequence[str] | None = None) -> int:
@@ -104,7 +101,7 @@ def _find_corpus(command: Command) -> None:
     """Have the text that a `--config` file's task names in the cache: the sweep whose file it is has a copy beside."""
     try:
         digest = corpus_of(command.sweep.task)
-    except ValueError:  # told where tasks are made
+    except ValueError:  # reported where tasks are made
         return
     if digest is not None and command.config is not None:
         from lstm_jax.sweeps.store.directory import Directory
@@ -132,8 +129,8 @@ def show(config: SweepConfig, console: rich.console.Console) -> int:
     for task in tasks:
         batch = jax.tree.map(np.asarray, task.sample(jax.random.key(config.grid.seeds[0]), NUM_EXAMPLES))
         console.print(
-            f"{config.task}, gap {task.gap}: {task.num_steps} time steps, chance level {task.chance:.3g}, "
-            f"memoryless loss {task.memoryless_loss:.3g} nats{_size_of(task, config)}",
+            f"{config.task}, {Words(task.axis).gap} {task.gap}: {task.num_steps} time steps, "
+            f"chance level {task.chance:.3g}, memoryless loss {task.memoryless_loss:.3g} nats{_size_of(task, config)}",
             style="bold",
         )
         for index in range(NUM_EXAMPLES):
@@ -144,36 +141,13 @@ def show(config: SweepConfig, console: rich.console.Console) -> int:
 
 
 def _size_of(task: Task, config: SweepConfig) -> str:
-    """What `--show` says of how many sequences there are, and of the held-out ones in training."""
+    """Describe the number of sequences, and the share of the held-out ones in training."""
     if task.num_sequences is None:
         return ""
     number = f"{task.num_sequences:,}" if task.num_sequences < 10**9 else f"10^{math.log10(task.num_sequences):.0f}"
     share = task.seen_share(config.training.eval_size, config.training.max_steps * known(config.training.batch_size))
-    seen = "" if share is None else f", {_percent(share)} of the held-out ones seen in training"
+    seen = "" if share is None else f", {percent(share)} of the held-out ones seen in training"
     return f"; {number} sequences{seen}"
-
-
-def seen_in_training(config: SweepConfig) -> str:
-    """For captions: at which gaps the task is too small for a held-out set that no run has seen."""
-    from lstm_jax.tasks import make_task
-
-    gaps: dict[tuple[str, str], list[str]] = {}
-    for gap in known(config.grid.gaps):
-        task = make_task(config.task, gap)
-        share = task.seen_share(
-            config.training.eval_size, config.training.max_steps * known(config.training.batch_size)
-        )
-        if share:
-            gaps.setdefault((f"{task.num_sequences:,}", _percent(share)), []).append(str(gap))
-    parts = [
-        f"{number} sequences at gap{'' if len(its) == 1 else 's'} {', '.join(its)} ({share} of the held-out ones seen)"
-        for (number, share), its in gaps.items()
-    ]
-    return f" Within its budget a run trains on held-out sequences: the task has {'; '.join(parts)}." if parts else ""
-
-
-def _percent(share: float) -> str:
-    return "none" if share == 0.0 else "all" if share > 0.9995 else f"{share:.0%}"
 
 
 def run_all(experiment: Experiment, sweeps: Sequence[SweepConfig], console: rich.console.Console) -> int:
@@ -193,7 +167,8 @@ def run_all(experiment: Experiment, sweeps: Sequence[SweepConfig], console: rich
 
 
 def run(experiment: Experiment, sweep: SweepConfig | Plan, console: rich.console.Console) -> int:
-    """Sweep, summarise, draw; returns the exit status."""
+    """Train what is missing, and report on the directory; returns the exit status."""
+    from experiments.report import report
     from lstm_jax.sweeps.run import run_sweep
 
     result = run_sweep(sweep, console)
@@ -205,120 +180,9 @@ def run(experiment: Experiment, sweep: SweepConfig | Plan, console: rich.console
         )
         return 128 + result.stopped_by
     try:
-        (experiment.report or report)(experiment, config, result.records, console)
+        report(Path(config.out), console, experiment)
     except OSError as error:
         raise UnwritableError.of(Path(config.out), error) from error
     for name, reason in result.failures:
         print(f"error: job {name} failed: {reason}", file=sys.stderr)
     return 1 if result.failures else 0
-
-
-def report(
-    experiment: Experiment, config: SweepConfig, records: Sequence[Record], console: rich.console.Console
-) -> None:
-    """Write summary.csv, horizon.csv, contrasts.csv and the figures; print the summary and where the plot is."""
-    from lstm_jax.analysis.gaps.horizon import Contrast, Horizon, contrasts, horizons
-    from lstm_jax.analysis.gaps.summary import Summary, summarise
-    from lstm_jax.figures.gaps.gap_length import draw_gap_length
-    from lstm_jax.figures.gaps.table import print_summary
-    from lstm_jax.figures.learning_curves import draw_learning_curves
-
-    out = Path(config.out)
-    runs = [record.run for record in records]
-    summaries = summarise(runs, config.grid.tuning_seeds)
-    if not summaries:
-        console.print("no run has ended: there is nothing to summarise")
-        return
-    found = horizons(runs, config.grid.tuning_seeds)
-    write_rows(out / "summary.csv", Summary, summaries)
-    write_rows(out / "horizon.csv", Horizon, found)
-    write_rows(out / "contrasts.csv", Contrast, contrasts(runs, config.grid.tuning_seeds))
-    protocol = describe(config, records)
-    plots = draw_gap_length(
-        summaries,
-        found,
-        caption=f"{protocol} {INTERVALS}",
-        title=experiment.title,
-        stem=out / experiment.module.rpartition(".")[2],
-        gap_label=experiment.gap_label,
-    )
-    draw_learning_curves(
-        records,
-        summaries,
-        caption=protocol,
-        title=f"Learning curves. {experiment.title}",
-        path=out / "learning_curves.png",
-        tuning_seeds=config.grid.tuning_seeds,
-        loss_panels=experiment.has_sequence_loss,
-    )
-    print_summary(console, summaries, found, config.grid.learning_rates)
-    for line in off_terms(config, records):
-        console.print(f"not on equal terms: {line}")
-    console.print(f"plot: {plots[0]}")
-
-
-def describe(config: SweepConfig, records: Sequence[Record], text: str | None = None) -> str:
-    """What was measured, for captions: budget, seeds, tuning, sizes, and what solved means; or on which `text`.
-
-    As the records say it, which are all of one way of training.
-    """
-    made = {**config.flat, **next((record.settings for record in records), {})}
-    others = _count(len(config.grid.tuning_seeds), "other seed")
-    rates = ", ".join(f"{rate:g}" for rate in sorted({record.run.learning_rate for record in records}))
-    tuning = (
-        f"learning rate chosen from {{{rates}}} for each cell and gap on {others}"
-        if len(config.grid.learning_rates) > 1
-        else f"learning rate {rates}, not tuned"
-    )
-    clip_norm = float(made["clip_norm"])
-    clipping = f"clipped at {clip_norm:g}" if math.isfinite(clip_norm) else "not clipped"
-    task = f"Task {made['task']}" if text is None else text
-    solved = " Solved: recall accuracy of at least 0.99 at three evaluations in a row." if text is None else ""
-    versions = {(record.run.versions, record.run.environment) for record in records}
-    mixed = f" Made with {len(versions)} sets of versions or environments (runs.csv)." if len(versions) > 1 else ""
-    return (
-        f"{task}: trained from scratch with {made['optimizer']} on at most "
-        f"{made['max_steps']} updates of {made['batch_size']} sequences, gradients {clipping}; "
-        f"{_count(len(config.grid.seeds), 'seed')} a point, {tuning}. {_terms(config, records)}{solved}{mixed}"
-        f"{seen_in_training(config) if text is None else ''}"
-    )
-
-
-def _terms(config: SweepConfig, records: Sequence[Record]) -> str:
-    """On which terms cells meet, and where they don't."""
-    sizes: dict[str, dict[tuple[int, int], None]] = {}
-    for record in records:
-        sizes.setdefault(record.run.cell, {})[record.run.hidden_dim, record.run.num_params] = None
-
-    def of_each(place: int) -> str:
-        values = {cell: sorted({size[place] for size in found}) for cell, found in sizes.items()}
-        return ", ".join(
-            f"{cell} {' to '.join(map(str, dict.fromkeys((its[0], its[-1]))))}" for cell, its in values.items()
-        )
-
-    if config.model.hidden_dim is not None:
-        return f"Equal hidden size, {config.model.hidden_dim} (parameters: {of_each(1)})."
-    off = off_terms(config, records)
-    but = f" But {'; '.join(off)}." if off else ""
-    return f"Equal parameter count, about {config.model.num_params} (hidden units: {of_each(0)}).{but}"
-
-
-def off_terms(config: SweepConfig, records: Sequence[Record]) -> list[str]:
-    """The cells, and gaps, whose parameters are more than 1% off the number that all are to have."""
-    if config.model.hidden_dim is not None:
-        return []
-    wanted = known(config.model.num_params)
-    gaps: dict[tuple[str, int], list[str]] = {}
-    for record in records:
-        if abs(record.run.num_params / wanted - 1) > 0.01:
-            its = gaps.setdefault((record.run.cell, record.run.num_params), [])
-            if str(record.run.gap) not in its:
-                its.append(str(record.run.gap))
-    return [
-        f"{cell} has {num_params} parameters ({num_params / wanted - 1:+.1%}) at gap {', '.join(its)}"
-        for (cell, num_params), its in gaps.items()
-    ]
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -25,7 +25,6 @@ EXPERIMENT = Experiment(
     module="experiments.copy_task",
     description="How learning to recall symbols in their order degrades with the delay T (Arjovsky et al. 2016).",
     title="Copying memory: how long can symbols be held?",
-    gap_label="T (time steps)",
     has_sequence_loss=True,
     presets={
         "smoke": SweepConfig.of(

@@ -22,7 +22,6 @@ EXPERIMENT = Experiment(
     module="experiments.gap_length",
     description="How learning degrades with the distance between a fact and the point where it is needed.",
     title="How far back can a recurrent network learn to look?",
-    gap_label="gap between fact and query (time steps)",
     presets={
         "smoke": SweepConfig.of(
             preset="smoke",

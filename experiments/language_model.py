@@ -17,7 +17,7 @@ from typing import Literal
 
 import rich.console
 
-from experiments import common, text
+from experiments import captions, common, text
 from experiments.common import Experiment
 from lstm_jax.errors import ConfigError
 from lstm_jax.files import write_atomically
@@ -88,9 +88,10 @@ def prepare(config: SweepConfig, data: Data, console: rich.console.Console) -> S
 def report(
     experiment: Experiment, config: SweepConfig, records: Sequence[Record], console: rich.console.Console
 ) -> None:
-    """Perplexity against context, effective context, learning curves, samples."""
+    """Write perplexity against context, effective context, learning curves, samples."""
     from lstm_jax.analysis.text.context import ContextPoint, EffectiveContext, context_curve, effective_contexts
-    from lstm_jax.figures.text.context import draw_context, print_context
+    from lstm_jax.figures.style import save
+    from lstm_jax.figures.text.context import context_figure, print_context
 
     shown = text.reported(config, records, console)
     runs = [(record.run, record.tables["contexts"]) for record in shown if "contexts" in record.tables]
@@ -111,12 +112,10 @@ def report(
     write_rows(out / "effective_context.csv", EffectiveContext, effective)
     unit = f"{corpus.level}s"
     unknown = text.unk_sentence(curve[0].unk_share, f"the predicted {unit}")
-    protocol = f"{common.describe(config, records, corpus.facts['origin'])} {unknown}".strip()
+    protocol = f"{captions.describe(config, records, corpus.facts['origin'])} {unknown}".strip()
     curves = text.draw_curves(experiment, config, shown, protocol)
-    plots = draw_context(
-        curve, effective, caption=protocol, title=experiment.title, stem=out / "language_model",
-        unit=unit,
-    )  # fmt: skip
+    figure = context_figure(curve, effective, caption=protocol, title=experiment.title, unit=unit)
+    plots = save(figure, out / "language_model")
     scores = list(perplexities(shown, corpus.level))
     write_rows(out / "scores.csv", Perplexity, scores)
     print_context(console, curve, effective, unit)
@@ -149,7 +148,7 @@ def _quoted(sample: str) -> list[str]:
 
 @dataclasses.dataclass(frozen=True)
 class Perplexity:
-    """What a run makes of held-out text: a row of scores.csv.
+    """The perplexity of a run on held-out text: a row of scores.csv.
 
     `of` says what was predicted: all tokens of the test split, with the state carried over, or tokens that are evenly
     spread over it, with as much context as the model's form can see. `unk_share` of them are <unk>, which is one token,
@@ -168,7 +167,7 @@ class Perplexity:
 
 
 def perplexities(records: Sequence[Record], level: str) -> Iterator[Perplexity]:
-    """The perplexity of each run, on all tokens where its model carries its state over."""
+    """Yield the perplexity of each run, on all tokens where its model carries its state over."""
     from lstm_jax.analysis.text.context import bits, perplexity, unk_share
 
     for record in records:
@@ -192,7 +191,6 @@ EXPERIMENT = Experiment(
         "model write. Where they are not given, num-params are those of an LSTM of 128 units (smoke 16, full 512)."
     ),
     title="How far back does a language model look?",
-    gap_label="segment (tokens)",
     presets={
         "smoke": _SHARED.replace(preset="smoke", cells=("rnn", "lstm"), gaps=(8,), embedding_dim=8, batch_size=8,
             max_steps=40, chunk_steps=20, eval_size=16,
@@ -224,13 +222,13 @@ class Sample:
     top_k: int | None = 40
     """Draw from this many likeliest tokens alone. None: from all."""
     num_samples: int = 1
-    """How many."""
+    """Number of samples to write."""
     sampling_seed: int = 0
     """Seed of the draws."""
     cell: str | None = None
     """Which of the trained models, by its label. None: the one with the best held-out accuracy."""
     seed: int | None = None
-    """Which of its runs."""
+    """Seed of the training run to use. None: the best run."""
 
 
 def sample(argv: Sequence[str]) -> int:

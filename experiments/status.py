@@ -1,4 +1,4 @@
-"""How far a sweep is: `python -m experiments.status DIR`, from any terminal, whatever executor it runs on.
+"""Progress of a sweep: `python -m experiments.status DIR`, from any terminal, on any executor.
 
 `--check` reads every record and checkpoint and names those that are damaged (status 1); the sweep's own command does
 the same and sets them aside.
@@ -29,7 +29,7 @@ from lstm_jax.sweeps.views.status import describe, read_speed, sweep_status
 
 @dataclasses.dataclass(frozen=True)
 class Status:
-    """How far a sweep is."""
+    """Show the progress of a sweep."""
 
     directory: tyro.conf.Positional[Path]
     """The directory of a sweep."""
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def sweep_directory(root: Path) -> Directory:
-    """The directory of a sweep that a user names; raises ConfigError where it is none."""
+    """Return the directory of a sweep that a user names; raises ConfigError where it is none."""
     directory = Directory(root)
     if not directory.config_file.is_file():
         raise ConfigError(f"directory: got {root}; expected the directory of a sweep, with a sweep.yaml in it")

@@ -1,4 +1,4 @@
-"""What the experiments on text share: corpora, which runs are reported, trained models. No jax at import."""
+"""Shared by the experiments on text: corpora, the runs to report, trained models. No jax at import."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from experiments.captions import words_of
 from experiments.common import Experiment, one_line
 from lstm_jax import registry
 from lstm_jax.errors import ConfigError, DamagedError, TextError
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from lstm_jax.tasks.base import Task
 
 LSTM_UNITS = {"smoke": 16, "quick": 128, "full": 512}
-"""The width of the LSTM, by preset, that all cells have as many parameters as."""
+"""Units of the LSTM whose number of parameters all models have, by preset."""
 
 
 def task_name(config: SweepConfig) -> str:
@@ -51,12 +52,12 @@ def has_corpus(config: SweepConfig, data: Any) -> bool:
 def with_corpus(config: SweepConfig, corpus: PairCorpus | TextCorpus, console: Console) -> SweepConfig:
     """The sweep on a prepared corpus, which is stored; says what is in it and what was left out."""
     digest, facts = store.store(corpus), corpus.facts
-    kept = ", ".join(f"{count:,} {split}" for split, count in facts["kept"].items())
+    sizes_of_splits = ", ".join(f"{count:,} {split}" for split, count in facts["kept"].items())
     if isinstance(corpus, PairCorpus):
         what, sizes = "pairs", f"{len(corpus.source):,} source and {len(corpus.target):,} target words"
     else:
         what, sizes = f"{corpus.level}s", f"{len(corpus.vocabulary):,} {corpus.level}s"
-    lines = [f"{facts.get('origin', 'text')}: {kept} {what}; vocabulary: {sizes}"]
+    lines = [f"{facts.get('origin', 'text')}: {sizes_of_splits} {what}; vocabulary: {sizes}"]
     dropped = sorted(facts.get("dropped", {}).items(), key=lambda item: -item[1])
     if dropped:
         lines.append("dropped: " + ", ".join(f"{count:,} {reason}" for reason, count in dropped))
@@ -103,7 +104,7 @@ def _in_words(value: Any) -> str:
 
 
 def reported(config: SweepConfig, records: Sequence[Record], console: Console) -> list[Record]:
-    """The records of the runs that are reported, as `choice.least_loss_runs` says; names the cells that have none."""
+    """Choose the records to report by `choice.least_loss_runs`; names the cells that have none."""
     from lstm_jax.analysis.choice import least_loss_runs
 
     runs, without = least_loss_runs(
@@ -118,29 +119,26 @@ def reported(config: SweepConfig, records: Sequence[Record], console: Console) -
 
 
 def unk_sentence(share: float | None, of: str) -> str:
-    """What stands beside a perplexity or BLEU: how much of it is about words that are not in the vocabulary."""
+    """Format the share of <unk> that stands beside a perplexity or BLEU."""
     return "" if share is None else f"{share:.1%} of {of} are <unk>."
 
 
 def draw_curves(experiment: Experiment, config: SweepConfig, shown: Sequence[Record], caption: str) -> Path:
-    """Learning curves of the reported runs on the held-out split, and summary.csv; returns the picture."""
+    """Draw held-out learning curves of the reported runs, and write summary.csv; returns the picture."""
     from lstm_jax.analysis.gaps.summary import Summary, summarise
-    from lstm_jax.figures.learning_curves import draw_learning_curves
+    from lstm_jax.figures.learning_curves import learning_curves_figure
+    from lstm_jax.figures.style import save
 
     summaries = summarise([record.run for record in shown], ())
     write_rows(config.out / "summary.csv", Summary, summaries)
-    return draw_learning_curves(
-        shown,
-        summaries,
-        caption=caption,
-        title=f"Learning curves. {experiment.title}",
-        path=config.out / "learning_curves.png",
-        loss_panels=True,
-    )
+    title = f"Learning curves. {experiment.title}"
+    words = words_of(config)
+    figure = learning_curves_figure(shown, summaries, caption=caption, title=title, with_loss=True, words=words)
+    return save(figure, config.out / "learning_curves", ["png"])[0]
 
 
 def corpus_of_sweep(config: SweepConfig) -> PairCorpus | TextCorpus:
-    """The corpus that a sweep was trained on."""
+    """Load the corpus that a sweep was trained on."""
     digest = corpus_of(config.task)
     assert digest is not None
     return store.load(digest)
@@ -148,7 +146,7 @@ def corpus_of_sweep(config: SweepConfig) -> PairCorpus | TextCorpus:
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
-    """A run that has ended, with its model as it was then."""
+    """A finished run with its trained model."""
 
     record: Record
     task: Task
@@ -156,10 +154,10 @@ class Trained:
 
 
 def trained_model(checkpoint: Path, name: str, form: str, cell: str | None, seed: int | None) -> Trained:
-    """The model of a run of the sweep in `checkpoint`, or of the job whose folder that is.
+    """Restore a model of the sweep in `checkpoint`, or of the job whose folder that is.
 
-    Of several of that form the one with the best held-out accuracy. Raises ConfigError, in one line, where there is
-    none, or it is of another task than `name`, damaged, or of a corpus that is not there.
+    Of several models of that form, the one with the best held-out accuracy. Raises ConfigError where there is none, or
+    it is of another task than `name`, damaged, or of a corpus that is not there.
     """
     import jax
 

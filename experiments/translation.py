@@ -19,7 +19,7 @@ import numpy as np
 import rich.console
 import tyro
 
-from experiments import common, text
+from experiments import captions, common, gaps, text
 from experiments.common import Experiment
 from lstm_jax.errors import ConfigError, TextError
 from lstm_jax.files import write_atomically
@@ -30,8 +30,7 @@ from lstm_jax.text.corpus import PairCorpus, prepare_pairs
 from lstm_jax.text.files import excerpt
 from lstm_jax.text.tokens import Cut, without_marks
 
-_TWIN = "How long a sequence can an encoder hold?"
-_SYMBOLS = "length of the sequence (symbols)"
+_SYMBOLS = "How long a sequence can an encoder hold?"
 _MAX_TOKENS = 30
 _EMBEDDING_DIM = {"smoke": 16, "quick": 64, "full": 128}
 WITHOUT_DATA: dict[str, Any] = {"dropout": 0.0, "embedding_dim": 16, "batch_size": 64}
@@ -106,9 +105,9 @@ def prepare(config: SweepConfig, data: Data, console: rich.console.Console) -> S
 def report(
     experiment: Experiment, config: SweepConfig, records: Sequence[Record], console: rich.console.Console
 ) -> None:
-    """Scores, BLEU against source length, learning curves, samples; of a task without data the gap-length plot."""
+    """Write scores, BLEU against source length, learning curves, samples; without data, the report of `gaps`."""
     if text.task_name(config) != "translation":
-        common.report(dataclasses.replace(experiment, title=_TWIN, gap_label=_SYMBOLS), config, records, console)
+        gaps.report(dataclasses.replace(experiment, title=_SYMBOLS), config, records, console)
         return
     from lstm_jax.analysis.text.baselines import baselines
     from lstm_jax.analysis.text.translation import (
@@ -121,7 +120,8 @@ def report(
         translation_scores,
     )
     from lstm_jax.figures.learning_curves import pick_evenly
-    from lstm_jax.figures.text.translation import as_markdown, draw_by_length, print_scores, samples_markdown
+    from lstm_jax.figures.style import save
+    from lstm_jax.figures.text.translation import as_markdown, by_length_figure, print_scores, samples_markdown
 
     shown = text.reported(config, records, console)
     translations = [(record.run, record.tables.get("translations", ())) for record in shown]
@@ -140,14 +140,10 @@ def report(
     write_rows(out / "lengths.csv", LengthScore, lengths)
     unknown = text.unk_sentence(corpus.target.unk_share(corpus.test.targets), "the test references' tokens")
     unknown += " " + text.unk_sentence(corpus.source.unk_share(corpus.test.sources), "the sources'")
-    protocol = f"{common.describe(config, records, corpus.facts['origin'])} {unknown}"
+    protocol = f"{captions.describe(config, records, corpus.facts['origin'])} {unknown}"
     curves = text.draw_curves(experiment, config, shown, protocol)
-    plots = draw_by_length(
-        lengths,
-        caption=protocol,
-        title="How does translation degrade with the length of the sentence?",
-        stem=out / "translation",
-    )
+    title = "How does translation degrade with the length of the sentence?"
+    plots = save(by_length_figure(lengths, caption=protocol, title=title), out / "translation")
     print_scores(console, scores)
     best = max((row for row in scores if row.kind == "model" and row.seed is None), key=lambda row: row.bleu)
     run, rows = next((run, rows) for run, rows in translations if run.cell == best.system and rows)
@@ -163,8 +159,9 @@ def report(
 
 
 def _draw_alignments(config: SweepConfig, records: Sequence[Record]) -> list[Path]:
-    """Where the best model with attention looked; no picture where there is none."""
-    from lstm_jax.figures.text.alignment import Alignment, draw_alignments
+    """Draw the attention of the best model that has one; no picture without any."""
+    from lstm_jax.figures.style import save
+    from lstm_jax.figures.text.alignment import Alignment, alignments_figure
 
     for record in sorted(records, key=lambda record: -(record.run.accuracy or 0.0)):
         sentences: dict[int, list[Mapping[str, Any]]] = {}
@@ -180,8 +177,8 @@ def _draw_alignments(config: SweepConfig, records: Sequence[Record]) -> list[Pat
         ]
         if found:
             caption = f"{record.run.cell}, seed {record.run.seed}; held-out sentences."
-            stem = config.out / "alignments"
-            return draw_alignments(found, caption=caption, title="Where the decoder looks", stem=stem)[:1]
+            figure = alignments_figure(found, caption=caption, title="Where the decoder looks")
+            return save(figure, config.out / "alignments")[:1]
     return []
 
 
@@ -194,7 +191,6 @@ EXPERIMENT = Experiment(
         "batch-size 64, embedding-dim 16, gaps 5 10 20; num-params those of an LSTM of 128 units (smoke 16, full 512)."
     ),
     title="Translation, English to Marathi",
-    gap_label="longest source (tokens)",
     presets={
         "smoke": _SHARED.replace(preset="smoke", cells=("rnn", "lstm@attention=dot"),
             max_steps=60, chunk_steps=30, eval_size=64,
@@ -226,7 +222,7 @@ class Translate:
     cell: str | None = None
     """Which of the trained models, by its label. None: the one with the best held-out accuracy."""
     seed: int | None = None
-    """Which of its runs."""
+    """Seed of the training run to use. None: the best run."""
     beam_size: int = 4
     """Hypotheses that beam search keeps; 1 is greedy."""
     length_penalty: float = 0.6
@@ -270,7 +266,7 @@ def _translate(argv: Sequence[str], skipped: list[int]) -> None:
 
 
 def _lines(corpus: PairCorpus, skipped: list[int]) -> Iterator[list[str]]:
-    """The words of each line; none of one that is blank, or that can't be translated, which is named."""
+    """Yield the words of each line: none for a blank line, or for one that can't be translated, which is named."""
     for number, line in enumerate(sys.stdin.buffer, start=1):
         place = f"standard input, line {number}"
         words: list[str] = []

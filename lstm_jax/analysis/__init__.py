@@ -1,1 +1,4 @@
-"""From records to numbers: solve rates, horizons, intervals. Knows neither jax, wandb nor plots."""
+"""From the records of a finished sweep to tables: solve rates, horizons, scores, intervals.
+
+Imports lstm_jax.sweeps.store and lstm_jax.text; neither jax, wandb nor anything that draws.
+"""

@@ -1,7 +1,6 @@
-"""How a learning rate is chosen, from the tuning seeds alone: by runs that solve a task, or where none can by loss.
+"""Choice of a learning rate on the tuning seeds alone: by solved runs, or by loss where a task can't be solved.
 
-One rule each, and nowhere else. For both a run that failed (a crash) says nothing, and a run that diverged is the worst
-that there is.
+Each rule stands here alone. For both, a run that failed (a crash) says nothing, and a run that diverged is the worst.
 """
 
 from __future__ import annotations
@@ -11,13 +10,14 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from lstm_jax.analysis.gaps.outcomes import Floats, Integers, Outcomes
+from lstm_jax.analysis.arrays import Floats, Integers
+from lstm_jax.analysis.gaps.run_table import RunTable
 from lstm_jax.sweeps.store.records import Run
 
 NONE = -1
 
 
-def best_learning_rates(tuning: Outcomes, weights: Floats) -> Integers:
+def best_learning_rates(tuning: RunTable, weights: Floats) -> Integers:
     """Choose a learning rate for every gap under every weighting of the tuning seeds.
 
     The rate that solved most (as a fraction of its finished runs); among equals the one that solved most at the other
@@ -50,7 +50,7 @@ def best_learning_rates(tuning: Outcomes, weights: Floats) -> Integers:
     return np.where(empty, NONE, candidates.argmax(axis=-1))
 
 
-def chosen_learning_rates(table: Outcomes, tuning_seeds: Collection[int]) -> Integers:
+def chosen_learning_rates(table: RunTable, tuning_seeds: Collection[int]) -> Integers:
     """Return the index [G] of the learning rate that is reported at each gap; NONE where there is none yet.
 
     Looks at the tuning seeds alone. A cell with a single learning rate needs no tuning.
@@ -73,7 +73,7 @@ def chosen_learning_rates(table: Outcomes, tuning_seeds: Collection[int]) -> Int
 def least_loss_runs(
     runs: Sequence[Run], tuning_seeds: Collection[int], learning_rates: Collection[float] = ()
 ) -> tuple[list[Run], list[str]]:
-    """Return the runs that are reported, where no run solves anything, and the cells of which none can be.
+    """Return the runs to report of a task that is not solved, and the cells without any.
 
     `learning_rates` were to be tried, whether they have runs or not. The runs are those of the other
     seeds at the learning rate, one for each cell and gap, whose tuning runs have the least held-out loss in the mean
@@ -108,7 +108,7 @@ def least_loss_runs(
 
 
 def _loss_of(runs: Sequence[Run]) -> tuple[float, float]:
-    """The share of diverged runs among those that ended, and the mean loss of the rest; of none both infinite."""
+    """Return the share of diverged runs, and the mean loss of the others; both infinite where there are none."""
     losses = [
         math.inf if run.status == "diverged" or run.loss is None or not math.isfinite(run.loss) else run.loss
         for run in runs

@@ -1,17 +1,17 @@
-"""Resampling of test units and of seeds, paired between all that is compared; intervals and p-values from it."""
+"""Paired resampling of test units and of seeds; intervals and p-values from it."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from lstm_jax.analysis.arrays import Floats
 from lstm_jax.analysis.gaps.bootstrap import percentile_interval
-from lstm_jax.analysis.gaps.outcomes import Floats
 
 
 def unit_weights(num_units: int, num_bootstrap: int, seed: int) -> Floats:
-    """Return how often each test unit (a sentence, a block) is drawn in each replicate, with replacement [R, N].
+    """Draw test units (sentences, blocks) with replacement; returns their counts in each replicate [R, N].
 
-    The same numbers give the same draws, so that everything scored on these units is resampled alike (paired).
+    The same arguments give the same draws, so that all that is scored on these units is resampled alike (paired).
     """
     rng = np.random.default_rng([seed, num_units])
     drawn = rng.multinomial(num_units, np.full(num_units, 1.0 / num_units), size=num_bootstrap)
@@ -19,7 +19,7 @@ def unit_weights(num_units: int, num_bootstrap: int, seed: int) -> Floats:
 
 
 def seed_shifts(values: Floats, num_bootstrap: int, seed: int) -> Floats:
-    """Return by how much the mean over seeds lies off in each replicate [R, ...], from the values of each [S, ...].
+    """Draw the error of the mean over seeds in each replicate [R, ...], from the values of each seed [S, ...].
 
     Seeds are few, and drawn with replacement they would give too narrow an interval (of 3 seeds, one that covers 75%
     and not 95%). So the shifts are as Student's t with S - 1 degrees of freedom says of the mean: with normal deviates

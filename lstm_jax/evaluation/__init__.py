@@ -1,1 +1,1 @@
-"""What scores or decodes with a trained model. Imports models and text; tasks and commands import it."""
+"""Scoring and decoding with a trained model. Imports models and text; tasks and commands import it."""

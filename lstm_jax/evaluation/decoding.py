@@ -1,4 +1,4 @@
-"""Writing with a trained model: greedy, by beam search, by sampling. For any model that has `begin` and `step`."""
+"""Decoding with any model that has `begin` and `step`: greedy, by beam search, by sampling."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from lstm_jax.text.vocabulary import BOS, EOS, MASK, PAD, UNK
 
 
 class Decoded(NamedTuple):
-    """What was written, one text a column: tokens up to EOS (or cut where it did not come), then PAD.
+    """Decoded texts, one per column: tokens up to EOS (or cut where it did not come), then PAD.
 
     `lengths` count EOS. `log_probs` are the model's own, in nats, summed over a text and EOS; no temperature, length
-    penalty or forbidden token changes them. `alignments` are where the model looked for each token; None if nowhere.
+    penalty or forbidden token changes them. `alignments` are weights of attention per token; None without attention.
     """
 
     tokens: Int32[Array, "S B"]
@@ -29,7 +29,7 @@ class Decoded(NamedTuple):
 def greedy(
     model: Writer, source: Integer[Array, "T B"], *, max_steps: int, allow_unk: bool = True, ends: bool = True
 ) -> Decoded:
-    """The likeliest token at every step. PAD, BOS and MASK are never written, nor is UNK unless allowed.
+    """Write the likeliest token at every step. PAD, BOS and MASK are never written, nor is UNK unless allowed.
 
     Unless `ends`, EOS is a token as others are: of running text, where a line ends.
     """
@@ -78,7 +78,7 @@ def sample(
 
 
 class _Hypotheses(NamedTuple):
-    """Of each sentence, best first; one that may not be chosen has log probability -inf."""
+    """The hypotheses of each sentence, best first; one that may not be chosen has log probability -inf."""
 
     tokens: Int32[Array, "B K S"]
     lengths: Int32[Array, "B K"]
@@ -86,12 +86,12 @@ class _Hypotheses(NamedTuple):
     alignments: Float[Array, "B K S T"] | None
 
     def at(self, index: Array) -> _Hypotheses:
-        """Those of `index` [B, K']."""
+        """Take the hypotheses at `index` [B, K']."""
         hypotheses: _Hypotheses = jax.tree.map(lambda leaf: _rows(leaf, index), self)
         return hypotheses
 
     def scores(self, length_penalty: float, lengths: Array | int | None = None) -> Array:
-        """Of their lengths, or of others."""
+        """Return log probabilities with the length penalty, at `lengths` or else their own."""
         lengths = jnp.asarray(self.lengths if lengths is None else lengths, self.log_probs.dtype)
         return self.log_probs / ((5 + lengths) / 6) ** length_penalty
 
@@ -105,7 +105,7 @@ def beam_search(
     max_steps: int,
     allow_unk: bool = True,
 ) -> Decoded:
-    """The text of the best `log P(Y) / ((5 + |Y|)^α / 6^α)` that a beam finds: Wu et al. 2016, equation 14.
+    """Write the text of the best `log P(Y) / ((5 + |Y|)^α / 6^α)` that a beam finds: Wu et al. 2016, equation 14.
 
     α is the `length_penalty`, 0 or more, and |Y| counts EOS. A hypothesis is finished by EOS among the `beam_size` best
     continuations, and then kept apart: the beam goes on with that many which are not. A sentence's search ends where no
@@ -151,10 +151,10 @@ def beam_search(
         is_better = can_end & (finished.scores(length_penalty) > best.scores(length_penalty))
         best = _where(is_better[:, 0], finished, best)
 
-        going_on = jnp.argsort(is_end, axis=1)[:, :beam_size]  # stable: the best first
-        origin = (jnp.arange(batch_size)[:, None] * beam_size + _rows(parent, going_on)).reshape(-1)
+        alive = jnp.argsort(is_end, axis=1)[:, :beam_size]  # stable: the best first
+        origin = (jnp.arange(batch_size)[:, None] * beam_size + _rows(parent, alive)).reshape(-1)
         state = jax.tree.map(lambda leaf: leaf[origin], state)
-        return step + 1, _rows(token, going_on), state, continued.at(going_on), best
+        return step + 1, _rows(token, alive), state, continued.at(alive), best
 
     nothing = _Hypotheses(
         jnp.full((*shape, max_steps), PAD, jnp.int32),
@@ -180,7 +180,7 @@ def _write(
     allow_unk: bool,
     ends: bool = True,
 ) -> Decoded:
-    """What `choose(log_probs, step)` makes of the first token and of each that it chose, until all have ended."""
+    """Write what `choose(log_probs, step)` picks, from the first token on, until all texts have ended."""
     batch_size = len(first)
     _, logits, alignment = jax.eval_shape(model.step, memory, state, first)
     nothing = Decoded(
@@ -216,7 +216,7 @@ def _write(
 
 
 def _log_probs(logits: Array, allow_unk: bool) -> Array:
-    """-inf of what is never written; of all else the model's own, which are not made to sum to one again."""
+    """Return the model's log probabilities, -inf at tokens that are never written; they are not normalised again."""
     forbidden = jnp.array([PAD, BOS, MASK] if allow_unk else [PAD, BOS, MASK, UNK])
     return jax.nn.log_softmax(logits).at[:, forbidden].set(-jnp.inf)
 
@@ -227,7 +227,7 @@ def _rows(values: Array, index: Array) -> Array:
 
 
 def _where(condition: Array, new: _Hypotheses, old: _Hypotheses) -> _Hypotheses:
-    """By sentence."""
+    """Choose new or old hypotheses by sentence."""
 
     def choose(new: Array, old: Array) -> Array:
         return jnp.where(condition.reshape(-1, *[1] * (new.ndim - 1)), new, old)

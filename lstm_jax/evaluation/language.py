@@ -1,4 +1,4 @@
-"""What a trained language model makes of the test text: its loss by the context that it may see, and continuations.
+"""Evaluation of a trained language model on the test text: its loss by context, and continuations.
 
 As Khandelwal et al. 2018, section 4: the same words are predicted again and again, each time with fewer of the words
 before them, by a model that was trained with all. A decoder reads the last `context` words from a zero state, an
@@ -25,12 +25,12 @@ from lstm_jax.text.tokens import straighten
 from lstm_jax.text.vocabulary import BOS, EOS, MASK, UNK
 
 CONTEXTS = (1, 2, 5, 10, 20, 50, 100, 200)
-"""Tokens that a model may see."""
+"""Numbers of tokens that a model may see."""
 NUM_PREDICTED = 2000
-"""Words of the test split that are predicted, evenly spread."""
+"""Number of words of the test split that are predicted, evenly spread."""
 BLOCK = 10
-"""Neighbours among them that are resampled together."""
-_PART = 250
+"""Number of neighbours among them that are resampled together."""
+_BATCH = 250
 _SEGMENT = 64
 NUM_PROMPTS = 4
 PROMPT_TOKENS = 20
@@ -39,8 +39,11 @@ TEMPERATURE, TOP_K = 0.8, 40
 
 
 def answers_of(model: Any, corpus: TextCorpus, form: Form, gap: int) -> dict[str, list[dict[str, Any]]]:
-    """The tables of a language model: `contexts` (loss sums in nats by context and block; context 0: all that the form
-    can see), `perplexity` (of all words of the test split, decoders alone), and `samples`."""
+    """Make the tables of a language model: `contexts`, `perplexity` and `samples`.
+
+    `contexts` are sums of losses in nats by context and block, context 0 being all that the form can see. `perplexity`
+    is of all words of the test split, for decoders alone.
+    """
     graphdef, params = nnx.split(model)
     pieces = _pieces(corpus)
     margin = min(CONTEXTS[-1], (len(pieces[0]) - 1) // 3)
@@ -62,9 +65,9 @@ def answers_of(model: Any, corpus: TextCorpus, form: Form, gap: int) -> dict[str
     is_unk = np.array([pieces[piece][place] == UNK for piece, place in at])
     cuts = range(BLOCK, len(at), BLOCK)
     tables["contexts"] = [
-        {"context": context, "block": block, "loss": float(part.sum()), "count": len(part), "unk": int(unk.sum())}
+        {"context": context, "block": block, "loss": float(loss.sum()), "count": len(loss), "unk": int(unk.sum())}
         for context, of_all in losses.items()
-        for block, (part, unk) in enumerate(zip(np.split(of_all, cuts), np.split(is_unk, cuts), strict=True))
+        for block, (loss, unk) in enumerate(zip(np.split(of_all, cuts), np.split(is_unk, cuts), strict=True))
     ]
     if form != "encoder":
         # No longer than what was trained, where a model might not know what comes after that.
@@ -76,8 +79,10 @@ def answers_of(model: Any, corpus: TextCorpus, form: Form, gap: int) -> dict[str
 
 
 def _pieces(corpus: TextCorpus) -> list[np.ndarray]:
-    """The pieces of the test split, of one length (the least, which is at most a token or two less than the others);
-    as one piece where they are too short for a context of 200 words on both sides."""
+    """Cut the pieces of the test split to one length, the least: at most a token or two less than the others.
+
+    They are one piece where they are too short for a context of 200 words on both sides.
+    """
     length = min(map(len, corpus.test))
     if length < 3 * CONTEXTS[-1]:
         return [np.concatenate(corpus.test)]
@@ -85,7 +90,7 @@ def _pieces(corpus: TextCorpus) -> list[np.ndarray]:
 
 
 def _positions(lengths: Sequence[int], margin: int) -> list[tuple[int, int]]:
-    """(piece, place) of the words that are predicted: each has `margin` words on both sides."""
+    """Choose the words to predict, as (piece, place): each has `margin` words on both sides."""
     places = [(piece, place) for piece, length in enumerate(lengths) for place in range(margin, length - margin)]
     chosen = np.unique(np.linspace(0, len(places) - 1, NUM_PREDICTED).astype(int))
     return [places[index] for index in chosen]
@@ -94,19 +99,19 @@ def _positions(lengths: Sequence[int], margin: int) -> list[tuple[int, int]]:
 def _losses(
     graphdef: Any, params: Any, pieces: Sequence[np.ndarray], at: Sequence[tuple[int, int]], form: Form, context: int
 ) -> np.ndarray:
-    """The loss of each predicted word, in nats, given `context` words."""
+    """Return the loss of each predicted word, in nats, given `context` words."""
     after = context if form == "encoder" else 0
     windows = np.stack([pieces[piece][place - context : place + after + 1] for piece, place in at], axis=1)
     found = []
-    for start in range(0, windows.shape[1], _PART):
-        part = windows[:, start : start + _PART]
-        filled = np.pad(part, ((0, 0), (0, _PART - part.shape[1])), mode="edge")  # one program for all parts
-        found.append(np.asarray(_part_losses(graphdef, params, filled, form))[: part.shape[1]])
+    for start in range(0, windows.shape[1], _BATCH):
+        batch = windows[:, start : start + _BATCH]
+        filled = np.pad(batch, ((0, 0), (0, _BATCH - batch.shape[1])), mode="edge")  # one program for all batches
+        found.append(np.asarray(_batch_losses(graphdef, params, filled, form))[: batch.shape[1]])
     return np.concatenate(found)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 3))
-def _part_losses(graphdef: Any, params: Any, windows: Integer[Array, "L B"], form: Form) -> Float[Array, " B"]:
+def _batch_losses(graphdef: Any, params: Any, windows: Integer[Array, "L B"], form: Form) -> Float[Array, " B"]:
     model = nnx.merge(graphdef, params)
     if form == "encoder":
         middle = len(windows) // 2
@@ -123,7 +128,7 @@ def _part_losses(graphdef: Any, params: Any, windows: Integer[Array, "L B"], for
 
 
 def _all_losses(graphdef: Any, params: Any, pieces: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """The loss of every word of each piece, given all that came before; the first word is given EOS."""
+    """Return the loss of every word of each piece, given all words before it; the first word is given EOS."""
     text = np.stack(pieces, axis=1)
     inputs = np.concatenate([np.full_like(text[:1], EOS), text[:-1]])
     num_segments = -(-len(text) // _SEGMENT)
@@ -157,7 +162,7 @@ def _continuations(
     num_prompt: int,
     num_written: int,
 ) -> list[dict[str, Any]]:
-    """What the model writes after a few places of the test split, beside what is there."""
+    """Continue a few places of the test split; returns rows with the text that is there."""
     length = sum(map(len, pieces))
     whole = np.concatenate(pieces)
     num_prompt = max(1, min(num_prompt, length // 2))
@@ -200,7 +205,7 @@ def go_on(
     top_k: int | None,
     seed: int,
 ) -> tuple[list[str], list[str]]:
-    """Texts that a decoder draws after a prompt, with it; and the prompt's tokens that are not in the vocabulary.
+    """Draw texts that begin with a prompt; returns them and the prompt's tokens that the vocabulary lacks.
 
     An apostrophe or quotation mark that the text writes otherwise is read as it does. A line's end at the end of the
     prompt is read; without one the model goes on in the line.
@@ -230,7 +235,7 @@ def go_on(
 
 
 def text_of(corpus: TextCorpus, ids: Sequence[int]) -> str:
-    """Tokens as a person would read them; a line's end is one."""
+    """Return tokens as a person would read them; a line's end is one."""
     tokens = corpus.vocabulary.decode(ids)
     if corpus.level == "character":
         return "".join(token for token in tokens if token not in ("<pad>", "<bos>"))

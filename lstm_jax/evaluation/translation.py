@@ -16,15 +16,15 @@ from lstm_jax.text.corpus import PairCorpus
 from lstm_jax.text.vocabulary import EOS, PAD, Vocabulary
 
 BATCH_SIZE = 64
-"""Sentences that are translated at once."""
+"""Number of sentences translated at once."""
 BEAM_SIZE = 4
 LENGTH_PENALTY = 0.6
 MAX_WRITTEN = 64
-"""Words of a translation at most, of a source of up to half as many."""
+"""Most words of a translation; twice the source where that is more."""
 
 
 class Translated(NamedTuple):
-    """What a model made of a sentence: words by beam search and greedily, and for the former where it looked."""
+    """A translated sentence: words by beam search and by greedy search, and the attention of the former."""
 
     output: list[str]
     greedy: list[str]
@@ -45,12 +45,12 @@ def translate(
     found: dict[int, Translated] = {}
     graphdef, params = nnx.split(model)
     for start in range(0, len(order), batch_size):
-        part = order[start : start + batch_size]
-        longest = max(len(sentences[index]) for index in part) + 1
+        batch = order[start : start + batch_size]
+        longest = max(len(sentences[index]) for index in batch) + 1
         num_steps = 8 * -(-longest // 8)  # few shapes, since each is a program
-        sources = pad([[*corpus.source.encode(sentences[index]), EOS] for index in part], num_steps, batch_size)
+        sources = pad([[*corpus.source.encode(sentences[index]), EOS] for index in batch], num_steps, batch_size)
         beam, by_greed = jax.device_get(_decode(graphdef, params, sources, beam_size, length_penalty))
-        for column, index in enumerate(part):
+        for column, index in enumerate(batch):
             num_words, num_read = int(beam.lengths[column]), len(sentences[index]) + 1
             found[index] = Translated(
                 words_of(corpus.target, beam.tokens[:, column]),
@@ -72,7 +72,7 @@ def _decode(
 
 
 def pad(sequences: Sequence[Sequence[int]], num_steps: int, width: int | None = None) -> Integer[np.ndarray, "T B"]:
-    """Sequences of ids as columns, with PAD below, and to the right up to `width`."""
+    """Place sequences of ids in columns, with PAD below, and to the right up to `width`."""
     padded = np.full((num_steps, width or len(sequences)), PAD, np.int32)
     for column, ids in enumerate(sequences):
         padded[: len(ids), column] = ids
@@ -80,7 +80,7 @@ def pad(sequences: Sequence[Sequence[int]], num_steps: int, width: int | None = 
 
 
 def words_of(vocabulary: Vocabulary, ids: Integer[np.ndarray, " S"]) -> list[str]:
-    """The words before EOS and padding."""
+    """Return the words before EOS and padding."""
     written: list[int] = []
     for token in ids.tolist():
         if token in (EOS, PAD):

@@ -1,1 +1,4 @@
-"""From numbers to figures and tables. Knows neither jax nor wandb."""
+"""From the tables of lstm_jax.analysis to figures and to tables in the terminal.
+
+Imports lstm_jax.analysis; neither jax nor wandb.
+"""

@@ -1,4 +1,4 @@
-"""Numbers as figures and tables show them."""
+"""Text of gaps, bounds, intervals and spans, for figures and tables."""
 
 from __future__ import annotations
 

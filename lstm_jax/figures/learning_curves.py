@@ -1,10 +1,9 @@
-"""Learning curves: accuracy, and for the copy task the loss, against updates; one panel per gap."""
+"""Learning curves: accuracy, and for the copy task the loss, against updates, per gap."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -12,16 +11,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from lstm_jax.analysis.gaps.outcomes import Floats
+from lstm_jax.analysis.arrays import Floats
 from lstm_jax.analysis.gaps.summary import Summary
 from lstm_jax.figures import style
 from lstm_jax.figures.formats import format_span
+from lstm_jax.figures.stack import LEFT, Page, add_axes, make_page
 from lstm_jax.figures.style import CellStyle
+from lstm_jax.figures.words import GAP_SWEEP, Words
 from lstm_jax.sweeps.store.records import Record
 
-MAX_PANELS = 8
+MAX_GAPS = 8
 MAX_COLUMNS = 4
-_LEFT, _RIGHT, _TOP, _BOTTOM = 0.62, 0.12, 0.10, 0.12  # margins in inches
+_RIGHT = 0.12  # margin in inches
 _BETWEEN, _ABOVE, _BELOW, _WIDEST = 0.16, 0.22, 0.28, 4.5
 _MEDIAN_WIDTH = 0.7  # of the line in the other figure: here there are many more lines
 _BASELINE = (0.0, (4.0, 3.0))
@@ -36,30 +37,34 @@ class Curve(NamedTuple):
     diverged: bool
 
 
-def draw_learning_curves(
-    records: Sequence[Record],
-    summaries: Sequence[Summary],
-    *,
-    caption: str,
-    title: str,
-    path: Path,
-    tuning_seeds: Collection[int] = (),
-    loss_panels: bool = False,
-) -> Path:
-    """Draw the learning curves of the runs that `summaries` report to `path` (its ending gives the format).
+class _Grid(NamedTuple):
+    """Axes of every gap and quantity, `per_row` gaps side by side; sizes in inches."""
 
-    One panel per gap, with its chance level: a thin line per seed, a thick one for the median over the seeds of a cell.
-    A run that stops when it has solved keeps its value in the median, one that diverged counts as chance. At most
-    MAX_PANELS gaps are shown, evenly chosen; the caption says so. With `loss_panels` a second row shows the held-out
-    loss over all trained positions beside what a solver without memory reaches.
+    per_row: int
+    num_rows: int
+    num_quantities: int
+    width: float
+    height: float
+    between: float
 
-    Records of `tuning_seeds` and of other learning rates than the chosen ones are left out. Raises ValueError where
-    nothing is left.
-    """
-    figure = learning_curves_figure(
-        records, summaries, caption=caption, title=title, tuning_seeds=tuning_seeds, loss_panels=loss_panels
-    )
-    return style.save(figure, [path])[0]
+    @property
+    def row_inches(self) -> float:
+        """The height of a row of gaps, their names included."""
+        return _ABOVE + self.num_quantities * (self.height + _BELOW)
+
+    @property
+    def middle(self) -> float:
+        """The middle of a full row, from the left of the figure."""
+        return LEFT + (self.per_row * (self.width + self.between) - self.between) / 2.0
+
+    def add(self, page: Page, place: int, quantity: int) -> Axes:
+        """Add the axes of the gap at `place`."""
+        row, column = divmod(place, self.per_row)
+        bottom = page.top - row * self.row_inches - _ABOVE - quantity * (self.height + _BELOW) - self.height
+        left = LEFT + column * (self.width + self.between)
+        axes = add_axes(page.figure, left, bottom, self.width, self.height)
+        style.plain_axes(axes)
+        return axes
 
 
 def learning_curves_figure(
@@ -69,11 +74,68 @@ def learning_curves_figure(
     caption: str,
     title: str,
     tuning_seeds: Collection[int] = (),
-    loss_panels: bool = False,
+    with_loss: bool = False,
+    words: Words = GAP_SWEEP,
 ) -> Figure:
-    """Make the figure that `draw_learning_curves` writes."""
-    cells = style.in_order(row.cell for row in summaries)
-    styles = style.cell_styles(cells)
+    """Draw the learning curves of the runs that `summaries` report.
+
+    One pair of axes per gap, with its chance level: a thin line per seed, a thick one for the median over the seeds of
+    a cell. A run that stops when it has solved keeps its value in the median, one that diverged counts as chance. At
+    most MAX_GAPS gaps are shown, evenly chosen; the caption says so. `with_loss` adds a row with the held-out loss over
+    all trained positions beside the loss that a solver without memory reaches.
+
+    Records of `tuning_seeds` and of other learning rates than the chosen ones are left out. Raises ValueError where
+    nothing is left.
+    """
+    styles = style.cell_styles(style.in_order(row.cell for row in summaries))
+    shown = _reported(records, summaries, tuning_seeds)
+    all_gaps = sorted({record.run.gap for record in shown})
+    gaps = pick_evenly(all_gaps, MAX_GAPS)
+    chances = {gap: max(record.run.chance for record in shown if record.run.gap == gap) for gap in gaps}
+    notes = ["Thin: one run; thick: median over runs. Dot: solved, and stopped. Cross: diverged, counted as chance."]
+    if len(gaps) < len(all_gaps):
+        notes.append(f"{len(gaps)} of {len(all_gaps)} {words.gaps} are shown.")
+    if with_loss:
+        notes.append("Losses above twice that of a solver without memory are cut off.")
+    handles = [
+        *(_median_handle(cell, look) for cell, look in styles.items()),
+        _baseline_handle(list(chances.values()), with_loss),
+    ]
+    grid = _grid(len(gaps), with_loss)
+    page = make_page(
+        title, " ".join([caption, *notes]).strip(), handles, grid.num_rows * grid.row_inches, above=0.04, below=0.30
+    )
+    last = max(record.curve[-1].step for record in shown)
+    unit, unit_name = (1000.0, "updates (thousands)") if last >= 1000 else (1.0, "updates")
+    width, height = page.figure.get_size_inches()
+    page.figure.text(
+        grid.middle / width, (page.bottom - 0.02) / height, unit_name, ha="center", va="top",
+        fontsize=style.LABEL_POINTS,
+    )  # fmt: skip
+    for place, gap in enumerate(gaps):
+        own = [record for record in shown if record.run.gap == gap]
+        for quantity, name in enumerate(("accuracy", "loss (nats)")[: grid.num_quantities]):
+            axes = grid.add(page, place, quantity)
+            axes.set_xlim(0.0, 1.04 * last / unit)
+            axes.locator_params(axis="x", nbins=3)
+            if quantity == 0:
+                axes.set_title(f"{words.gap} {gap}", fontsize=style.LABEL_POINTS, pad=4.0)
+                _accuracy_axis(axes, chances[gap])
+            else:
+                _loss_axis(axes, own)
+            if place % grid.per_row == 0:
+                axes.set_ylabel(name, fontsize=style.LABEL_POINTS)
+                axes.yaxis.set_label_coords(-0.44 / grid.width, 0.5)
+            elif quantity == 0:
+                axes.tick_params(axis="y", labelleft=False)
+            for index, (cell, look) in enumerate(styles.items()):
+                curves = [_curve(record, quantity == 1, unit) for record in own if record.run.cell == cell]
+                _draw_cell(axes, curves, look, index)
+    return page.figure
+
+
+def _reported(records: Sequence[Record], summaries: Sequence[Summary], tuning_seeds: Collection[int]) -> list[Record]:
+    """Records with a curve that the summaries report; raises ValueError where there are none."""
     chosen = {(row.cell, row.gap): row.learning_rate for row in summaries}
     shown = [
         record
@@ -85,75 +147,15 @@ def learning_curves_figure(
     ]
     if not shown:
         raise ValueError("expected learning curves of runs that the summary reports, got none")
-    all_gaps = sorted({record.run.gap for record in shown})
-    gaps = pick_evenly(all_gaps, MAX_PANELS)
-    chances = {gap: max(record.run.chance for record in shown if record.run.gap == gap) for gap in gaps}
-    notes = ["Thin: one run; thick: median over runs. Dot: solved, and stopped. Cross: diverged, counted as chance."]
-    if len(gaps) < len(all_gaps):
-        notes.append(f"{len(gaps)} of {len(all_gaps)} gaps are shown.")
-    if loss_panels:
-        notes.append("Losses above twice that of a solver without memory are cut off.")
+    return shown
 
-    width = style.WIDTH_INCHES
-    title_lines = style.wrap(title, width - 2 * _TOP, style.TITLE_POINTS, "bold")
-    caption_lines = style.wrap(" ".join([caption, *notes]).strip(), width - 2 * _TOP, style.CAPTION_POINTS)
-    handles = [
-        *(_median_handle(cell, look) for cell, look in styles.items()),
-        _baseline_handle(list(chances.values()), loss_panels),
-    ]
-    labels = [str(handle.get_label()) for handle in handles]
-    columns = style.legend_columns(labels, width - _LEFT - _TOP)
-    title_height = style.height_inches(title_lines, style.TITLE_POINTS) + 0.06
-    head = _TOP + title_height + style.legend_height_inches(len(handles), columns) + 0.04
-    per_row = len(gaps) if len(gaps) <= MAX_COLUMNS else -(-len(gaps) // 2)
-    panel_height = 1.30 if per_row > 2 else 1.80
-    quantities = ("accuracy", "loss (nats)")[: 1 + loss_panels]
-    num_rows = -(-len(gaps) // per_row)
-    panel_gap = 0.36 if loss_panels else _BETWEEN  # losses have an axis each
-    panel_width = min(_WIDEST, (width - _LEFT - _RIGHT - panel_gap * (per_row - 1)) / per_row)
-    block = _ABOVE + len(quantities) * (panel_height + _BELOW)
-    foot = 0.30 + style.height_inches(caption_lines, style.CAPTION_POINTS) + _BOTTOM
-    height = head + num_rows * block + foot
 
-    figure = Figure(figsize=(width, height), dpi=style.DPI)
-    figure.text(
-        _TOP / width, 1.0 - _TOP / height, style.as_written("\n".join(title_lines)), va="top",
-        fontsize=style.TITLE_POINTS, weight="bold", linespacing=style.LINE_SPACING,
-    )  # fmt: skip
-    figure.text(
-        _TOP / width, _BOTTOM / height, style.as_written("\n".join(caption_lines)), va="bottom",
-        fontsize=style.CAPTION_POINTS, color=style.GREY, linespacing=style.LINE_SPACING,
-    )  # fmt: skip
-    middle = (_LEFT + (per_row * (panel_width + panel_gap) - panel_gap) / 2.0) / width
-    last = max(record.curve[-1].step for record in shown)
-    unit, unit_name = (1000.0, "updates (thousands)") if last >= 1000 else (1.0, "updates")
-    figure.text(middle, (foot - 0.02) / height, unit_name, ha="center", va="top", fontsize=style.LABEL_POINTS)
-    style.add_legend(figure, handles, _LEFT, _TOP + title_height, columns)
-
-    for place, gap in enumerate(gaps):
-        own = [record for record in shown if record.run.gap == gap]
-        row, column = divmod(place, per_row)
-        for below, quantity in enumerate(quantities):
-            bottom = height - head - row * block - _ABOVE - below * (panel_height + _BELOW) - panel_height
-            left = _LEFT + column * (panel_width + panel_gap)
-            axes = figure.add_axes((left / width, bottom / height, panel_width / width, panel_height / height))
-            style.plain_axes(axes)
-            axes.set_xlim(0.0, 1.04 * last / unit)
-            axes.locator_params(axis="x", nbins=3)
-            if below == 0:
-                axes.set_title(f"gap {gap}", fontsize=style.LABEL_POINTS, pad=4.0)
-                _accuracy_axis(axes, chances[gap])
-            else:
-                _loss_axis(axes, own)
-            if column == 0:
-                axes.set_ylabel(quantity, fontsize=style.LABEL_POINTS)
-                axes.yaxis.set_label_coords(-0.44 / panel_width, 0.5)
-            elif below == 0:
-                axes.tick_params(axis="y", labelleft=False)
-            for index, (cell, look) in enumerate(styles.items()):
-                curves = [_curve(record, below == 1, unit) for record in own if record.run.cell == cell]
-                _draw_cell(axes, curves, look, index)
-    return figure
+def _grid(num_gaps: int, with_loss: bool) -> _Grid:
+    per_row = num_gaps if num_gaps <= MAX_COLUMNS else -(-num_gaps // 2)
+    between = 0.36 if with_loss else _BETWEEN  # losses have an axis each
+    width = min(_WIDEST, (style.WIDTH_INCHES - LEFT - _RIGHT - between * (per_row - 1)) / per_row)
+    height = 1.30 if per_row > 2 else 1.80
+    return _Grid(per_row, -(-num_gaps // per_row), 1 + with_loss, width, height, between)
 
 
 def _median_handle(cell: str, look: CellStyle) -> Line2D:
@@ -163,8 +165,8 @@ def _median_handle(cell: str, look: CellStyle) -> Line2D:
     )  # fmt: skip
 
 
-def _baseline_handle(chances: Sequence[float], loss_panels: bool) -> Line2D:
-    label = f"chance ({format_span(chances)})" + (", loss without memory" if loss_panels else "")
+def _baseline_handle(chances: Sequence[float], with_loss: bool) -> Line2D:
+    label = f"chance ({format_span(chances)})" + (", loss without memory" if with_loss else "")
     return Line2D([], [], label=label, color=style.GREY, linestyle=_BASELINE, linewidth=0.8)
 
 
@@ -188,8 +190,7 @@ def _curve(record: Record, loss: bool, unit: float) -> Curve:
     steps = np.array([point.step for point in record.curve], dtype=np.float64) / unit
     values = np.array([point.sequence_loss if loss else point.accuracy for point in record.curve], dtype=np.float64)
     diverged = record.run.status == "diverged"
-    # Of numbers that overflowed there is nothing to see: chance is what such a model scores, and its loss is off the
-    # panel.
+    # Nothing is to be seen of values that overflowed: such a model scores chance, and its loss lies above the axes.
     worst = math.inf if loss else record.run.chance
     values[~np.isfinite(values)] = worst
     if diverged:

@@ -1,4 +1,4 @@
-"""A strip below a curve: how far each cell reaches, with its interval, open ends and bounds; one row a cell."""
+"""Reaches of cells below a curve: one row per cell with its interval, open ends and bounds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ROW_INCHES = 0.155
 
 
 class Reach(NamedTuple):
-    """How far a cell reaches on the x axis; an end of the interval that is open is None."""
+    """The reach of a cell on the x axis; an open end of the interval is None."""
 
     cell: str
     value: float
@@ -27,34 +27,34 @@ class Reach(NamedTuple):
     bound: Bound
 
 
-def strip_inches(num_cells: int) -> float:
-    """Return the height of a strip."""
+def reaches_inches(num_cells: int) -> float:
+    """Return the height of the axes that `draw_reaches` fills."""
     return max(0.45, _ROW_INCHES * (num_cells + 0.4))  # the name of its axis needs some room
 
 
-def draw_strip(strip: Axes, reaches: Iterable[Reach], styles: Mapping[str, CellStyle]) -> None:
-    """Draw each cell's reach in its row, and write its value beside."""
-    left, right = strip.get_xlim()
-    strip.set_ylim(len(styles) - 0.3, -0.7)
-    strip.set_yticks([])
-    strip.spines["left"].set_visible(False)
+def draw_reaches(axes: Axes, reaches: Iterable[Reach], styles: Mapping[str, CellStyle]) -> None:
+    """Draw the reach of each cell in its row, and write its value beside."""
+    left, right = axes.get_xlim()
+    axes.set_ylim(len(styles) - 0.3, -0.7)
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
     rows = {cell: float(row) for row, cell in enumerate(styles)}
     for found in reaches:
         look, row = styles[found.cell], rows[found.cell]
         low, high = found.ci_low or left, found.ci_high or right
-        strip.plot([low, high], [row, row], color=look.colour, linewidth=1.6, solid_capstyle="butt", zorder=2)
-        # An end is a bar across, an open end an arrow at the edge of the panel.
+        axes.plot([low, high], [row, row], color=look.colour, linewidth=1.6, solid_capstyle="butt", zorder=2)
+        # An end is a bar across, an open end an arrow at the edge of the axes.
         for end, is_open, arrow in ((low, found.ci_low is None, "<"), (high, found.ci_high is None, ">")):
-            strip.plot(
+            axes.plot(
                 [end], [row], marker=arrow if is_open else "|", markersize=5.0, markeredgewidth=0.0 if is_open else 1.4,
                 color=look.colour, clip_on=False, zorder=2,
             )  # fmt: skip
-        mark_reach(strip, found, row, look)
-        style.beside_axis(strip, row, format_bound(found.bound, found.value), points=8.0)
+        mark_reach(axes, found, row, look)
+        style.beside_axis(axes, row, format_bound(found.bound, found.value), points=8.0)
 
 
 def mark_reach(axes: Axes, found: Reach, y: float, look: CellStyle) -> None:
-    """Mark how far a cell reaches; hollow where it is a bound."""
+    """Mark the reach of a cell; hollow where it is a bound."""
     axes.plot(
         [found.value], [y], marker=look.marker, markersize=6.0, linestyle="none", zorder=5, clip_on=False,
         color=look.colour if found.bound == "" else "white", markeredgewidth=0.9 if found.bound == "" else 1.4,

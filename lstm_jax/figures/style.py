@@ -1,4 +1,4 @@
-"""What all figures share: how a cell looks, text that is measured before it is placed, files written whole."""
+"""The look of cells in all figures, text measured before it is placed, and files written whole."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter
 
-from lstm_jax.analysis.gaps.outcomes import Floats
+from lstm_jax.analysis.arrays import Floats
 from lstm_jax.files import replacing
 
 WIDTH_INCHES = 7.0  # a page of a two-column journal, so that points below are points in print
@@ -39,7 +39,7 @@ _DASHES: tuple[tuple[float, ...], ...] = ((), (5, 1.5), (1.5, 1.2), (6, 1.5, 1.5
 
 
 class CellStyle(NamedTuple):
-    """How one cell is drawn in every figure of a sweep: three signs, so that none has to be seen in colour."""
+    """The look of one cell in every figure of a sweep: three signs, so that none has to be seen in colour."""
 
     colour: str
     marker: str
@@ -134,11 +134,11 @@ def height_inches(lines: Sequence[str], points: float) -> float:
 
 
 def legend_columns(labels: Sequence[str], width_inches: float, handle_inches: float = 0.68) -> int:
-    """Return how many columns of these labels fit the width, filled column by column as matplotlib does."""
+    """Return the number of columns of these labels that fit the width, filled column by column as matplotlib does."""
     widths = [text_width_inches(label, TICK_POINTS) + handle_inches for label in labels]
     for columns in range(len(labels), 1, -1):
-        parts = np.array_split(np.array(widths), columns)
-        if sum(float(part.max()) for part in parts) <= width_inches:
+        by_column = np.array_split(np.array(widths), columns)
+        if sum(float(column.max()) for column in by_column) <= width_inches:
             return columns
     return 1
 
@@ -146,7 +146,7 @@ def legend_columns(labels: Sequence[str], width_inches: float, handle_inches: fl
 def add_legend(
     figure: Figure, handles: Sequence[Line2D], left_inches: float, top_inches: float, columns: int
 ) -> Legend:
-    """Place a legend outside the panels, its upper left corner at inches from the figure's upper left."""
+    """Place a legend outside the axes, its upper left corner at inches from the figure's upper left."""
     width, height = figure.get_size_inches()
     return figure.legend(
         handles=list(handles),
@@ -188,7 +188,7 @@ def side_by_side(index: int, number: int, spacing: float = 1.0) -> float:
 
 
 def beside_axis(axes: Axes, y: float, text: str, points: float = 3.0) -> None:
-    """Write at the right of a panel, where no curve can cross the text."""
+    """Write at the right of axes, where no curve can cross the text."""
     axes.annotate(
         as_written(text), xy=(1.0, y), xycoords=("axes fraction", "data"), xytext=(points, 0),
         textcoords="offset points", va="center", ha="left", fontsize=TICK_POINTS, color=GREY,
@@ -228,7 +228,7 @@ def handle(label: str, look: CellStyle) -> Line2D:
 
 
 def plain_axes(axes: Axes) -> None:
-    """Take off what says nothing, and set the sizes of what remains."""
+    """Hide the upper and the right spine, and set the sizes of ticks and lines."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=TICK_POINTS, width=0.7, length=3)
     for spine in axes.spines.values():
@@ -236,7 +236,7 @@ def plain_axes(axes: Axes) -> None:
 
 
 def label_gaps(
-    axes: Axes, gaps: Sequence[int] | Sequence[float], panel_inches: float, labels: Sequence[str] = ()
+    axes: Axes, gaps: Sequence[int] | Sequence[float], axes_inches: float, labels: Sequence[str] = ()
 ) -> None:
     """Put a tick at every gap of a log axis with set limits, and a label at as many as stand clear of each other.
 
@@ -244,7 +244,7 @@ def label_gaps(
     """
     names = labels or [str(gap) for gap in gaps]
     low, high = axes.transData.transform([(gap, 0.5) for gap in (axes.get_xlim())])[:, 0]
-    scale = panel_inches / (high - low)
+    scale = axes_inches / (high - low)
     places = [float(axes.transData.transform((gap, 0.5))[0] - low) * scale for gap in gaps]
     halves = [text_width_inches(name, TICK_POINTS) / 2.0 for name in names]
     # From the largest, which is the one that must not be missing.
@@ -258,12 +258,14 @@ def label_gaps(
     axes.tick_params(which="minor", length=3, width=0.7)
 
 
-def save(figure: Figure, paths: Sequence[Path]) -> list[Path]:
-    """Write a figure to every path, in the format of its ending, each whole or not at all."""
-    # Without a date and with fixed ids the same numbers give the same file.
-    metadata: Mapping[str, Mapping[str, str | None]] = {".svg": {"Date": None}, ".png": {}}
+def save(figure: Figure, stem: Path, endings: Sequence[str] = ("png", "svg")) -> list[Path]:
+    """Write a figure to `stem`.png and `stem`.svg, each whole or not at all; returns these paths.
+
+    The same numbers give the same files: without a date, and with fixed ids.
+    """
+    paths = [stem.with_name(f"{stem.name}.{ending}") for ending in endings]
     for path in paths:
+        metadata: Mapping[str, str | None] = {"Date": None} if path.suffix == ".svg" else {}
         with replacing(path) as temporary, mpl.rc_context({"svg.hashsalt": path.name}):
-            facts = dict(metadata.get(path.suffix, {}))
-            figure.savefig(temporary, format=path.suffix[1:], dpi=DPI, facecolor="white", metadata=facts)
-    return list(paths)
+            figure.savefig(temporary, format=path.suffix[1:], dpi=DPI, facecolor="white", metadata=dict(metadata))
+    return paths

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +29,8 @@ _PLUS = 10
 @dataclasses.dataclass(frozen=True)
 class Addition(SymbolPairs):
     """Add two numbers of `gap` digits; see the top of the file."""
+
+    axis: ClassVar[str] = "length (digits)"
 
     @property
     def num_tokens(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 import math
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -37,9 +37,13 @@ MANY = 16
 class Task(abc.ABC):
     """A family of token sequences at one distance: a frozen dataclass whose `gap` is the distance in time steps.
 
+    A task whose `gap` counts something else says so by its `axis`, which figures, tables and captions are labelled by.
     What a new task has to say is abstract. The rest has a default: batches of one shape that know nothing of each
     other, a held-out set from the same distribution, nothing said of how many sequences there are, nothing written.
     """
+
+    axis: ClassVar[str] = "gap (time steps)"
+    """The name of what `gap` counts, and its unit in brackets."""
 
     gap: int
 

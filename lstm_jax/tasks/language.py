@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -39,6 +39,8 @@ MASKED = 0.15
 @dataclasses.dataclass(frozen=True)
 class Language(Task):
     """Say the words of a text; see the top of the file."""
+
+    axis: ClassVar[str] = "segment (tokens)"
 
     corpus: str = dataclasses.field(default="", kw_only=True)
     form: Literal["decoder", "encoder", "encoder_decoder"] = dataclasses.field(default="decoder", kw_only=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import ClassVar
 
 import jax
 import numpy as np
@@ -23,6 +24,8 @@ from lstm_jax.tasks.symbol_pairs import NUM_SPECIAL, SymbolPairs, answer_of, sym
 @dataclasses.dataclass(frozen=True)
 class Reverse(SymbolPairs):
     """Reverse `gap` symbols; see the top of the file."""
+
+    axis: ClassVar[str] = "length (symbols)"
 
     num_symbols: int = dataclasses.field(default=8, kw_only=True)
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -44,6 +44,8 @@ class Arrays(NamedTuple):
 @dataclasses.dataclass(frozen=True)
 class Translation(Task):
     """Translate the sentences of a corpus; see the top of the file."""
+
+    axis: ClassVar[str] = "longest source (tokens)"
 
     corpus: str = dataclasses.field(default="", kw_only=True)
 

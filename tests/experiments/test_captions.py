@@ -7,7 +7,8 @@ import io
 import pytest
 import rich.console
 
-from experiments.common import describe, seen_in_training, show
+from experiments.captions import describe, seen_in_training
+from experiments.common import show
 from experiments.copy_task import EXPERIMENT as COPY
 from experiments.gap_length import EXPERIMENT as GAP
 from lstm_jax.sweeps.config.options import SweepConfig
@@ -27,9 +28,23 @@ def test_a_caption_says_where_the_task_is_too_small_to_spare_a_held_out_set():
     )
 
 
+def test_captions_call_the_axis_as_the_task_does():
+    few = SweepConfig.of(
+        task="reverse@num_symbols=2", gaps=(1, 2), learning_rates=(0.1, 0.2), max_steps=10, batch_size=4
+    )
+    caption = describe(few, [])
+    assert "2 sequences at length 1 (all of the held-out ones seen); 4 sequences at length 2" in caption
+    assert "for each model and length on" in caption and "gap" not in caption and "cell" not in caption
+    assert "for each cell and gap on" in describe(GAP.presets["quick"], [])
+    assert "for each model on" in describe(few, [], "some text") and "length" not in describe(few, [], "some text")
+
+
 @pytest.mark.parametrize(
     ("task", "gap", "said"),
     [
+        ("reverse", 5, "reverse, length 5: "),
+        ("addition", 2, "addition, length 2: "),
+        ("gap", 5, "gap, gap 5: "),
         ("gap", 5, "262,144 sequences, none of the held-out ones seen in training"),
         ("gap", 2000, "10^1807 sequences, none of"),
         ("gap@filler=blank", 5, "8 sequences, all of the held-out ones seen in training"),

@@ -152,7 +152,7 @@ def test_copy_task(tmp_path):
     assert all(float(row["sequence_loss"]) != float(row["loss"]) for row in curves)
 
 
-@pytest.mark.parametrize("module", ["gap_length", "copy_task", "to_wandb"])
+@pytest.mark.parametrize("module", ["gap_length", "copy_task", "to_wandb", "report"])
 def test_help_answers_within_a_second_without_jax(module, tmp_path):
     seconds = []
     for _ in range(3):
@@ -161,7 +161,7 @@ def test_help_answers_within_a_second_without_jax(module, tmp_path):
         seconds.append(time.monotonic() - started)
         assert status == 0 and "usage: python -m experiments" in output
     assert min(seconds) < 1.0
-    script = f"import sys, experiments.{module} as m\ntry:\n  m.main(['--help']) if m.__name__.endswith('wandb') else "
+    script = f"import sys, experiments.{module} as m\ntry:\n  m.main(['--help']) if not hasattr(m, 'EXPERIMENT') else "
     script += "__import__('experiments.common').common.main(m.EXPERIMENT, ['--help'])\nexcept SystemExit: pass\n"
     script += "print([name for name in ('jax', 'flax', 'wandb', 'matplotlib', 'scipy') if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

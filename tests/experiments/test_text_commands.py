@@ -17,7 +17,7 @@ import pytest
 from commands import rows, run
 from corpora import PAIRS, drawn_text
 
-from experiments import language_model, translation
+from experiments import language_model, report, translation
 from lstm_jax.evaluation.translation import Translated
 from lstm_jax.text import store
 
@@ -110,6 +110,25 @@ def test_repeating_the_command_trains_nothing_and_gives_the_same(translated):
     status, output, errors = run("translation", *argv, cwd=directory.parents[1])
     assert status == 0 and "2 of 2 runs are there already" in output, errors
     assert (directory / "scores.csv").read_bytes() == before
+
+
+def test_what_was_written_is_written_again_without_the_command(translated, modelled, tmp_path, capsys, monkeypatch):
+    """Nor the text in the cache: a copy of it lies in the directory."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "empty"))
+    for name, (directory, output) in (("translation", translated), ("language_model", modelled)):
+        store.load.cache_clear()
+        copy = tmp_path / name
+        shutil.copytree(directory, copy)
+        tables = ("summary", "scores", "contrasts", "lengths", "context", "effective_context")
+        written = [copy / f"{table}.csv" for table in tables] + list(copy.glob("*.png")) + list(copy.glob("*.svg"))
+        written = [file for file in [*written, copy / "samples.md"] if file.exists()]
+        assert len(written) >= 7
+        for file in written:
+            file.unlink()
+        assert report.main([str(copy)]) == 0
+        assert all(file.read_bytes() == (directory / file.name).read_bytes() for file in written)
+        said = capsys.readouterr().out.replace(str(copy), f"results/{name}")
+        assert "".join(said.split()) in "".join(output.split())
 
 
 def test_samples_are_a_table_in_wandb(translated):
@@ -267,7 +286,7 @@ def test_a_text_that_is_tokenised_is_translated_as_such(capsys, tmp_path, monkey
     assert captured.out == "w1x,y don't-2 w2 x,y\n" and captured.err.endswith("read as <unk>: w2 x,y\n")
 
 
-def test_a_twin_gets_the_gap_length_plot(tmp_path):
+def test_symbol_pairs_get_the_gap_length_plot(tmp_path):
     argv = [*TINY, "--task", "reverse", "--gaps", "2", "--cells", "gru", "--wandb", "disabled"]
     status, output, errors = run("translation", *argv, cwd=tmp_path)
     assert status == 0 and "horizon" in output, errors

@@ -12,7 +12,7 @@ from rich.console import Console
 from lstm_jax.analysis.text.context import ContextPoint, EffectiveContext
 from lstm_jax.figures import style
 from lstm_jax.figures.gaps.gap_length import gap_length_figure
-from lstm_jax.figures.text.context import context_figure, draw_context, print_context
+from lstm_jax.figures.text.context import context_figure, print_context
 
 CONTEXTS = (1, 2, 5, 10, 20, 50, 100, 200, 0)
 MODELS = ("mine:Cell@cost=$5,name=[red]", *CELLS)
@@ -135,7 +135,7 @@ def test_the_same_numbers_give_the_same_files(tmp_path: Path) -> None:
     points, effective = models(3)
 
     def draw(stem: Path) -> list[bytes]:
-        paths = draw_context(points, effective, caption="फाइल", title="Title", stem=stem)
+        paths = style.save(context_figure(points, effective, caption="फाइल", title="Title"), stem)
         assert paths == [stem.with_name("context.png"), stem.with_name("context.svg")]
         assert sorted(stem.parent.iterdir()) == sorted(paths)
         return [path.read_bytes() for path in paths]

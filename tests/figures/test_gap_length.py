@@ -8,8 +8,9 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from lstm_jax.analysis.gaps.horizon import Horizon
-from lstm_jax.figures.gaps.gap_length import draw_gap_length, gap_length_figure
-from lstm_jax.figures.style import cell_styles
+from lstm_jax.figures.gaps.gap_length import gap_length_figure
+from lstm_jax.figures.style import cell_styles, save
+from lstm_jax.figures.words import Words
 
 GAPS = (5, 10, 20, 40, 80, 160)
 FULL = (5, 10, 19, 37, 72, 140, 272, 529, 1029, 2000)
@@ -50,11 +51,20 @@ def test_each_gap_has_its_own_chance() -> None:
     assert any(text.get_text() == "chance\n0.119 to 0.325" for text in figure.axes[2].texts)
 
 
+def test_the_axis_has_the_name_that_its_task_gives_it() -> None:
+    summaries, horizons = sweep(4, GAPS)
+    figure = gap_length_figure(summaries, horizons, caption="", title="", words=Words("length (symbols)", "model"))
+    check_layout(figure, CELLS[:4])
+    assert figure.axes[-1].get_xlabel() == "length (symbols)"
+    caption = " ".join(text.get_text().replace("\n", " ") for text in figure.texts)
+    assert "Models stand side by side at each length" in caption and "the measured lengths leave open" in caption
+
+
 def test_both_files_are_written_whole_and_the_same_numbers_give_the_same_files(tmp_path: Path) -> None:
     summaries, horizons = sweep(4, GAPS)
 
     def draw(stem: Path) -> list[bytes]:
-        paths = draw_gap_length(summaries, horizons, caption=CAPTION, title="Title", stem=stem)
+        paths = save(gap_length_figure(summaries, horizons, caption=CAPTION, title="Title"), stem)
         assert paths == [stem.with_name("gap_length.png"), stem.with_name("gap_length.svg")]
         assert sorted(path.name for path in stem.parent.iterdir()) == ["gap_length.png", "gap_length.svg"]
         return [path.read_bytes() for path in paths]
@@ -72,7 +82,7 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypa
     monkeypatch.setattr(Figure, "savefig", fail)
     summaries, horizons = sweep(2, GAPS)
     with pytest.raises(OSError, match="disk full"):
-        draw_gap_length(summaries, horizons, caption="", title="", stem=tmp_path / "gap_length")
+        save(gap_length_figure(summaries, horizons, caption="", title=""), tmp_path / "gap_length")
     assert [path.name for path in tmp_path.iterdir()] == ["gap_length.png"]
     assert (tmp_path / "gap_length.png").read_text() == "old"
 

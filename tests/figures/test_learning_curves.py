@@ -8,11 +8,12 @@ from matplotlib.axes import Axes
 
 from lstm_jax.figures.learning_curves import (
     Curve,
-    draw_learning_curves,
     learning_curves_figure,
     median_curve,
     pick_evenly,
 )
+from lstm_jax.figures.style import save
+from lstm_jax.figures.words import Words
 from lstm_jax.sweeps.store.records import CurvePoint, Record, Run, Status
 
 
@@ -39,18 +40,18 @@ def lines(axes: Axes) -> list[list[float]]:
     return [np.asarray(line.get_ydata(), dtype=np.float64).tolist() for line in axes.get_lines()]
 
 
-@pytest.mark.parametrize("loss_panels", [False, True])
+@pytest.mark.parametrize("with_loss", [False, True])
 @pytest.mark.parametrize(("num_cells", "num_gaps"), [(1, 1), (4, 2), (4, 6), (10, 7), (10, 12)])
-def test_everything_is_legible(num_cells: int, num_gaps: int, loss_panels: bool) -> None:
+def test_everything_is_legible(num_cells: int, num_gaps: int, with_loss: bool) -> None:
     gaps = [5 * 2**index for index in range(num_gaps)]
     cells = CELLS[:num_cells]
     records = [
         record([0.1, 0.3, 0.9], cell, gap, seed, "solved") for cell in cells for gap in gaps for seed in range(3)
     ]
     summaries = [summary(cell, gap, 3) for cell in cells for gap in gaps]
-    figure = learning_curves_figure(records, summaries, caption=CAPTION, title="Title " * 20, loss_panels=loss_panels)
+    figure = learning_curves_figure(records, summaries, caption=CAPTION, title="Title " * 20, with_loss=with_loss)
     check_layout(figure, cells)
-    assert len(figure.axes) == min(8, num_gaps) * (1 + loss_panels)
+    assert len(figure.axes) == min(8, num_gaps) * (1 + with_loss)
     assert any(f"8 of {num_gaps} gaps" in text.get_text().replace("\n", " ") for text in figure.texts) == (num_gaps > 8)
 
 
@@ -69,8 +70,8 @@ def test_only_reported_runs_are_drawn(tmp_path: Path) -> None:
     assert lines(axes) == [[0.125, 0.125], [0.1, 0.2], [0.3, 0.4], pytest.approx([0.2, 0.3], abs=1e-15)]
     with pytest.raises(ValueError, match="got none"):
         learning_curves_figure(hidden, summaries, caption="", title="", tuning_seeds=[100])
-    path = tmp_path / "learning_curves.png"
-    assert draw_learning_curves(shown, summaries, caption="", title="", path=path) == path
+    figure = learning_curves_figure(shown, summaries, caption="", title="")
+    assert save(figure, tmp_path / "learning_curves", ["png"]) == [tmp_path / "learning_curves.png"]
     assert [file.name for file in tmp_path.iterdir()] == ["learning_curves.png"]
 
 
@@ -94,9 +95,19 @@ def test_each_panel_has_the_chance_of_its_gap() -> None:
     assert "chance (0.136 to 0.325)" in [text.get_text() for text in figure.legends[0].get_texts()]
 
 
+def test_axes_have_the_name_that_the_task_gives_them() -> None:
+    records = [record([0.5, 0.6], gap=gap) for gap in range(1, 11)]
+    rows = [summary("rnn", gap, 0) for gap in range(1, 11)]
+    words = Words("longest source (tokens)", "model")
+    figure = learning_curves_figure(records, rows, caption="", title="", words=words)
+    check_layout(figure, ["rnn"])
+    assert figure.axes[0].get_title() == "longest source 1"
+    assert any("8 of 10 longest sources are shown" in text.get_text().replace("\n", " ") for text in figure.texts)
+
+
 def test_the_loss_is_shown_beside_that_of_a_solver_without_memory() -> None:
     figure = learning_curves_figure(
-        [record([0.5, 1.0], gap=80)], [summary("rnn", 80, 1)], caption="", title="", loss_panels=True
+        [record([0.5, 1.0], gap=80)], [summary("rnn", 80, 1)], caption="", title="", with_loss=True
     )
     memoryless = 10 * math.log(8) / 100
     assert lines(figure.axes[1]) == [pytest.approx([memoryless] * 2), *[pytest.approx([0.3, 0.1])] * 2]

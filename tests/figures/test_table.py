@@ -7,6 +7,7 @@ from rich.console import Console
 from lstm_jax.analysis.gaps.horizon import Horizon
 from lstm_jax.figures.formats import format_gap, format_horizon
 from lstm_jax.figures.gaps.table import print_summary
+from lstm_jax.figures.words import Words
 
 
 def printed(*arguments: object, width: int = 80) -> str:
@@ -27,6 +28,16 @@ def test_every_number_is_there_in_80_columns() -> None:
     assert row.split() == ["2000", "0.003", "0/5", "0", "0.00", "(0.00,", "0.30)", "0.125", "-"]
     header = next(line for line in lines if "learning rate" in line)
     assert len(header.rstrip()) <= 80
+
+
+@pytest.mark.parametrize("axis", ["length (symbols)", "longest source (tokens)", "dependencies (levels)"])
+def test_the_axis_has_the_name_that_its_task_gives_it(axis: str) -> None:
+    summaries, horizons = sweep(3, (5, 20, 2000))
+    text = printed(summaries, horizons, [0.003], Words(axis, "model"))
+    assert max(map(len, text.splitlines())) <= 80 and "…" not in text
+    header = text[: text.index(CELLS[0])]
+    assert all(word in header for word in axis.partition(" (")[0].split()) and "gap" not in text
+    assert any(line.split()[:1] == ["model"] for line in text.splitlines()) and "cell" not in text
 
 
 def test_the_widest_numbers_fit() -> None:

@@ -13,11 +13,10 @@ from rich.console import Console
 from lstm_jax.analysis.text.translation import LengthScore, TranslationScore, sentence_scores
 from lstm_jax.figures import style
 from lstm_jax.figures.gaps.gap_length import gap_length_figure
-from lstm_jax.figures.text.alignment import Alignment, alignments_figure, draw_alignments
+from lstm_jax.figures.text.alignment import Alignment, alignments_figure
 from lstm_jax.figures.text.translation import (
     as_markdown,
     by_length_figure,
-    draw_by_length,
     print_scores,
     samples_markdown,
 )
@@ -110,8 +109,8 @@ def test_a_system_has_the_colour_that_it_has_in_other_figures() -> None:
 def test_the_same_numbers_give_the_same_files(tmp_path: Path) -> None:
     def draw(folder: str) -> list[bytes]:
         stems = [tmp_path / folder / name for name in ("by_length", "alignments")]
-        paths = draw_by_length(lengths(2), caption="फाइल", title="Title", stem=stems[0])
-        paths += draw_alignments([alignment(4, 5)], caption="", title="Title", stem=stems[1])
+        paths = style.save(by_length_figure(lengths(2), caption="फाइल", title="Title"), stems[0])
+        paths += style.save(alignments_figure([alignment(4, 5)], caption="", title="Title"), stems[1])
         assert paths == [stem.with_suffix(ending) for stem in stems for ending in (".png", ".svg")]
         assert sorted(stems[0].parent.iterdir()) == sorted(paths)
         return [path.read_bytes() for path in paths]

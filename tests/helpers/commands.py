@@ -10,10 +10,11 @@ import sys
 from pathlib import Path
 
 HELPERS = Path(__file__).parent
+PATHS = os.pathsep.join(map(str, (HELPERS, HELPERS.parents[1])))  # of a worktree, its own code
 
 
 def start(module, *argv, cwd):
-    environment = {**os.environ, "PYTHONPATH": str(HELPERS), "COLUMNS": "100"}
+    environment = {**os.environ, "PYTHONPATH": PATHS, "COLUMNS": "100"}
     environment.pop("JAX_PLATFORMS", None)
     command = [sys.executable, "-m", f"experiments.{module}", *map(str, argv)]
     return subprocess.Popen(

@@ -94,7 +94,7 @@ def test_a_registered_model_trains(name, label):
 
 def test_an_own_model_through_a_sweep(tmp_path):
     """Sized, named, trained, recorded and solved as a cell is."""
-    config = SweepConfig(
+    config = SweepConfig.of(
         cells=("own_models:Window@width=4",),
         gaps=(2,),
         num_params=1500,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import itertools
 import json
 import os
@@ -49,7 +48,7 @@ def written(path, tree):
 def runs_of(sweeps):
     """Every training: its place in the grid, and all other settings."""
     return {
-        (cell, gap, rate, seed, dataclasses.replace(sweep, out=Path(), grid=Grid()))
+        (cell, gap, rate, seed, sweep.replace(out=Path(), grid=Grid()))
         for sweep in sweeps
         for cell in sweep.grid.cells
         for gap in sweep.grid.gaps
@@ -297,7 +296,7 @@ def test_exit_status(monkeypatch, tmp_path, statuses, status, number):
 
     monkeypatch.setattr(common, "run", run)
     file = written(tmp_path, {"parameters": {"batch_size": {"values": [5, 6, 7]}, "cells": {"value": "rnn"}}})
-    experiment = common.Experiment("experiments.gap_length", "", "", "", PRESETS)
+    experiment = common.Experiment("experiments.gap_length", "", "", PRESETS)
     assert common.main(experiment, ["--grid", str(file), "--preset=smoke", "--hidden-dim=4"]) == status
     assert ran == [5, 6, 7][:number]
 

@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lstm_jax.analysis.arrays import Floats, Integers
 from lstm_jax.analysis.choice import NONE, best_learning_rates, chosen_learning_rates, weigh
 from lstm_jax.analysis.gaps.logistic import Crossings, crossings, widen_separated
-from lstm_jax.analysis.gaps.outcomes import Floats, Integers, Outcomes, tabulate
+from lstm_jax.analysis.gaps.run_table import RunTable, tabulate
 from lstm_jax.sweeps.store.records import Run
 
 # Every replicate holds, besides the seeds it drew, this share of a seed that learns up to a gap drawn at random. Few
@@ -68,15 +69,15 @@ def _draw(num_seeds: int, num_bootstrap: int, rng: np.random.Generator) -> Float
 
 
 def _resample(
-    tuning: Outcomes, report: Outcomes, chosen: Integers, tuning_draws: Floats, report_draws: Floats, prior: Floats
+    tuning: RunTable, report: RunTable, chosen: Integers, tuning_draws: Floats, report_draws: Floats, prior: Floats
 ) -> Resampled | None:
     each = np.arange(len(report.gaps))
-    kept = np.flatnonzero((chosen != NONE) & (report.finished.sum(axis=0)[each, chosen] > 0.0))
-    if len(kept) == 0:
+    places = np.flatnonzero((chosen != NONE) & (report.finished.sum(axis=0)[each, chosen] > 0.0))
+    if len(places) == 0:
         return None
-    gaps, octaves = report.gaps[kept], np.log2(report.gaps[kept])
+    gaps, octaves = report.gaps[places], np.log2(report.gaps[places])
 
-    own_solved, own_finished = report.solved[:, kept, chosen[kept]], report.finished[:, kept, chosen[kept]]
+    own_solved, own_finished = report.solved[:, places, chosen[places]], report.finished[:, places, chosen[places]]
     solved, finished = own_solved.sum(axis=0)[None], own_finished.sum(axis=0)[None]
     estimate = widen_separated(crossings(octaves, solved, finished), octaves, solved, finished)
 
@@ -84,7 +85,7 @@ def _resample(
     if len(report.learning_rates) > 1:
         chosen_again = best_learning_rates(tuning, tuning_draws)
         chosen_again = np.where(chosen_again == NONE, chosen, chosen_again)
-        shift = _shrunken_differences(report, chosen)[each, chosen_again][:, kept]
+        shift = _shrunken_differences(report, chosen)[each, chosen_again][:, places]
         solved = np.clip(solved + finished * shift, 0.0, finished)
     span = octaves[-1] - octaves[0] + 2.0 * PRIOR_MARGIN_OCTAVES
     learns_up_to = octaves[0] - PRIOR_MARGIN_OCTAVES + span * prior[:, None]
@@ -92,8 +93,8 @@ def _resample(
     return Resampled(report.cell, gaps, estimate, widen_separated(found, octaves, solved, finished))
 
 
-def _shrunken_differences(report: Outcomes, chosen: Integers) -> Floats:
-    """Return by how much the solve rate at each learning rate differs from the chosen one's [G, L].
+def _shrunken_differences(report: RunTable, chosen: Integers) -> Floats:
+    """Return the difference of the solve rate at each learning rate from that at the chosen one [G, L].
 
     A replicate that chooses another rate moves by this difference. Taken as measured, the noise in it would be counted
     as if it were an effect of the choice, once more on top of the resampling of seeds: between equally good rates the

@@ -10,8 +10,8 @@ from typing import Literal
 
 import numpy as np
 
+from lstm_jax.analysis.arrays import Integers
 from lstm_jax.analysis.gaps.bootstrap import Resampled, percentile_interval, resample_horizons
-from lstm_jax.analysis.gaps.outcomes import Integers
 from lstm_jax.sweeps.store.records import Run
 
 Bound = Literal["", ">", "<"]
@@ -94,7 +94,7 @@ def contrasts(
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Correct p-values for their number by Holm's step-down method (Holm 1979); the order is kept."""
+    """Correct p-values for their number by Holm's step-down method (Holm 1979), in their order."""
     corrected, largest = [0.0] * len(p_values), 0.0
     for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
         largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))

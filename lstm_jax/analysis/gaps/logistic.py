@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lstm_jax.analysis.gaps.outcomes import Floats
+from lstm_jax.analysis.arrays import Floats
 
 # The penalty is a normal prior on the slope with this standard deviation, in logits per octave of the gap. At 10 the
 # curve falls from 99% to 1% within one octave, so data that know their slope are hardly moved.
@@ -17,7 +17,7 @@ LAPSE = 0.03
 
 
 class Crossings(NamedTuple):
-    """Where N curves cross one half, in octaves [N]: the crossing, and the lowest and highest value it may have.
+    """The places where N curves cross one half, in octaves [N], and the lowest and highest value of each.
 
     -inf is below the measured gaps, +inf above them. `low < high` where the data say no more than that.
     """
@@ -53,9 +53,9 @@ def _newton(x: Floats, solved: Floats, finished: Floats, a: Floats, b: Floats, l
         successes, failures = solved[active], (finished - solved)[active]
         if lapse > 0.0:
             # Each outcome counts by the probability that it is no lapse (a step of expectation-maximisation).
-            kept = 1.0 - 2.0 * lapse
-            successes = successes * (kept * probability / (lapse + kept * probability))
-            failures = failures * (kept * (1.0 - probability) / (lapse + kept * (1.0 - probability)))
+            regular = 1.0 - 2.0 * lapse
+            successes = successes * (regular * probability / (lapse + regular * probability))
+            failures = failures * (regular * (1.0 - probability) / (lapse + regular * (1.0 - probability)))
         counts = successes + failures
         residual = successes - counts * probability
         weight = counts * probability * (1.0 - probability)

@@ -10,7 +10,7 @@ import numpy as np
 from scipy import stats
 
 from lstm_jax.analysis.choice import NONE, chosen_learning_rates
-from lstm_jax.analysis.gaps.outcomes import budget_of, final_accuracy, tabulate
+from lstm_jax.analysis.gaps.run_table import budget_of, final_accuracy, tabulate
 from lstm_jax.sweeps.store.records import Run
 
 
@@ -80,7 +80,7 @@ def summarise(runs: Sequence[Run], tuning_seeds: Collection[int]) -> list[Summar
 
 
 def at_edge(summary: Summary, learning_rates: Sequence[float]) -> bool:
-    """Say whether the chosen learning rate is the least or greatest of the grid, so that a better one may lie outside.
+    """Return whether the chosen learning rate is the least or greatest of the grid: a better one may lie outside.
 
     A grid of one rate has no edge: nothing was tuned, which the caption says.
     """

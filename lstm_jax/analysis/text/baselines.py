@@ -1,4 +1,4 @@
-"""Translations that need no learning: what a trained model has to beat."""
+"""Translations without learning, which a trained model has to beat."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far back a language model looks: its loss as the context it may see is cut, and where that stops to matter.
+"""Loss of a language model as its context is cut, and the effective context beyond which more does not matter.
 
 A row {"context", "block", "loss", "count", "unk"} holds the summed loss in nats of `count` tokens, predicted from
 `context` tokens before each (0: from all there are), of which `unk` are <unk>. Blocks are neighbouring
@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.optimize import isotonic_regression
 
+from lstm_jax.analysis.arrays import Floats
 from lstm_jax.analysis.gaps.horizon import Bound
-from lstm_jax.analysis.gaps.outcomes import Floats
 from lstm_jax.analysis.resampling import interval, seed_shifts, unit_weights
 from lstm_jax.sweeps.store.records import Run
 
@@ -58,7 +59,7 @@ class EffectiveContext:
 
 
 class _Losses(NamedTuple):
-    """One cell's summed losses [S, K, N] of runs, contexts (ascending, uncut last) and blocks; tokens [N] a block.
+    """One cell's summed losses [S, K, N] of runs, contexts (ascending, uncut last) and blocks; tokens [N] per block.
 
     Of all tokens together `unk_share` are <unk>.
     """
@@ -125,21 +126,13 @@ def effective_contexts(
 
 
 def bits(nats: float) -> float:
-    """Return an information in bits: a loss in nats a character as bits per character."""
+    """Return an information in bits: a loss in nats per character as bits per character."""
     return nats / math.log(2.0)
 
 
 def falling(values: Floats) -> Floats:
-    """Return the nearest values that fall or stay, by least squares along the last axis [..., K].
-
-    By the min-max formula of isotonic regression (Robertson et al. 1988, theorem 1.4.4), for few values many times.
-    """
-    num = values.shape[-1]
-    sums = np.concatenate([np.zeros((*values.shape[:-1], 1)), np.cumsum(values, axis=-1)], axis=-1)
-    first, last = np.arange(num)[:, None], np.arange(num)
-    means = (sums[..., None, 1:] - sums[..., :-1, None]) / np.where(last >= first, last - first + 1, 1)
-    # Place i: the least over starts up to i of the greatest mean over ends from i on.
-    return np.stack([means[..., : place + 1, place:].max(axis=-1).min(axis=-1) for place in range(num)], axis=-1)
+    """Return the nearest values that fall or stay, by least squares along the last axis [..., K]."""
+    return np.apply_along_axis(lambda row: isotonic_regression(row, increasing=False).x, -1, values)
 
 
 def _crossing(octaves: Floats, means: Floats, threshold: float) -> Floats:
@@ -156,7 +149,7 @@ def _crossing(octaves: Floats, means: Floats, threshold: float) -> Floats:
 
 
 def _mean_losses(losses: _Losses, num_bootstrap: int, seed: int) -> tuple[Floats, Floats]:
-    """Return the mean loss in nats a token at each context [K], and in each replicate [R, K]."""
+    """Return the mean loss in nats per token at each context [K], and in each replicate [R, K]."""
     drawn = unit_weights(losses.sums.shape[-1], num_bootstrap, seed)
     by_run = losses.sums.sum(axis=-1) / losses.counts.sum()  # [S, K]
     over_blocks = drawn @ losses.sums.mean(axis=0).T / (drawn @ losses.counts)[:, None]
@@ -164,7 +157,7 @@ def _mean_losses(losses: _Losses, num_bootstrap: int, seed: int) -> tuple[Floats
 
 
 def _tabulate(runs: ContextRuns) -> list[_Losses]:
-    """Bring the runs of each cell together, in order of seed; those without a finite loss are left out."""
+    """Bring the runs of each cell together, in order of seed; leave out runs without a finite loss."""
     read = [(run, _read(run, rows)) for run, rows in runs if run.status != "failed" and rows]
     by_cell: dict[str, dict[int, _Losses]] = {}
     for run, losses in sorted(
@@ -199,7 +192,7 @@ def _read(run: Run, rows: Sequence[Mapping[str, Any]]) -> _Losses:
 
 
 def unk_share(rows: Sequence[Mapping[str, Any]]) -> float | None:
-    """Return the share of <unk> among the tokens of the rows; None where a row does not say, as those of before."""
+    """Return the share of <unk> among the tokens of the rows; None where a row of an early version does not say."""
     if not rows or any(row.get("unk") is None for row in rows):
         return None
     return float(sum(row["unk"] for row in rows) / sum(row["count"] for row in rows))

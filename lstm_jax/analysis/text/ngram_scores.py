@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lstm_jax.analysis.gaps.outcomes import Floats
+from lstm_jax.analysis.arrays import Floats
 
 if TYPE_CHECKING:
     from sacrebleu.metrics.bleu import BLEU
@@ -18,7 +18,7 @@ _CHRF_BETA = 2.0
 
 
 def bleu_statistics(outputs: Sequence[str], references: Sequence[str]) -> Floats:
-    """Return what each sentence adds to corpus BLEU [N, 10], by sacrebleu.
+    """Return the statistics of each sentence for corpus BLEU [N, 10], by sacrebleu.
 
     The lengths of output and reference, then matched n-grams, then n-grams of the output, of 1 to 4 tokens. Texts are
     our own tokens joined by single spaces, so nothing is tokenised again (`tok:none` in the signature).
@@ -53,7 +53,7 @@ def bleu_of_short(statistics: Floats) -> Floats:
 
 
 def chrf_statistics(outputs: Sequence[str], references: Sequence[str]) -> Floats:
-    """Return what each sentence adds to corpus chrF [N, 18], by sacrebleu.
+    """Return the statistics of each sentence for corpus chrF [N, 18], by sacrebleu.
 
     Character n-grams of the output, of the reference and matched, for 1 to 6 characters. White space is left out, so
     it is the same on tokens joined by spaces as on the text they came from.
@@ -65,7 +65,7 @@ def chrf_statistics(outputs: Sequence[str], references: Sequence[str]) -> Floats
 
 def chrf(statistics: Floats) -> Floats:
     """Return chrF, 0 to 100, from statistics summed over the sentences of a corpus [..., 18] (Popović 2015)."""
-    output, reference, matched = (statistics[..., part::3] for part in range(3))
+    output, reference, matched = (statistics[..., place::3] for place in range(3))
     exists = (output > 0.0) & (reference > 0.0)
     orders = np.maximum(exists.sum(axis=-1), 1)
     precision, recall = (
@@ -78,11 +78,11 @@ def chrf(statistics: Floats) -> Floats:
 
 def signatures() -> str:
     """Return sacrebleu's signatures of both scores, with which others can repeat them."""
-    parts = []
+    found = []
     for metric in (_bleu_metric(), _chrf_metric()):
         metric.corpus_score(["a"], [["a"]])  # the number of references is in the signature
-        parts.append(f"{metric.__class__.__name__}|{metric.get_signature()}")
-    return " ".join(parts)
+        found.append(f"{metric.__class__.__name__}|{metric.get_signature()}")
+    return " ".join(found)
 
 
 def _bleu_metric() -> BLEU:

@@ -1,4 +1,4 @@
-"""What translated one test set: the runs of each cell, and the baselines; scores of them and of their resamples."""
+"""Systems that translated one test set, the runs of each cell and the baselines: their scores and resamples."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from lstm_jax.analysis.gaps.outcomes import Floats
+from lstm_jax.analysis.arrays import Floats
 from lstm_jax.analysis.resampling import interval, seed_shifts, unit_weights
 from lstm_jax.sweeps.store.records import Run
 from lstm_jax.text.tokens import without_marks

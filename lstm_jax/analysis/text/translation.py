@@ -1,4 +1,4 @@
-"""From what trained models wrote to scores: BLEU, chrF and the rest, with intervals, contrasts, and by source length.
+"""Scores of translations: BLEU, chrF and the rest with intervals, contrasts, and by source length.
 
 A test sentence is a row {"source", "reference", "output", "greedy"} of tokens joined by single spaces; a run comes with
 the rows of all its test sentences. Which runs to report (of several learning rates, say) is chosen before.
@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from lstm_jax.analysis.arrays import Floats, Integers
 from lstm_jax.analysis.gaps.horizon import holm
-from lstm_jax.analysis.gaps.outcomes import Floats, Integers, final_accuracy
+from lstm_jax.analysis.gaps.run_table import final_accuracy
 from lstm_jax.analysis.resampling import interval, p_value
 from lstm_jax.analysis.text.ngram_scores import bleu, bleu_of_short, bleu_statistics, chrf, chrf_statistics, signatures
 from lstm_jax.analysis.text.systems import (
@@ -43,7 +44,7 @@ class TranslationScore:
     """The scores of one run, or of a system as the mean over its runs (`seed` None): a row of scores.csv.
 
     BLEU and chrF are 0 to 100, the interval that of BLEU; `greedy_bleu` is BLEU of greedy search. `exact_match` is the
-    share of outputs that are the reference. `token_accuracy` (a fraction) and `loss` (nats a token) are with the
+    share of outputs that are the reference. `token_accuracy` (a fraction) and `loss` (nats per token) are with the
     reference fed to the decoder; None for a baseline, and a mean over runs of which one has none. `signature` says how
     sacrebleu was called. `unk_share` is the share of the references' tokens that the vocabulary lacks, so that no model
     can write them, `source_unk_share` of the sources' that models read as <unk>; a baseline has no vocabulary.
@@ -248,7 +249,7 @@ def length_bins(lengths: Sequence[int], min_sentences: int = MIN_SENTENCES) -> l
 
 
 def sentence_scores(rows: Rows) -> list[float]:
-    """Return chrF of each row's output against its reference, alone: what sorts samples from good to bad."""
+    """Return chrF of each row's output against its reference, alone; it sorts samples from good to bad."""
     outputs, references = ([without_marks(row[name]) for row in rows] for name in ("output", "reference"))
     statistics = chrf_statistics(outputs, references)
     return [float(score) for score in chrf(statistics)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,39 +11,16 @@ from matplotlib.figure import Figure
 
 from lstm_jax.analysis.gaps.horizon import Horizon
 from lstm_jax.analysis.gaps.summary import Summary
-from lstm_jax.figures import stack as panels
 from lstm_jax.figures import style
 from lstm_jax.figures.formats import format_horizon, format_span
-from lstm_jax.figures.reach import OPEN_ENDS, Reach, draw_strip, mark_reach, strip_inches
+from lstm_jax.figures.reach import OPEN_ENDS, Reach, draw_reaches, mark_reach, reaches_inches
+from lstm_jax.figures.stack import label_axes, stack_axes
 from lstm_jax.figures.style import CellStyle
+from lstm_jax.figures.words import GAP_SWEEP, Words
 
 _ONE_HALF = "one half"
-_SIDE_BY_SIDE = " Cells stand side by side at each gap, so that none hides another."
+_SIDE_BY_SIDE = " {}s stand side by side at each {}, so that none hides another."
 _RATE_INCHES, _ACCURACY_INCHES = 2.25, 1.75
-
-
-def draw_gap_length(
-    summaries: Sequence[Summary],
-    horizons: Sequence[Horizon],
-    *,
-    caption: str,
-    title: str,
-    stem: Path,
-    gap_label: str = "gap (time steps)",
-) -> list[Path]:
-    """Draw the figure to `stem`.png and `stem`.svg, each written whole or not at all; returns these paths.
-
-    At the top the solve rate with its 95% Wilson band, and each cell's horizon on the line of one half; in the middle
-    the horizons with their intervals, one row per cell; at the bottom the mean final accuracy, and chance at each gap.
-    An arrow is an end that the measured gaps leave open, a hollow marker a bound. Points stand beside their gap by at
-    most a tenth of the distance between two gaps, so that no cell hides another; their heights are exact.
-
-    Raises ValueError where there is nothing to draw.
-    """
-    return style.save(
-        gap_length_figure(summaries, horizons, caption=caption, title=title, gap_label=gap_label),
-        [stem.with_name(f"{stem.name}.{ending}") for ending in ("png", "svg")],
-    )
 
 
 def gap_length_figure(
@@ -53,9 +29,17 @@ def gap_length_figure(
     *,
     caption: str,
     title: str,
-    gap_label: str = "gap (time steps)",
+    words: Words = GAP_SWEEP,
 ) -> Figure:
-    """Make the figure that `draw_gap_length` writes."""
+    """Draw solve rates, horizons and accuracies against the gap.
+
+    At the top the solve rate with its 95% Wilson band, and each cell's horizon on the line of one half; in the middle
+    the horizons with their intervals, one row per cell; at the bottom the mean final accuracy, and chance at each gap.
+    An arrow is an end that the measured gaps leave open, a hollow marker a bound. Points stand beside their gap by at
+    most a tenth of the distance between two gaps, so that no cell hides another; their heights are exact.
+
+    Raises ValueError where there is nothing to draw.
+    """
     if not summaries:
         raise ValueError("expected the summary of at least one cell and gap, got none: no run has been reported yet")
     cells = style.in_order([*(row.cell for row in summaries), *(found.cell for found in horizons)])
@@ -63,26 +47,28 @@ def gap_length_figure(
     gaps = sorted({row.gap for row in summaries})
     chances = [max(row.chance for row in summaries if row.gap == gap) for gap in gaps]
 
-    notes = f" {OPEN_ENDS.format('gaps')}" + (_SIDE_BY_SIDE if len(cells) > 1 else "")
-    page = panels.stack_panels(
+    notes = f" {OPEN_ENDS.format(words.gaps)}"
+    if len(cells) > 1:
+        notes += _SIDE_BY_SIDE.format(words.cell.capitalize(), words.gap)
+    stack = stack_axes(
         title,
         (caption + notes).strip(),
         [style.handle(cell, styles[cell]) for cell in cells],
         [_ONE_HALF, *_chance_label(chances).splitlines(), *map(format_horizon, horizons)],
-        (_RATE_INCHES, strip_inches(len(cells)), _ACCURACY_INCHES),
+        (_RATE_INCHES, reaches_inches(len(cells)), _ACCURACY_INCHES),
     )
-    rate, strip, accuracy = page.panels
+    rate, reach, accuracy = stack.axes
     style.set_gap_axis(rate, gaps)
     _draw_rates(rate, summaries, styles, gaps)
     reaches = [Reach(found.cell, found.horizon, found.ci_low, found.ci_high, found.bound) for found in horizons]
-    draw_strip(strip, reaches, styles)
+    draw_reaches(reach, reaches, styles)
     for found in reaches:
         if found.bound == "":  # on the line of one half only where the curve crosses it
             mark_reach(rate, found, 0.5, styles[found.cell])
     _draw_accuracies(accuracy, summaries, styles, gaps, chances)
-    style.label_gaps(rate, gaps, page.panel_inches)
-    panels.label_panels(page, gap_label, ("solve rate", "horizon", "accuracy"))
-    return page.figure
+    style.label_gaps(rate, gaps, stack.axes_inches)
+    label_axes(stack, words.axis, ("solve rate", "horizon", "accuracy"))
+    return stack.figure
 
 
 def _draw_rates(axes: Axes, summaries: Sequence[Summary], styles: dict[str, CellStyle], gaps: Sequence[int]) -> None:

@@ -13,10 +13,12 @@ from rich.text import Text
 from lstm_jax.analysis.gaps.horizon import Horizon
 from lstm_jax.analysis.gaps.summary import Summary, at_edge
 from lstm_jax.figures.formats import format_ends, format_horizon
+from lstm_jax.figures.words import GAP_SWEEP, Words
 
-# Widths fit the widest entry, so that the tables of all cells line up; 76 columns in all.
+# Widths fit the widest entry, so that the tables of all cells line up; 76 columns in all, where the axis has no word of
+# more than seven letters.
+_AXIS_WIDTH = 7
 _COLUMNS = (
-    ("gap", 7),
     ("learning rate", 14),
     ("solved", 8),
     ("diverged", 8),
@@ -27,7 +29,11 @@ _COLUMNS = (
 
 
 def print_summary(
-    console: Console, summaries: Sequence[Summary], horizons: Sequence[Horizon], learning_rates: Sequence[float]
+    console: Console,
+    summaries: Sequence[Summary],
+    horizons: Sequence[Horizon],
+    learning_rates: Sequence[float],
+    words: Words = GAP_SWEEP,
 ) -> None:
     """Print a table per cell with a row per gap, then the horizons; readable from 80 columns on.
 
@@ -35,11 +41,11 @@ def print_summary(
     is the Kaplan-Meier median until solved.
     """
     flagged = False
-    console.print(_table(show_header=True))
+    console.print(_table(words.gap, show_header=True))
     for cell, group in itertools.groupby(summaries, key=lambda row: row.cell):
         # As text: a label with brackets is no markup.
         console.print(Text(cell, style="bold"))
-        table = _table(show_header=False)
+        table = _table(words.gap, show_header=False)
         for row in group:
             edge = at_edge(row, learning_rates)
             flagged |= edge
@@ -57,13 +63,13 @@ def print_summary(
         console.print("* at the edge of the learning rates tried: a better one may lie outside", style="dim")
     if horizons:
         rows = [(found.cell, format_horizon(found), format_ends(found.ci_low, found.ci_high)) for found in horizons]
-        print_reaches(console, "horizon", rows)
+        print_reaches(console, "horizon", rows, words.cell)
 
 
-def print_reaches(console: Console, name: str, rows: Sequence[tuple[str, str, str]]) -> None:
-    """Print how far each cell reaches: its label, the value and the interval as text."""
+def print_reaches(console: Console, name: str, rows: Sequence[tuple[str, str, str]], compared: str) -> None:
+    """Print how far each cell, or model, reaches: its label, the value and the interval as text."""
     reach = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    reach.add_column("cell", overflow="fold", max_width=44)
+    reach.add_column(compared, overflow="fold", max_width=44)
     reach.add_column(name, justify="right", no_wrap=True)
     reach.add_column("95% interval", justify="right", no_wrap=True)
     for cell, value, ends in rows:
@@ -71,8 +77,10 @@ def print_reaches(console: Console, name: str, rows: Sequence[tuple[str, str, st
     console.print(reach)
 
 
-def _table(show_header: bool) -> Table:
+def _table(axis: str, show_header: bool) -> Table:
     table = Table(box=None, show_header=show_header, pad_edge=False, padding=(0, 1, 0, 0))
+    width = max(_AXIS_WIDTH, *map(len, axis.split()))  # a name of several words has a line for each
+    table.add_column(axis, justify="right", min_width=width, max_width=width)
     for name, width in _COLUMNS:
         table.add_column(name, justify="right", min_width=width, no_wrap=True)
     return table

@@ -1,19 +1,18 @@
-"""What the decoder attended to: for each word it wrote, its weights on the words of the source."""
+"""Attention of the decoder: for each word it wrote, its weights on the words of the source."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lstm_jax.analysis.gaps.outcomes import Floats
-from lstm_jax.figures import stack as panels
+from lstm_jax.analysis.arrays import Floats
 from lstm_jax.figures import style
+from lstm_jax.figures.stack import MARGIN, add_axes, make_page
 
 _CELL, _LEAST_CELL, _LARGEST_CELL = 0.16, 0.145, 0.24  # inches; a tick label is 0.12 high
 _WORD_INCHES = 1.05
@@ -32,18 +31,12 @@ class Alignment(NamedTuple):
     weights: Floats
 
 
-def draw_alignments(alignments: Sequence[Alignment], *, caption: str, title: str, stem: Path) -> list[Path]:
-    """Draw one heat map for each sentence to `stem`.png and `stem`.svg; returns these paths.
+def alignments_figure(alignments: Sequence[Alignment], *, caption: str, title: str) -> Figure:
+    """Draw one heat map for each sentence.
 
     Two stand side by side where the words of all sources fit so, else one. Of a sentence too long for the page, every
     second word (third, ...) is written. Raises ValueError where there is none, or weights are not [S, T].
     """
-    figure = alignments_figure(alignments, caption=caption, title=title)
-    return style.save(figure, [stem.with_name(f"{stem.name}.{ending}") for ending in ("png", "svg")])
-
-
-def alignments_figure(alignments: Sequence[Alignment], *, caption: str, title: str) -> Figure:
-    """Make the figure that `draw_alignments` writes."""
     if not alignments:
         raise ValueError("expected at least one alignment, got none")
     for found in alignments:
@@ -54,38 +47,28 @@ def alignments_figure(alignments: Sequence[Alignment], *, caption: str, title: s
             )
     words = [word for found in alignments for word in (*found.source, *found.output)]
     notes = _NOTES + (_LATIN if any(style.readable(word) != word for word in words) else "")
-    title_lines = style.wrap(title, style.WIDTH_INCHES - 2 * panels.MARGIN, style.TITLE_POINTS, "bold")
-    caption_lines = style.wrap(
-        f"{caption} {notes}".strip(), style.WIDTH_INCHES - 2 * panels.MARGIN, style.CAPTION_POINTS
-    )
     beside = max(_longest(found.output) for found in alignments) + _PAD
     num_words = max(len(found.source) for found in alignments)
-    room = (style.WIDTH_INCHES - 2 * panels.MARGIN - _BETWEEN) / 2 - beside
+    room = (style.WIDTH_INCHES - 2 * MARGIN - _BETWEEN) / 2 - beside
     num_columns = 2 if len(alignments) > 1 and room / num_words >= _CELL else 1
     if num_columns == 1:
-        room = style.WIDTH_INCHES - 2 * panels.MARGIN - beside
+        room = style.WIDTH_INCHES - 2 * MARGIN - beside
 
-    head = panels.MARGIN + style.height_inches(title_lines, style.TITLE_POINTS) + 0.08
     rows = [alignments[start : start + num_columns] for start in range(0, len(alignments), num_columns)]
     above = [max(_longest(found.source) for found in row) + _PAD for row in rows]
     below = [_CELL * max(len(found.output) for found in row) + _BETWEEN for row in rows]
-    foot = style.height_inches(caption_lines, style.CAPTION_POINTS) + panels.BOTTOM
-    height = head + sum(above) + sum(below) + foot
-    figure = Figure(figsize=(style.WIDTH_INCHES, height), dpi=style.DPI)
-    panels.write_title_and_caption(figure, title_lines, caption_lines)
-    top = height - head
+    page = make_page(title, f"{caption} {notes}".strip(), [], sum(above) + sum(below), above=0.02, below=0.0)
+    top = page.top
     for row, words_inches, cells_inches in zip(rows, above, below, strict=True):
         top -= words_inches
         for column, found in enumerate(row):
-            left = panels.MARGIN + beside + column * (beside + room + _BETWEEN)
+            left = MARGIN + beside + column * (beside + room + _BETWEEN)
             cell = min(_LARGEST_CELL, room / len(found.source))
-            size = cell * len(found.source), _CELL * len(found.output)
-            axes = figure.add_axes(
-                (left / style.WIDTH_INCHES, (top - size[1]) / height, size[0] / style.WIDTH_INCHES, size[1] / height)
-            )
+            width, height = cell * len(found.source), _CELL * len(found.output)
+            axes = add_axes(page.figure, left, top - height, width, height)
             _draw(axes, found, every=math.ceil(_LEAST_CELL / cell))
         top -= cells_inches
-    return figure
+    return page.figure
 
 
 def _draw(axes: Axes, found: Alignment, every: int) -> None:
@@ -106,7 +89,7 @@ def _longest(words: Sequence[str]) -> float:
 
 
 def _short(word: str) -> str:
-    """Return a word in letters of the font, cut where it is too long to stand beside a panel."""
+    """Return a word in letters of the font, cut where it is too long to stand beside the axes."""
     word = style.readable(word)
     if style.text_width_inches(word, style.TICK_POINTS) <= _WORD_INCHES:
         return word

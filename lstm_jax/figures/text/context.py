@@ -1,10 +1,9 @@
-"""How far back language models look: perplexity against the context they may see, as a figure and a table."""
+"""Perplexity of language models against the context they may see, as a figure and a table."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,41 +14,21 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lstm_jax.analysis.gaps.outcomes import Floats
+from lstm_jax.analysis.arrays import Floats
 from lstm_jax.analysis.text.context import UNCUT, ContextPoint, EffectiveContext
-from lstm_jax.figures import stack as panels
 from lstm_jax.figures import style
 from lstm_jax.figures.formats import format_bound, format_ends
 from lstm_jax.figures.gaps.table import print_reaches
-from lstm_jax.figures.reach import OPEN_ENDS, Reach, draw_strip, strip_inches
+from lstm_jax.figures.reach import OPEN_ENDS, Reach, draw_reaches, reaches_inches
+from lstm_jax.figures.stack import label_axes, stack_axes
 from lstm_jax.figures.style import CellStyle
 
-_PANEL_INCHES = 2.6
+_CURVES_INCHES = 2.6
 _CELLS_IN_A_TABLE = 4
 _NOTES = (
     "Bands and bars are 95% bootstrap intervals over blocks of text and, where there are several, runs. The effective "
     "context is the least beyond which more lowers the loss by no more than the threshold. "
 )
-
-
-def draw_context(
-    points: Sequence[ContextPoint],
-    effective: Sequence[EffectiveContext],
-    *,
-    caption: str,
-    title: str,
-    stem: Path,
-    unit: str = "words",
-) -> list[Path]:
-    """Draw perplexity against context to `stem`.png and `stem`.svg; returns these paths.
-
-    At the top each cell's curve with its 95% band, over log2 of the context, and at the right the perplexity with all
-    context there is; below, the effective contexts with their intervals, one row per cell. An arrow is an open end, a
-    hollow marker a bound. Points stand beside their context by at most a tenth of the distance between two. Raises
-    ValueError where there is nothing to draw.
-    """
-    figure = context_figure(points, effective, caption=caption, title=title, unit=unit)
-    return style.save(figure, [stem.with_name(f"{stem.name}.{ending}") for ending in ("png", "svg")])
 
 
 def context_figure(
@@ -60,7 +39,13 @@ def context_figure(
     title: str,
     unit: str = "words",
 ) -> Figure:
-    """Make the figure that `draw_context` writes."""
+    """Draw perplexity against context, and below it the effective contexts.
+
+    At the top each cell's curve with its 95% band, over log2 of the context, and at the right the perplexity with all
+    context there is; below, the effective contexts with their intervals, one row per cell. An arrow is an open end, a
+    hollow marker a bound. Points stand beside their context by at most a tenth of the distance between two. Raises
+    ValueError where there is nothing to draw.
+    """
     if not points:
         raise ValueError("expected the perplexity of at least one cell, got none: no run has been reported yet")
     cells = style.in_order([*(point.cell for point in points), *(found.cell for found in effective)])
@@ -70,28 +55,28 @@ def context_figure(
     if any(point.context == UNCUT for point in points):
         places[UNCUT] = 2.0 * contexts[-1] if contexts else 1.0
     reaches = [Reach(found.cell, found.context, found.ci_low, found.ci_high, found.bound) for found in effective]
-    page = panels.stack_panels(
+    stack = stack_axes(
         title,
         f"{caption} {_NOTES}{OPEN_ENDS.format('contexts')}".strip(),
         [style.handle(cell, styles[cell]) for cell in cells],
         [format_bound(found.bound, found.value) for found in reaches],
-        (_PANEL_INCHES, strip_inches(len(cells))),
+        (_CURVES_INCHES, reaches_inches(len(cells))),
     )
-    curves, strip = page.panels
+    curves, reach = stack.axes
     style.set_gap_axis(curves, list(places.values()))
     _set_perplexity_axis(curves, points)
     for index, (cell, look) in enumerate(styles.items()):
         aside = style.beside_gap([float(context) for context in contexts], index, len(styles))
         _draw_cell(curves, [point for point in points if point.cell == cell], places, aside, look, index)
-    draw_strip(strip, reaches, styles)
+    draw_reaches(reach, reaches, styles)
     if UNCUT in places and contexts:
-        for axes in page.panels:  # all there is has no place on the axis
+        for axes in stack.axes:  # all there is has no place on the axis
             axes.axvline(
                 contexts[-1] * 2.0**0.5, color=style.GREY, linewidth=0.7, linestyle=(0.0, (1.0, 2.0)), zorder=1
             )
-    style.label_gaps(curves, list(places.values()), page.panel_inches, [_name(context) for context in places])
-    panels.label_panels(page, f"context ({unit})", ("perplexity", "effective\ncontext"))
-    return page.figure
+    style.label_gaps(curves, list(places.values()), stack.axes_inches, [_name(context) for context in places])
+    label_axes(stack, f"context ({unit})", ("perplexity", "effective\ncontext"))
+    return stack.figure
 
 
 def _name(context: int) -> str:
@@ -153,4 +138,4 @@ def print_context(
         console.print(table)
     if effective:
         rows = [(it.cell, format_bound(it.bound, it.context), format_ends(it.ci_low, it.ci_high)) for it in effective]
-        print_reaches(console, f"effective context ({unit})", rows)
+        print_reaches(console, f"effective context ({unit})", rows, "model")

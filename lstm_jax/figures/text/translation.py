@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,13 +15,13 @@ from rich.table import Table
 from rich.text import Text
 
 from lstm_jax.analysis.text.translation import LengthScore, TranslationScore
-from lstm_jax.figures import stack as panels
 from lstm_jax.figures import style
 from lstm_jax.figures.learning_curves import pick_evenly
+from lstm_jax.figures.stack import label_axes, stack_axes
 from lstm_jax.figures.style import CellStyle
 from lstm_jax.text.tokens import detokenize
 
-_PANEL_INCHES = 2.1
+_SCORE_INCHES = 2.1
 _BASELINES = ((0.0, (4.0, 3.0)), (0.0, (1.2, 1.8)), (0.0, (7.0, 2.0, 1.2, 2.0)), (0.0, (2.5, 1.5)))
 _NOTES = (
     "Lines are means over runs, bands and bars 95% bootstrap intervals over sentences and, where there are several, "
@@ -31,18 +30,12 @@ _NOTES = (
 )
 
 
-def draw_by_length(scores: Sequence[LengthScore], *, caption: str, title: str, stem: Path) -> list[Path]:
-    """Draw BLEU and chrF against source length to `stem`.png and `stem`.svg; returns these paths.
+def by_length_figure(scores: Sequence[LengthScore], *, caption: str, title: str) -> Figure:
+    """Draw BLEU and chrF against source length.
 
     A curve with its 95% band for each cell, a grey line for each baseline. Points stand beside their bin by at most a
     tenth of the distance between two bins; their heights are exact. Raises ValueError where there is nothing to draw.
     """
-    figure = by_length_figure(scores, caption=caption, title=title)
-    return style.save(figure, [stem.with_name(f"{stem.name}.{ending}") for ending in ("png", "svg")])
-
-
-def by_length_figure(scores: Sequence[LengthScore], *, caption: str, title: str) -> Figure:
-    """Make the figure that `draw_by_length` writes."""
     if not scores:
         raise ValueError("expected the scores of at least one system, got none: no run has been reported yet")
     cells = style.in_order(row.system for row in scores if row.kind == "model")
@@ -52,23 +45,23 @@ def by_length_figure(scores: Sequence[LengthScore], *, caption: str, title: str)
         for index, name in enumerate(style.in_order(row.system for row in scores if row.kind == "baseline"))
     }
     bins = sorted({row.low: row for row in scores}.values(), key=lambda row: row.low)
-    page = panels.stack_panels(
+    stack = stack_axes(
         title,
         f"{caption} {_NOTES}".strip(),
         [*(style.handle(cell, styles[cell]) for cell in cells), *lines.values()],
         [],
-        (_PANEL_INCHES, _PANEL_INCHES),
+        (_SCORE_INCHES, _SCORE_INCHES),
         x_label_inches=0.65,
     )
-    for axes, name in zip(page.panels, ("bleu", "chrf"), strict=True):
-        _draw_panel(axes, name, scores, [row.low for row in bins], styles, lines)
-    page.panels[0].set_xlim(-0.5, len(bins) - 0.5)
-    page.panels[0].set_xticks(range(len(bins)), [f"{_length(row)}\nn = {row.num_sentences}" for row in bins])
-    panels.label_panels(page, "source length (tokens)", ("BLEU", "chrF"))
-    return page.figure
+    for axes, name in zip(stack.axes, ("bleu", "chrf"), strict=True):
+        _draw_score(axes, name, scores, [row.low for row in bins], styles, lines)
+    stack.axes[0].set_xlim(-0.5, len(bins) - 0.5)
+    stack.axes[0].set_xticks(range(len(bins)), [f"{_length(row)}\nn = {row.num_sentences}" for row in bins])
+    label_axes(stack, "source length (tokens)", ("BLEU", "chrF"))
+    return stack.figure
 
 
-def _draw_panel(
+def _draw_score(
     axes: Axes,
     name: str,
     scores: Sequence[LengthScore],

@@ -10,19 +10,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lstm_jax.analysis.arrays import Floats, Integers
 from lstm_jax.sweeps.store.records import Run
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Outcomes:
+class RunTable:
     """The runs of one cell: axes in ascending order, then arrays [S, G, L] that are 0 where there is no such run.
 
     `finished` and `solved` are 0 or 1. `steps` is the updates until solved, or the budget where the run did not solve.
-    `accuracy` is the final accuracy where `scored` is 1. A `failed` run (a crash, not an outcome) is as absent as one
-    that was never started; a diverged run is finished, unsolved and at chance.
+    `accuracy` is the final accuracy where `scored` is 1. A `failed` run (a crash) is as absent as one that was never
+    started; a diverged run is finished, unsolved and at chance.
     """
 
     cell: str
@@ -35,7 +33,7 @@ class Outcomes:
     scored: Floats
     accuracy: Floats
 
-    def select(self, seeds: Integers) -> Outcomes:
+    def select(self, seeds: Integers) -> RunTable:
         """Return the same arrays with exactly these seeds, in this order; a seed without runs is a row of zeros."""
         found = np.isin(seeds, self.seeds)
         rows = np.searchsorted(self.seeds, seeds[found])
@@ -46,7 +44,7 @@ class Outcomes:
             return taken
 
         arrays = (self.finished, self.solved, self.steps, self.scored, self.accuracy)
-        return Outcomes(self.cell, seeds, self.gaps, self.learning_rates, *map(take, arrays))
+        return RunTable(self.cell, seeds, self.gaps, self.learning_rates, *map(take, arrays))
 
 
 def budget_of(runs: Sequence[Run]) -> int:
@@ -64,7 +62,7 @@ def final_accuracy(run: Run) -> float | None:
     return run.accuracy if run.accuracy is not None and math.isfinite(run.accuracy) else None
 
 
-def tabulate(runs: Sequence[Run]) -> list[Outcomes]:
+def tabulate(runs: Sequence[Run]) -> list[RunTable]:
     """Arrange runs as one table per cell, cells in order of first appearance.
 
     Raises ValueError where two finished runs share cell, gap, learning rate and seed: they are of two sweeps.
@@ -81,7 +79,7 @@ def tabulate(runs: Sequence[Run]) -> list[Outcomes]:
     return tables
 
 
-def _tabulate_cell(cell: str, runs: list[Run], budget: int) -> Outcomes:
+def _tabulate_cell(cell: str, runs: list[Run], budget: int) -> RunTable:
     seeds, seed_index = np.unique(np.array([run.seed for run in runs], dtype=np.int64), return_inverse=True)
     gaps, gap_index = np.unique(np.array([run.gap for run in runs], dtype=np.int64), return_inverse=True)
     rates, rate_index = np.unique(np.array([run.learning_rate for run in runs]), return_inverse=True)
@@ -108,7 +106,7 @@ def _tabulate_cell(cell: str, runs: list[Run], budget: int) -> Outcomes:
     accuracy = np.array([math.nan if run.accuracy is None else run.accuracy for run in runs])
     accuracy = np.where(diverged, [run.chance for run in runs], accuracy)
     scored = np.isfinite(accuracy)
-    return Outcomes(
+    return RunTable(
         cell,
         seeds,
         gaps,

@@ -1,0 +1,136 @@
+"""Analyse and draw a finished sweep again: `python -m experiments.report DIR`.
+
+A sweep's own command ends with the same `report`, from sweep.yaml and the records: it writes the same files.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import rich.console
+import tyro
+
+from experiments import gaps
+from experiments.common import Experiment, command
+from experiments.status import sweep_directory
+from experiments.text import task_name
+from lstm_jax.errors import ConfigError, UnwritableError
+from lstm_jax.sweeps.config.command_line import from_yaml
+from lstm_jax.sweeps.config.options import SweepConfig
+from lstm_jax.sweeps.config.parsing import parse_options
+from lstm_jax.sweeps.store.records import Record
+from lstm_jax.tasks import corpus_of
+from lstm_jax.text import store
+
+EXPERIMENTS: Mapping[str, str] = {
+    "copy": "experiments.copy_task",
+    "reverse": "experiments.translation",
+    "addition": "experiments.translation",
+    "translation": "experiments.translation",
+    "language": "experiments.language_model",
+}
+"""The experiment whose report a task gets, by its name."""
+OF_OTHER_TASKS = "experiments.gap_length"
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """Write the tables and figures of a finished sweep again."""
+
+    directory: tyro.conf.Positional[Path]
+    """The directory of a sweep."""
+    experiment: str | None = None
+    """The module of an experiment of your own whose report to write, as experiments.yours. None: that of the task."""
+
+
+class Finished(NamedTuple):
+    """A sweep in its directory: the records of its settings in the order of the grid, and the number of others."""
+
+    config: SweepConfig
+    records: list[Record]
+    num_others: int
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run as a command; returns the exit status."""
+
+    def act(console: rich.console.Console) -> int:
+        arguments = parse_options(
+            Report, sys.argv[1:] if argv is None else argv, "python -m experiments.report", str(Report.__doc__)
+        )
+        finished = read_sweep(arguments.directory)
+        num_runs = finished.num_others + len(finished.records)
+        others = (
+            f"{finished.num_others} of {num_runs} runs were made with other settings than sweep.yaml's, or with other "
+            "code of your cells and task"
+        )
+        if not finished.records:
+            reason = f": {others}" if finished.num_others else ""
+            raise ConfigError(f"directory: {arguments.directory} has no finished run of its sweep.yaml{reason}")
+        if finished.num_others:
+            print(f"warning: {others}: they are left out", file=sys.stderr)
+        try:
+            write_report(finished, console, _load(arguments.experiment) if arguments.experiment else None)
+        except OSError as error:
+            raise UnwritableError.of(arguments.directory, error) from error
+        return 0
+
+    return command(act)
+
+
+def report(root: Path, console: rich.console.Console, experiment: Experiment) -> None:
+    """Write the tables and figures of the sweep in a directory, and print the summary; `experiment` is its command's.
+
+    Of our own experiments the task's is taken: what a directory holds does not depend on the command that filled it.
+    """
+    is_ours = experiment.module in (OF_OTHER_TASKS, *EXPERIMENTS.values())
+    write_report(read_sweep(root), console, None if is_ours else experiment)
+
+
+def read_sweep(root: Path) -> Finished:
+    """Read the sweep in a directory; raises ConfigError where there is none, or its cells or task can't be made."""
+    from lstm_jax.sweeps.plan import in_order, make_jobs
+    from lstm_jax.sweeps.worker.setup import pinned
+
+    directory = sweep_directory(root)
+    config = from_yaml(directory.config_file).replace(out=root)
+    task_name(config)
+    digest = corpus_of(config.task)
+    if digest is not None:
+        store.ensure(digest, directory.corpus)
+    with pinned("cpu"):
+        jobs = in_order(config, make_jobs(config, to_train=False)[0])
+    hashes = {job.name: job.settings.hash for job in jobs}
+    records = directory.records(jobs)
+    own = [record for record in records if record.run.settings == hashes[record.run.job]]
+    return Finished(config, own, len(records) - len(own))
+
+
+def write_report(finished: Finished, console: rich.console.Console, experiment: Experiment | None = None) -> None:
+    """Write the tables and figures of a sweep as `experiment` does, or else the one of its task."""
+    experiment = experiment or experiment_of(finished.config)
+    (experiment.report or gaps.report)(experiment, finished.config, finished.records, console)
+
+
+def experiment_of(config: SweepConfig) -> Experiment:
+    """Return the experiment of a sweep's task."""
+    return _load(EXPERIMENTS.get(task_name(config), OF_OTHER_TASKS))
+
+
+def _load(module: str) -> Experiment:
+    try:
+        found = getattr(importlib.import_module(module), "EXPERIMENT", None)
+    except ImportError as error:
+        raise ConfigError(f"experiment: got {module!r}; can't import it ({error})") from None
+    if not isinstance(found, Experiment):
+        raise ConfigError(f"experiment: got {module!r}; expected a module with an EXPERIMENT, an Experiment")
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())

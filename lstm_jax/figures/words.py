@@ -1,0 +1,25 @@
+"""The words of figures and tables for what a sweep spans."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Words(NamedTuple):
+    """The task's axis, its unit in brackets, and what is compared on it: cells, or models."""
+
+    axis: str = "gap (time steps)"
+    cell: str = "cell"
+
+    @property
+    def gap(self) -> str:
+        """The axis without its unit."""
+        return self.axis.partition(" (")[0]
+
+    @property
+    def gaps(self) -> str:
+        """Several values of the axis."""
+        return self.gap if self.gap.endswith("s") else f"{self.gap}s"
+
+
+GAP_SWEEP = Words()
