@@ -26,7 +26,7 @@ from cell_cases import (
 
 import lstm_jax
 from lstm_jax.cells import CELLS
-from lstm_jax.scan import scan, scan_last
+from lstm_jax.scanning import scan, scan_last
 
 pytestmark = pytest.mark.usefixtures("strict_promotion")
 
