@@ -12,7 +12,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Integer
 
 from lstm_jax.cells.base import Cell, State
-from lstm_jax.scan import Backward, scan, scan_last
+from lstm_jax.scanning import Backward, scan, scan_last
 
 
 class Recurrent(nnx.Module):

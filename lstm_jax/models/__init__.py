@@ -15,7 +15,7 @@ from lstm_jax.models.base import Config, Form, Pair, Step, Writer
 from lstm_jax.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from lstm_jax.models.sequence import ModelConfig, SequenceModel, count_params
 from lstm_jax.models.transformer import Transformer, TransformerConfig
-from lstm_jax.scan import Backward
+from lstm_jax.scanning import Backward
 
 __all__ = [
     "Config",

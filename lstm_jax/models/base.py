@@ -9,7 +9,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int32, Integer
 
-from lstm_jax.scan import Backward
+from lstm_jax.scanning import Backward
 from lstm_jax.text.vocabulary import PAD
 
 Form = Literal["sequence", "decoder", "encoder", "encoder_decoder"]

@@ -16,7 +16,7 @@ from lstm_jax.layers import Stack
 from lstm_jax.models.attention import Attention, Memory
 from lstm_jax.models.base import Pair, Step, is_token, lengths_of
 from lstm_jax.models.common import TiedReadout, drop, embedding, linear
-from lstm_jax.scan import Backward
+from lstm_jax.scanning import Backward
 
 
 @dataclasses.dataclass(frozen=True)

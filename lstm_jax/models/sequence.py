@@ -15,7 +15,7 @@ from lstm_jax.cells.base import Cell, State
 from lstm_jax.layers import Stack
 from lstm_jax.models.base import Step
 from lstm_jax.models.common import TiedReadout, drop, embedding, linear
-from lstm_jax.scan import Backward
+from lstm_jax.scanning import Backward
 
 Readout = Literal["every", "last"]
 

@@ -19,7 +19,7 @@ from lstm_jax.sweeps.store.records import Run, Status
 from lstm_jax.tasks.solved import check_guessing
 
 if TYPE_CHECKING:
-    from lstm_jax.scan import Backward
+    from lstm_jax.scanning import Backward
     from lstm_jax.tasks.base import Task
     from lstm_jax.training import Training
 

@@ -24,7 +24,7 @@ from lstm_jax.tasks import corpus_of
 from lstm_jax.text import store
 
 if TYPE_CHECKING:
-    from lstm_jax.scan import Backward
+    from lstm_jax.scanning import Backward
     from lstm_jax.sweeps.worker.vmapped import Bank, Ended, Lane
 
 SECONDS_BETWEEN_NEWS = 0.5
