@@ -1,1 +1,1 @@
-"""One file a question; each is a command: `python -m experiments.gap_length --help`."""
+"""One file a question, each a command: `python -m experiments.gap_length`, once installed `lstm-jax gap-length`."""

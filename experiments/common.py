@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich.console
 
+from experiments.cli import program
 from lstm_jax.errors import ConfigError, DamagedError, TextError, UnwritableError
 from lstm_jax.signals import Stopped, heard, raise_stopped
 from lstm_jax.sweeps.config.command_line import Command
@@ -61,7 +62,7 @@ def main(experiment: Experiment, argv: Sequence[str] | None = None) -> int:
             commands = parse_commands(
                 experiment.presets,
                 sys.argv[1:] if argv is None else argv,
-                prog=f"python -m {experiment.module}",
+                prog=program(experiment.module.rpartition(".")[2].replace("_", "-")),
                 description=experiment.description,
                 data=experiment.data,
             )

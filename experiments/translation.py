@@ -20,6 +20,7 @@ import rich.console
 import tyro
 
 from experiments import common, text
+from experiments.cli import program
 from experiments.common import Experiment
 from lstm_jax.errors import ConfigError, TextError
 from lstm_jax.files import write_atomically
@@ -242,7 +243,7 @@ def translate(argv: Sequence[str]) -> int:
 
 def _translate(argv: Sequence[str], skipped: list[int]) -> None:
     """Translate; the lines of the standard input that can't be are added to `skipped`."""
-    options = parse_options(Translate, argv, "python -m experiments.translation translate", str(Translate.__doc__))
+    options = parse_options(Translate, argv, f"{program('translation')} translate", str(Translate.__doc__))
     if options.beam_size < 1 or not 0 <= options.length_penalty < float("inf"):
         raise ConfigError(
             f"beam_size, length_penalty: got {options.beam_size}, {options.length_penalty}; expected at least 1, 0"
