@@ -80,6 +80,9 @@ def prepare(config: SweepConfig, data: Data, console: rich.console.Console) -> S
     if text.task_name(config) != "translation":
         text.refuse_given(data, f"expected no options of data, which the task {config.task} needs none of")
         return text.resolve(config, console, **WITHOUT_DATA)
+    from lstm_jax.analysis.text.ngram_scores import check_installed
+
+    check_installed()  # before hours of training, not after them
     min_count = 2 if data.min_count is None else data.min_count
     max_tokens = _MAX_TOKENS if data.max_tokens is None else data.max_tokens
     chosen = {"gaps": (max_tokens,), "dropout": 0.3, "embedding_dim": _EMBEDDING_DIM[config.preset]}
