@@ -17,7 +17,7 @@ gap-length: $(VENV)/.run  ## The main experiment, quick preset: the plot is in r
 copy-task: $(VENV)/.run  ## The copying memory task, quick preset: the plot is in results/copy_task
 	$(BIN)/python -m experiments.copy_task --preset quick $(ARGS)
 
-translate: $(VENV)/.run  ## English to Marathi, quick preset: scores, samples and plots are in results/translation
+translate: $(VENV)/.text  ## English to Marathi, quick preset: scores, samples and plots are in results/translation
 	$(BIN)/python -m experiments.translation --preset quick $(ARGS)
 
 language-model: $(VENV)/.run  ## The King James Bible, quick preset: the plot is in results/language_model
@@ -51,7 +51,7 @@ peers: $(VENV)/.dev  ## PyTorch and the JAX libraries that we compare with, Ray,
 
 lock: $(VENV)/.dev  ## Make the locks anew, for all Python versions at once
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	for extra in '' dev; do \
+	for extra in '' text dev; do \
 	  $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --no-annotate \
 	    --generate-hashes $${extra:+--extra $$extra} pyproject.toml -o requirements$${extra:+-$$extra}.lock || exit 1; \
 	done
@@ -68,6 +68,10 @@ $(VENV)/pyvenv.cfg:
 $(VENV)/.run: pyproject.toml requirements.lock | $(VENV)/pyvenv.cfg
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+$(VENV)/.text: requirements-text.lock $(VENV)/.run
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-text.lock
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.lock $(VENV)/.run

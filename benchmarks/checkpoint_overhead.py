@@ -8,6 +8,7 @@ pair's and the median.
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import os
 import statistics
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import rich.console
 
+from benchmarks.options import options
 from lstm_jax.sweeps.config.options import SweepConfig
 from lstm_jax.sweeps.machine import num_cores
 from lstm_jax.sweeps.run import run_sweep
@@ -35,6 +37,11 @@ SWEEP = SweepConfig.of(
 )
 
 
+@dataclasses.dataclass(frozen=True)
+class CheckpointOverhead:
+    """Time sweeps with and without checkpoints, side by side."""
+
+
 def seconds(checkpoint_seconds: float, out: Path) -> float:
     """How long the sweep takes, start of workers and compilation included."""
     config = SweepConfig(**{**vars(SWEEP), "checkpoint_seconds": checkpoint_seconds, "out": out})
@@ -46,6 +53,7 @@ def seconds(checkpoint_seconds: float, out: Path) -> float:
 
 def main() -> None:
     """Print the table."""
+    options(CheckpointOverhead, "checkpoint_overhead")
     ratios = []
     with tempfile.TemporaryDirectory() as temporary:
         for pair in range(NUM_PAIRS):

@@ -13,8 +13,8 @@ Weights start as Flax's cells start them; the forget bias as our `lstm` has it, 
 
 from __future__ import annotations
 
-import argparse
 import collections
+import dataclasses
 import itertools
 import json
 import time
@@ -37,6 +37,7 @@ from benchmarks.equal_work import (
     is_solved,
     machine,
 )
+from benchmarks.options import options
 from lstm_jax.sweeps.machine import versions
 
 CELLS: dict[str, Any] = {"lstm": nnx.OptimizedLSTMCell, "gru": nnx.GRUCell, "rnn": nnx.SimpleCell}
@@ -168,13 +169,21 @@ def observe(grid: Grid, cell: str, gap: int, inputs: np.ndarray, targets: np.nda
     return Observed(weights, float(loss), gradient, num_params)
 
 
+@dataclasses.dataclass(frozen=True)
+class FlaxLoop:
+    """Train the gap-length grid in a loop, with Flax."""
+
+    json: str
+    """The grid."""
+    check: bool = False
+    """Check that the work is ours, and train nothing."""
+    cached: bool = False
+    """Call the step through nnx.cached_partial."""
+
+
 def main() -> None:
     """Check, or train and print one line of JSON."""
-    parser = argparse.ArgumentParser(description="The gap-length grid in a loop, with Flax.")
-    parser.add_argument("--json", required=True, help="the grid")
-    parser.add_argument("--check", action="store_true", help="check that the work is ours, and train nothing")
-    parser.add_argument("--cached", action="store_true", help="call the step through nnx.cached_partial")
-    arguments = parser.parse_args()
+    arguments = options(FlaxLoop, "flax_loop")
     grid = Grid(**json.loads(arguments.json))
     if arguments.check:
         rng = np.random.default_rng(0)

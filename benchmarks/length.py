@@ -10,20 +10,22 @@ step runs in a process of its own, since a process never gives its largest resid
 
 from __future__ import annotations
 
-import argparse
+import dataclasses
 import json
 import statistics
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from benchmarks.options import options
 from lstm_jax.sweeps.store.records import write_csv
 
 COLUMNS = ["cell", "backward", "num_steps", "hidden_dim", "batch_size", "compile_seconds", "step_seconds"]
 COLUMNS += ["step_seconds_min", "step_seconds_max", "temp_bytes", "units", "resident_bytes"]
-MAX_UNITS = {"autodiff": 16, "activations": 12, "states": 8, "checkpoint": 5}
+Mode = Literal["autodiff", "activations", "states", "checkpoint"]
+MAX_UNITS: dict[Mode, int] = {"autodiff": 16, "activations": 12, "states": 8, "checkpoint": 5}
 LENGTHS = (100, 300, 1000, 3000, 10_000, 30_000, 100_000)
 
 
@@ -65,39 +67,52 @@ def measure(cell_name: str, backward: str, num_steps: int, hidden_dim: int, batc
     return dict(zip(COLUMNS, row, strict=True))
 
 
+@dataclasses.dataclass(frozen=True)
+class Length:
+    """Time and memory of a training step against the length of the sequence."""
+
+    cell: str = "lstm"
+    """The cell, as experiments name it."""
+    lengths: tuple[int, ...] = LENGTHS
+    """Time steps."""
+    modes: tuple[Mode, ...] = tuple(MAX_UNITS)
+    """What to store for the backward pass."""
+    hidden_dim: int = 64
+    """Units."""
+    batch_size: int = 8
+    """Sequences per step."""
+    max_gigabytes: float = 3.0
+    """Leave out what would take more."""
+    out: Path = Path("results/benchmarks/length.csv")
+    """The CSV file to write."""
+    one: str | None = None
+    """JSON: print this one row. How the command measures each, in a process of its own."""
+
+
 def main() -> None:
     """Print a line a step, and write all to `--out`."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--cell", default="lstm")
-    parser.add_argument("--lengths", type=int, nargs="+", default=LENGTHS)
-    parser.add_argument("--modes", nargs="+", default=list(MAX_UNITS), choices=MAX_UNITS)
-    parser.add_argument("--hidden-dim", type=int, default=64)
-    parser.add_argument("--batch-size", type=int, default=8)
-    parser.add_argument("--max-gigabytes", type=float, default=3.0, help="what would take more is left out")
-    parser.add_argument("--out", type=Path, default=Path("results/benchmarks/length.csv"))
-    parser.add_argument("--one", help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.one:
-        print(json.dumps(measure(*json.loads(options.one))))
+    args = options(Length, "length")
+    if args.one:
+        print(json.dumps(measure(*json.loads(args.one))))
         return
     rows = []
-    for num_steps in options.lengths:
-        for backward in options.modes:
-            size = 4 * num_steps * options.batch_size * options.hidden_dim
-            if MAX_UNITS[backward] * size > options.max_gigabytes * 1e9:
-                print(f"{options.cell} {backward} T={num_steps}: left out, would take more than --max-gigabytes")
+    for num_steps in args.lengths:
+        for backward in args.modes:
+            size = 4 * num_steps * args.batch_size * args.hidden_dim
+            if MAX_UNITS[backward] * size > args.max_gigabytes * 1e9:
+                print(f"{args.cell} {backward} T={num_steps}: left out, would take more than --max-gigabytes")
                 continue
-            arguments = [options.cell, backward, num_steps, options.hidden_dim, options.batch_size]
+            arguments = [args.cell, backward, num_steps, args.hidden_dim, args.batch_size]
             command = [sys.executable, "-m", "benchmarks.length", "--one", json.dumps(arguments)]
             row = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
             rows.append(row)
             print(
-                f"{options.cell} {backward} T={num_steps}: {1e6 * row['step_seconds'] / num_steps:.1f} µs a time step, "
+                f"{args.cell} {backward} T={num_steps}: {1e6 * row['step_seconds'] / num_steps:.1f} µs a time step, "
                 f"{row['units']:.2f} units of [T, B, H], {row['temp_bytes'] / 2**20:.0f} MiB temporary, "
                 f"{row['resident_bytes'] / 2**20:.0f} MiB resident, compiled in {row['compile_seconds']:.1f} s",
                 flush=True,
             )
-            write_csv(options.out, COLUMNS, rows)
+            write_csv(args.out, COLUMNS, rows)
 
 
 if __name__ == "__main__":

@@ -6,16 +6,26 @@ python -m benchmarks.plots docs/results/performance      # reads length.csv, swe
 from __future__ import annotations
 
 import csv
-import sys
+import dataclasses
 from pathlib import Path
 
 import matplotlib
+import tyro
 
 matplotlib.use("agg")
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
+from benchmarks.options import options
 from lstm_jax.figures.style import cell_styles, plain_axes, save
+
+
+@dataclasses.dataclass(frozen=True)
+class Plots:
+    """Draw the figure of docs/performance.md."""
+
+    directory: tyro.conf.Positional[Path]
+    """Where length.csv, sweeps_gap.csv, sweeps_runs.csv and sweeps_lanes.csv are; the figure is written beside them."""
 
 
 def read(path: Path) -> list[dict[str, str]]:
@@ -48,7 +58,7 @@ def against(axes: Axes, rows: list[dict[str, str]], x: str, columns: dict[str, s
 
 def main() -> None:
     """Draw `performance.png` and `.svg` beside the files."""
-    folder = Path(sys.argv[1])
+    folder = options(Plots, "plots").directory
     names = ("length", "sweeps_gap", "sweeps_runs", "sweeps_lanes")
     length, gaps, runs, lanes = (read(folder / f"{name}.csv") for name in names)
     figure, panels = plt.subplots(2, 3, figsize=(10.0, 5.4), layout="constrained")

@@ -11,21 +11,26 @@ all multiply in full float32, which is the default of few.
 
 from __future__ import annotations
 
-import argparse
 import csv
+import dataclasses
 import importlib.metadata
 import os
 import random
+import re
 import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+
+import tyro
+
+from benchmarks.options import options, refuse
 
 if TYPE_CHECKING:
     from benchmarks.peer import Peer, What  # jax is imported once the cores are chosen
 
-KINDS = ("lstm", "gru", "rnn")
+Kind = Literal["lstm", "gru", "rnn"]
 SHAPES = ("32x100x64", "32x200x32", "128x500x128", "16x1000x128", "256x200x256")
 MIN_ROUNDS, BUDGET_SECONDS = 5, 20.0
 """A kind and shape gets as many rounds as fit into the budget, however long the least number of them takes."""
@@ -186,21 +191,34 @@ def print_table(rows: list[Row]) -> None:
         )
 
 
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """Time a training step of a recurrent layer, by us and by other libraries."""
+
+    kinds: tuple[Kind, ...] = ("lstm", "gru", "rnn")
+    """Cells."""
+    shapes: Annotated[tuple[str, ...], tyro.conf.arg(metavar="BxTxH [BxTxH ...]")] = SHAPES
+    """Batch, time steps and hidden units."""
+    repeats: int = 40
+    """Rounds at most."""
+    threads: int | None = None
+    """Cores to keep to. None: all."""
+    out: Path = Path("results/benchmarks/step.csv")
+    """The CSV file to write."""
+
+
 def shape_of(text: str) -> tuple[int, int, int]:
-    """`32x100x64` as batch, steps, hidden."""
+    """`32x100x64` as batch, steps, hidden; exits with one line where it is another text."""
+    if not re.fullmatch(r"[1-9]\d*x[1-9]\d*x[1-9]\d*", text):
+        refuse(f"step: shapes: got {text!r}; expected batch, steps and hidden units, as in 32x100x64")
     batch, steps, hidden = (int(part) for part in text.split("x"))
     return batch, steps, hidden
 
 
 def main() -> None:
     """Print the tables as they come, and write the CSV file."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.step", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
-    parser.add_argument("--shapes", nargs="+", type=shape_of, metavar="BxTxH", default=[shape_of(x) for x in SHAPES])
-    parser.add_argument("--repeats", type=int, default=40, help="rounds at most")
-    parser.add_argument("--threads", type=int, help="cores to keep to; all where left out")
-    parser.add_argument("--out", type=Path, default=Path("results/benchmarks/step.csv"), metavar="FILE")
-    args = parser.parse_args()
+    args = options(Step, "step")
+    shapes = [shape_of(text) for text in args.shapes]
     if args.threads:
         pin(args.threads)
     load = os.getloadavg()[0]
@@ -217,7 +235,7 @@ def main() -> None:
     print(f"{'; '.join(roof_texts)}; load of the machine at the start: {load:.1f}")
 
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    cases = [(kind, shape) for kind in args.kinds for shape in args.shapes]
+    cases = [(kind, shape) for kind in args.kinds for shape in shapes]
     started = time.perf_counter()
     with args.out.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")

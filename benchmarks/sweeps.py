@@ -29,7 +29,6 @@ Nothing else should run meanwhile: beside busy processes PyTorch with two thread
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import io
 import json
@@ -42,14 +41,16 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from benchmarks.equal_work import QUICK, Grid, machine, sweep_config
-from lstm_jax.sweeps.config.options import SweepConfig
+from benchmarks.options import options_of
+from lstm_jax.sweeps.config.options import SweepConfig, known
 from lstm_jax.sweeps.machine import num_workers, versions
 from lstm_jax.sweeps.store.records import write_csv
 
-CONTESTANTS = {
+Contestant = Literal["ours", "ours_stopping", "flax_loop", "flax_loop_cached", "torch_loop", "torch_loop_one_thread"]
+CONTESTANTS: dict[Contestant, tuple[str, ...]] = {
     "ours": ("benchmarks.sweeps", "sweep"),
     "ours_stopping": ("benchmarks.sweeps", "sweep"),
     "flax_loop": ("benchmarks.flax_loop",),
@@ -62,7 +63,62 @@ SIZES = (2, 8, 32, 128)
 LANES = (1, 2, 4, 8, 16, 64)
 NUM_REPEATS = 5
 """Runs at each gap."""
+_OUT = Path("results/benchmarks")
 _CACHE = "JAX_COMPILATION_CACHE_DIR"
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """Time to the same table, ours and the loops that users would write."""
+
+    fraction: float = 1.0
+    """Part of the seeds to train (below 1/6: of the learning rates too)."""
+    cells: tuple[str, ...] = QUICK.cells
+    """Cells of the grid."""
+    only: tuple[Contestant, ...] = tuple(CONTESTANTS)[:-1]
+    """Who takes part; ratios are to the first."""
+    gaps: tuple[int, ...] = known(QUICK.gaps)
+    """Gaps of the grid."""
+    updates: int = QUICK.max_steps
+    """Updates of a run."""
+    out: Path = _OUT
+    """Where to write sweeps_table.csv."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Scaling:
+    """Runs an hour against the runs of a sweep, and the cost of a run against the gap."""
+
+    sizes: tuple[int, ...] = SIZES
+    """Runs in a sweep."""
+    updates_at_gaps: int = 50
+    """Updates of a run at each gap."""
+    gaps: tuple[int, ...] = GAPS
+    """Gaps to time a run at."""
+    updates: int = QUICK.max_steps
+    """Updates of a run of a sweep."""
+    out: Path = _OUT
+    """Where to write sweeps_runs.csv and sweeps_gap.csv."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Lanes:
+    """Runs an hour against the runs that train side by side on a device."""
+
+    lanes: tuple[int, ...] = LANES
+    """Runs side by side on each device."""
+    updates: int = 100
+    """Updates of a run."""
+    out: Path = _OUT
+    """Where to write sweeps_lanes.csv."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Ours:
+    """Train one of our sweeps: how the other commands start it, in a process of its own."""
+
+    json: str
+    """What changes of the quick preset."""
 
 
 def train_sweep(request: Mapping[str, Any]) -> dict[str, Any]:
@@ -109,7 +165,7 @@ def in_process(arguments: Sequence[str], request: Mapping[str, Any]) -> dict[str
     return result | {"total_seconds": seconds, "processor_seconds": processor}
 
 
-def table(arguments: argparse.Namespace) -> None:
+def table(arguments: Table) -> None:
     """Check, time, print and write the comparison."""
     all_seeds = (*QUICK.seeds, *QUICK.tuning_seeds)
     wanted = arguments.fraction * len(all_seeds)
@@ -149,13 +205,13 @@ def table(arguments: argparse.Namespace) -> None:
         _tell_and_write(arguments.out / "sweeps_table.csv", rows)
 
 
-def scaling(arguments: argparse.Namespace) -> None:
+def scaling(arguments: Scaling) -> None:
     """Time, print and write both parts."""
     lstms = {"cells": ["lstm"], "learning_rates": [0.003], "tuning_seeds": [], "stop_when_solved": False}
     rows: list[dict[str, Any]] = []
     for size in arguments.sizes:
         num_jobs = min(num_workers(QUICK), size)
-        grid = {"gaps": [40 + job for job in range(num_jobs)], "seeds": list(range(size // num_jobs))}
+        grid: dict[str, Any] = {"gaps": [40 + job for job in range(num_jobs)], "seeds": list(range(size // num_jobs))}
         result = in_process(CONTESTANTS["ours"], {**lstms, **grid, "max_steps": arguments.updates})
         num_runs = num_jobs * len(grid["seeds"])
         row = {"runs": num_runs, "jobs_at_once": num_jobs, "updates": result["num_updates"], **_times(result)}
@@ -180,7 +236,7 @@ def scaling(arguments: argparse.Namespace) -> None:
         _tell_and_write(arguments.out / "sweeps_gap.csv", rows)
 
 
-def lanes(arguments: argparse.Namespace) -> None:
+def lanes(arguments: Lanes) -> None:
     """Time, print and write: one job of as many runs as lanes, trained side by side by one worker."""
     rows: list[dict[str, Any]] = []
     for number in arguments.lanes:
@@ -223,27 +279,18 @@ def _tell_and_write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 def main() -> None:
     """The command line; `sweep` is what a process of ours is started with."""
-    parser = argparse.ArgumentParser(description="Time to the same table against a loop; how a sweep scales.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    of_table, of_scaling, of_lanes = (commands.add_parser(name) for name in ("table", "scaling", "lanes"))
-    of_table.add_argument("--fraction", type=float, default=1.0, help="part of the seeds (below 1/6: of the rates too)")
-    of_table.add_argument("--cells", nargs="+", default=QUICK.cells)
-    of_table.add_argument("--only", nargs="+", choices=CONTESTANTS, default=list(CONTESTANTS)[:-1])
-    of_scaling.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="runs in a sweep")
-    of_scaling.add_argument("--updates-at-gaps", type=int, default=50, help="updates of a run at each gap")
-    of_lanes.add_argument("--lanes", type=int, nargs="+", default=LANES, help="runs side by side on each device")
-    of_lanes.add_argument("--updates", type=int, default=100, help="updates of a run")
-    of_lanes.add_argument("--out", type=Path, default=Path("results/benchmarks"))
-    for command, gaps in ((of_table, QUICK.gaps), (of_scaling, GAPS)):
-        command.add_argument("--gaps", type=int, nargs="+", default=gaps)
-        command.add_argument("--updates", type=int, default=QUICK.max_steps, help="updates of a run")
-        command.add_argument("--out", type=Path, default=Path("results/benchmarks"))
-    commands.add_parser("sweep").add_argument("--json", type=json.loads, required=True)
-    arguments = parser.parse_args()
-    if arguments.command == "sweep":
-        print(json.dumps(train_sweep(arguments.json)))
-    else:
-        {"table": table, "scaling": scaling, "lanes": lanes}[arguments.command](arguments)
+    commands: dict[str, type[Table | Scaling | Lanes | Ours]]
+    commands = {"table": Table, "scaling": Scaling, "lanes": Lanes, "sweep": Ours}
+    arguments = options_of(commands, "sweeps")
+    match arguments:
+        case Table():
+            table(arguments)
+        case Scaling():
+            scaling(arguments)
+        case Lanes():
+            lanes(arguments)
+        case Ours():
+            print(json.dumps(train_sweep(json.loads(arguments.json))))
 
 
 if __name__ == "__main__":

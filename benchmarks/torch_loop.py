@@ -11,7 +11,7 @@ Weights start as PyTorch starts them; an LSTM's forget bias as our `lstm` has it
 
 from __future__ import annotations
 
-import argparse
+import dataclasses
 import itertools
 import json
 import time
@@ -31,6 +31,7 @@ from benchmarks.equal_work import (
     is_solved,
     machine,
 )
+from benchmarks.options import options
 
 CELLS: dict[str, Any] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -143,13 +144,21 @@ def observe(grid: Grid, cell: str, gap: int, inputs: Any, targets: Any) -> Obser
     return Observed(in_our_form(weights), float(loss.item()), in_our_form(gradients), num_params)
 
 
+@dataclasses.dataclass(frozen=True)
+class TorchLoop:
+    """Train the gap-length grid in a loop, with PyTorch."""
+
+    json: str
+    """The grid."""
+    check: bool = False
+    """Check that the work is ours, and train nothing."""
+    threads: int | None = None
+    """Threads of PyTorch. None: as many as it chooses."""
+
+
 def main() -> None:
     """Check, or train and print one line of JSON."""
-    parser = argparse.ArgumentParser(description="The gap-length grid in a loop, with PyTorch.")
-    parser.add_argument("--json", required=True, help="the grid")
-    parser.add_argument("--check", action="store_true", help="check that the work is ours, and train nothing")
-    parser.add_argument("--threads", type=int, help="threads of PyTorch; its default without")
-    arguments = parser.parse_args()
+    arguments = options(TorchLoop, "torch_loop")
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     grid = Grid(**json.loads(arguments.json))

@@ -7,6 +7,7 @@ Logs all records of the directory anew, offline, into a temporary directory, as 
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import resource
 import sys
@@ -14,9 +15,20 @@ import tempfile
 import time
 from pathlib import Path
 
+import tyro
+
+from benchmarks.options import options
 from lstm_jax.sweeps.config.command_line import from_yaml
 from lstm_jax.sweeps.store.records import read_record
 from lstm_jax.sweeps.views.wandb import WandbLogger
+
+
+@dataclasses.dataclass(frozen=True)
+class WandbOverhead:
+    """Processor seconds that logging a finished sweep to wandb takes."""
+
+    directory: tyro.conf.Positional[Path]
+    """The directory of the sweep."""
 
 
 def processor_seconds() -> float:
@@ -44,4 +56,4 @@ def main(root: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(options(WandbOverhead, "wandb_overhead").directory)

@@ -1,1 +1,1 @@
-"""One file per question; each is a command: `python -m experiments.gap_length --help`."""
+"""One file per question, each a command: `python -m experiments.gap_length`, once installed `lstm-jax gap-length`."""

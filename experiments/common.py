@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import rich.console
 
 from experiments.captions import percent
+from experiments.cli import program
 from lstm_jax.errors import ConfigError, DamagedError, TextError, UnwritableError
 from lstm_jax.figures.words import Words
 from lstm_jax.signals import Stopped, on_signals, raise_stopped
@@ -59,7 +60,7 @@ def main(experiment: Experiment, argv: Sequence[str] | None = None) -> int:
             commands = parse_commands(
                 experiment.presets,
                 sys.argv[1:] if argv is None else argv,
-                prog=f"python -m {experiment.module}",
+                prog=program(experiment.module.rpartition(".")[2].replace("_", "-")),
                 description=experiment.description,
                 data=experiment.data,
             )

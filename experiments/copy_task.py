@@ -13,9 +13,11 @@ nothing learned.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from experiments.common import Experiment, main
+from experiments import common
+from experiments.common import Experiment
 from lstm_jax.sweeps.config.options import SweepConfig
 
 _CELLS = ("rnn", "gru", "lstm", "lstm@chrono=true")
@@ -72,5 +74,11 @@ EXPERIMENT = Experiment(
     },
 )
 
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run as a command; returns the exit status."""
+    return common.main(EXPERIMENT, argv)
+
+
 if __name__ == "__main__":
-    sys.exit(main(EXPERIMENT))
+    sys.exit(main())

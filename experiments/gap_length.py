@@ -10,9 +10,11 @@ python -m experiments.gap_length --task gap@length=162          # total length f
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from experiments.common import Experiment, main
+from experiments import common
+from experiments.common import Experiment
 from lstm_jax.sweeps.config.options import SweepConfig
 
 _CELLS = ("rnn", "gru", "lstm", "lstm@chrono=true")
@@ -61,5 +63,11 @@ EXPERIMENT = Experiment(
     },
 )
 
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run as a command; returns the exit status."""
+    return common.main(EXPERIMENT, argv)
+
+
 if __name__ == "__main__":
-    sys.exit(main(EXPERIMENT))
+    sys.exit(main())

@@ -18,6 +18,7 @@ from typing import Literal
 import rich.console
 
 from experiments import captions, common, text
+from experiments.cli import program
 from experiments.common import Experiment
 from lstm_jax.errors import ConfigError
 from lstm_jax.files import write_atomically
@@ -237,7 +238,7 @@ def sample(argv: Sequence[str]) -> int:
 
 
 def _sample(argv: Sequence[str]) -> None:
-    options = parse_options(Sample, argv, "python -m experiments.language_model sample", str(Sample.__doc__))
+    options = parse_options(Sample, argv, f"{program('language-model')} sample", str(Sample.__doc__))
     for name, value in (("num_tokens", options.num_tokens), ("num_samples", options.num_samples)):
         if value < 1:
             raise ConfigError(f"{name}: got {value}; expected at least 1")

@@ -16,6 +16,7 @@ import rich.table
 import rich.text
 import tyro
 
+from experiments.cli import program
 from experiments.common import command, one_line
 from lstm_jax.errors import ConfigError, DamagedError
 from lstm_jax.sweeps.config.command_line import from_yaml
@@ -42,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def act(console: rich.console.Console) -> int:
         arguments = parse_options(
-            Status, sys.argv[1:] if argv is None else argv, "python -m experiments.status", str(Status.__doc__)
+            Status, sys.argv[1:] if argv is None else argv, program("status"), str(Status.__doc__)
         )
         directory = sweep_directory(arguments.directory)
         try:

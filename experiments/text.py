@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from experiments.captions import words_of
+from experiments.cli import program
 from experiments.common import Experiment, one_line
 from lstm_jax import registry
 from lstm_jax.errors import ConfigError, DamagedError, TextError
@@ -208,7 +209,7 @@ def trained_model(checkpoint: Path, name: str, form: str, cell: str | None, seed
     except ValueError as error:  # DamagedError among them
         raise ConfigError(
             f"checkpoint: {error}; expected one of this corpus and these settings: "
-            f"`python -m experiments.status {root} --check` names what is damaged"
+            f"`{program('status')} {root} --check` names what is damaged"
         ) from None
     training = job.training()
     return Trained(record, training.task, nnx.merge(graphdef(training.model), state.params))

@@ -15,6 +15,7 @@ from typing import Literal
 import rich.console
 import tyro
 
+from experiments.cli import program
 from experiments.common import command
 from experiments.status import sweep_directory
 from lstm_jax.errors import ConfigError, UnwritableError
@@ -41,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def act(console: rich.console.Console) -> int:
         arguments = parse_options(
-            ToWandb, sys.argv[1:] if argv is None else argv, "python -m experiments.to_wandb", str(ToWandb.__doc__)
+            ToWandb, sys.argv[1:] if argv is None else argv, program("to-wandb"), str(ToWandb.__doc__)
         )
         directory = sweep_directory(arguments.directory)
         config = from_yaml(directory.config_file)

@@ -20,6 +20,7 @@ import rich.console
 import tyro
 
 from experiments import captions, common, gaps, text
+from experiments.cli import program
 from experiments.common import Experiment
 from lstm_jax.errors import ConfigError, TextError
 from lstm_jax.files import write_atomically
@@ -78,6 +79,9 @@ def prepare(config: SweepConfig, data: Data, console: rich.console.Console) -> S
     if text.task_name(config) != "translation":
         text.refuse_given(data, f"expected no options of data, which the task {config.task} needs none of")
         return text.resolve(config, console, **WITHOUT_DATA)
+    from lstm_jax.analysis.text.ngram_scores import check_installed
+
+    check_installed()  # before hours of training, not after them
     min_count = 2 if data.min_count is None else data.min_count
     max_tokens = _MAX_TOKENS if data.max_tokens is None else data.max_tokens
     chosen = {"gaps": (max_tokens,), "dropout": 0.3, "embedding_dim": _EMBEDDING_DIM[config.preset]}
@@ -237,7 +241,7 @@ def translate(argv: Sequence[str]) -> int:
 
 def _translate(argv: Sequence[str], skipped: list[int]) -> None:
     """Translate; the lines of the standard input that can't be are added to `skipped`."""
-    options = parse_options(Translate, argv, "python -m experiments.translation translate", str(Translate.__doc__))
+    options = parse_options(Translate, argv, f"{program('translation')} translate", str(Translate.__doc__))
     if options.beam_size < 1 or not 0 <= options.length_penalty < float("inf"):
         raise ConfigError(
             f"beam_size, length_penalty: got {options.beam_size}, {options.length_penalty}; expected at least 1, 0"

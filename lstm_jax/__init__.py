@@ -1,4 +1,38 @@
 """How far back can a recurrent network learn to look, and why does it stop?
 
-The package imports nothing by itself: `--help`, analysis and plots work without jax.
+The names in `__all__` are public, and described in docs/api.md; everything else may change. Each is imported when it is
+first used: `import lstm_jax` itself loads nothing, so that `--help`, analysis and plots work without jax.
 """
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__all__ = ["GRU", "LSTM", "RNN", "Recurrent", "Stack", "scan"]
+
+if TYPE_CHECKING:
+    from lstm_jax.cells.gru import GRU
+    from lstm_jax.cells.lstm import LSTM
+    from lstm_jax.cells.rnn import RNN
+    from lstm_jax.layers import Recurrent, Stack
+    from lstm_jax.scanning import scan
+else:  # type checkers would take any name for one of ours if they saw `__getattr__`
+    _HOMES = {
+        "GRU": "lstm_jax.cells.gru",
+        "LSTM": "lstm_jax.cells.lstm",
+        "RNN": "lstm_jax.cells.rnn",
+        "Recurrent": "lstm_jax.layers",
+        "Stack": "lstm_jax.layers",
+        "scan": "lstm_jax.scanning",
+    }
+
+    def __getattr__(name: str) -> Any:
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(importlib.import_module(_HOMES[name]), name)
+        globals()[name] = value
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

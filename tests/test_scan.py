@@ -353,7 +353,7 @@ def loops_of_libraries(source):
 
 
 def test_there_is_one_scan_over_time():
-    """scan.py and its memory-saving path alone loop over time.
+    """scanning.py and its memory-saving path alone loop over time.
 
     Others may loop over what is longer than one call of it: updates, the words that a model writes (each of which it
     reads next), segments of a text; and over digits, where there is no cell.
@@ -364,7 +364,7 @@ def test_there_is_one_scan_over_time():
         for path in sorted(package.rglob("*.py"))
         if (loops := loops_of_libraries(path.read_text()))
     }
-    assert set(found.pop("scan.py")) == {"jax.lax.scan"}
+    assert set(found.pop("scanning.py")) == {"jax.lax.scan"}
     assert set(found.pop("memory_saving.py")) == {"jax.lax.scan", "jax.lax.fori_loop"}
     assert set(found.pop("training.py", [])) <= {"jax.lax.scan", "jax.lax.fori_loop", "jax.lax.while_loop"}
     assert set(found.pop("evaluation/decoding.py")) == {"jax.lax.scan", "jax.lax.while_loop"}

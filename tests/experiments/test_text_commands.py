@@ -18,6 +18,8 @@ from commands import rows, run
 from corpora import PAIRS, drawn_text
 
 from experiments import language_model, report, translation
+from lstm_jax.analysis.text.ngram_scores import bleu_statistics
+from lstm_jax.errors import ConfigError
 from lstm_jax.evaluation.translation import Translated
 from lstm_jax.text import store
 
@@ -79,6 +81,18 @@ def fails(command, capsys, *argv):
     lines = captured.err.strip().split("\n")
     assert len(lines) == 1 and lines[0].startswith("error: "), captured.err
     return lines[0]
+
+
+def test_without_sacrebleu_nothing_is_trained_that_it_would_score(tmp_path, monkeypatch, capsys):
+    """One line says what to install, before the pairs are read; tasks without data do without it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "sacrebleu", None)
+    line = fails(translation, capsys, "--preset", "smoke", "--pairs", "none.txt")
+    assert line.endswith("sacrebleu, which is not installed: pip install 'lstm_jax[text]'")
+    assert list(tmp_path.iterdir()) == []
+    assert translation.main(["--preset", "smoke", "--task", "reverse", "--show"]) == 0
+    with pytest.raises(ConfigError, match="lstm_jax\\[text\\]"):
+        bleu_statistics(["a"], ["a"])
 
 
 def test_a_translation_sweep_leaves_scores_samples_and_pictures(translated):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lstm_jax.analysis.arrays import Floats
+from lstm_jax.errors import ConfigError
 
 if TYPE_CHECKING:
     from sacrebleu.metrics.bleu import BLEU
@@ -15,6 +17,12 @@ if TYPE_CHECKING:
 
 MAX_ORDER = 4
 _CHRF_BETA = 2.0
+
+
+def check_installed() -> None:
+    """Raise ConfigError where sacrebleu, which the extra `text` brings, is missing."""
+    if importlib.util.find_spec("sacrebleu") is None:
+        raise ConfigError("translations are scored by sacrebleu, which is not installed: pip install 'lstm_jax[text]'")
 
 
 def bleu_statistics(outputs: Sequence[str], references: Sequence[str]) -> Floats:
@@ -86,12 +94,14 @@ def signatures() -> str:
 
 
 def _bleu_metric() -> BLEU:
+    check_installed()
     from sacrebleu.metrics.bleu import BLEU
 
     return BLEU(tokenize="none", max_ngram_order=MAX_ORDER, force=True)  # force: no warning that texts are tokenised
 
 
 def _chrf_metric() -> CHRF:
+    check_installed()
     from sacrebleu.metrics.chrf import CHRF
 
     return CHRF(beta=round(_CHRF_BETA))

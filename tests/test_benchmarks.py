@@ -1,0 +1,52 @@
+"""The benchmarks' command lines: one library for all commands, help, and one line for what is wrong."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SOURCES = [path for name in ("lstm_jax", "experiments", "benchmarks") for path in (ROOT / name).rglob("*.py")]
+COMMANDS = [
+    *("step", "length", "plots", "checkpoint_overhead", "wandb_overhead"),
+    *("sweeps", "sweeps table", "sweeps scaling", "sweeps lanes"),
+]
+
+
+def benchmark(command, *argv):
+    line = [sys.executable, "-m", f"benchmarks.{command.split()[0]}", *command.split()[1:], *argv]
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_one_library_reads_all_command_lines():
+    others = re.compile(r"^\s*(import|from) (argparse|optparse|getopt|click|typer|absl|fire)\b", re.MULTILINE)
+    assert [path.name for path in SOURCES if others.search(path.read_text())] == []
+    readers = {path.relative_to(ROOT).as_posix() for path in SOURCES if "tyro.cli(" in path.read_text()}
+    assert readers == {"lstm_jax/sweeps/config/parsing.py"}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help(command):
+    status, output, errors = benchmark(command, "--help")
+    assert (status, errors) == (0, "") and output.startswith(f"usage: python -m benchmarks.{command} ")
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        ("step --treads 1", "step: unknown option '--treads': did you mean '--threads'?"),
+        ("step --shapes 4x5", "step: shapes: got '4x5'; expected batch, steps and hidden units, as in 32x100x64"),
+        ("step --kinds", "step: kinds: no value given; expected at least one"),
+        ("sweeps tabel", "sweeps: unknown command 'tabel': did you mean 'table'?"),
+        ("plots", "plots: directory: no value given"),
+    ],
+)
+def test_what_is_wrong_is_one_line(line, error):
+    status, output, errors = benchmark(*line.split())
+    assert (status, output) == (2, "")
+    assert errors.startswith(f"error: {error}") and errors.count("\n") == 1
