@@ -10,22 +10,18 @@ import importlib
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import rich.console
 import tyro
 
 from experiments import gaps
 from experiments.common import Experiment, command
-from experiments.status import sweep_directory
 from experiments.text import task_name
 from lstm_jax.errors import ConfigError, UnwritableError
-from lstm_jax.sweeps.config.command_line import from_yaml
+from lstm_jax.sweeps.api import load
 from lstm_jax.sweeps.config.options import SweepConfig
 from lstm_jax.sweeps.config.parsing import parse_options
-from lstm_jax.sweeps.store.records import Record
-from lstm_jax.tasks import corpus_of
-from lstm_jax.text import store
+from lstm_jax.sweeps.run import SweepResult
 
 EXPERIMENTS: Mapping[str, str] = {
     "copy": "experiments.copy_task",
@@ -48,14 +44,6 @@ class Report:
     """The module of an experiment of your own whose report to write, as experiments.yours. None: that of the task."""
 
 
-class Finished(NamedTuple):
-    """A sweep in its directory: the records of its settings in the order of the grid, and the number of others."""
-
-    config: SweepConfig
-    records: list[Record]
-    num_others: int
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run as a command; returns the exit status."""
 
@@ -63,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = parse_options(
             Report, sys.argv[1:] if argv is None else argv, "python -m experiments.report", str(Report.__doc__)
         )
-        finished = read_sweep(arguments.directory)
+        finished = load(arguments.directory)
         num_runs = finished.num_others + len(finished.records)
         others = (
             f"{finished.num_others} of {num_runs} runs were made with other settings than sweep.yaml's, or with other "
@@ -89,29 +77,10 @@ def report(root: Path, console: rich.console.Console, experiment: Experiment) ->
     Of our own experiments the task's is taken: what a directory holds does not depend on the command that filled it.
     """
     is_ours = experiment.module in (OF_OTHER_TASKS, *EXPERIMENTS.values())
-    write_report(read_sweep(root), console, None if is_ours else experiment)
+    write_report(load(root), console, None if is_ours else experiment)
 
 
-def read_sweep(root: Path) -> Finished:
-    """Read the sweep in a directory; raises ConfigError where there is none, or its cells or task can't be made."""
-    from lstm_jax.sweeps.plan import in_order, make_jobs
-    from lstm_jax.sweeps.worker.setup import pinned
-
-    directory = sweep_directory(root)
-    config = from_yaml(directory.config_file).replace(out=root)
-    task_name(config)
-    digest = corpus_of(config.task)
-    if digest is not None:
-        store.ensure(digest, directory.corpus)
-    with pinned("cpu"):
-        jobs = in_order(config, make_jobs(config, to_train=False)[0])
-    hashes = {job.name: job.settings.hash for job in jobs}
-    records = directory.records(jobs)
-    own = [record for record in records if record.run.settings == hashes[record.run.job]]
-    return Finished(config, own, len(records) - len(own))
-
-
-def write_report(finished: Finished, console: rich.console.Console, experiment: Experiment | None = None) -> None:
+def write_report(finished: SweepResult, console: rich.console.Console, experiment: Experiment | None = None) -> None:
     """Write the tables and figures of a sweep as `experiment` does, or else the one of its task."""
     experiment = experiment or experiment_of(finished.config)
     (experiment.report or gaps.report)(experiment, finished.config, finished.records, console)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -167,3 +168,129 @@ def test_a_registered_name_is_a_class_in_a_file_of_its_name(kind, name, target):
     assert module == module_of(path)
     classes = [node.name for node in ast.parse(path.read_text()).body if isinstance(node, ast.ClassDef)]
     assert attribute in classes
+
+
+# The rooms of sweeps
+
+ROOMS = [  # a module imports from the rooms above its own
+    ("config", "options, command line, grid file: argv and YAML become a configuration"),
+    ("sources", "digests of the code that numbers come from"),
+    ("machine", "what this machine has"),
+    ("environment", "what jax reads from a user's environment"),
+    ("job", "which runs share a program, and how a job ends"),
+    ("store", "what is durable: directory, records, checkpoints, files, locks"),
+    ("plan", "a configuration becomes jobs"),
+    ("worker", "one job on one device"),
+    ("executors", "where jobs run"),
+    ("queue", "which job is next"),
+    ("views", "what people look at"),
+    ("run", "the command: inspect, train, write views"),
+    ("api", "the public names Sweep and load"),
+]
+ROOM_NAMES = [name for name, _ in ROOMS]
+SWEEPS = [path for path in SOURCES if part_of(module_of(path)) == "sweeps"]
+
+
+def room_of(module):
+    """`store` for lstm_jax.sweeps.store.records, "" for lstm_jax.sweeps itself."""
+    return ".".join(module.split(".")[2:3])
+
+
+def test_every_room_is_there_and_nothing_else():
+    assert {room_of(module_of(path)) for path in SWEEPS} - {""} == set(ROOM_NAMES)
+
+
+@pytest.mark.parametrize("path", SWEEPS, ids=module_of)
+def test_rooms_import_one_way(path):
+    module = module_of(path)
+    imported = {name for name in imports_of(path.read_text(), package_of(path)) if part_of(name) == "sweeps"}
+    rooms = {room_of(name) for name in imported if name.startswith("lstm_jax.")} - {room_of(module)}
+    above = ROOM_NAMES[: ROOM_NAMES.index(room_of(module))] if room_of(module) else []
+    assert rooms <= set(above)
+
+
+@pytest.mark.parametrize("path", [path for path in SWEEPS if room_of(module_of(path)) != "worker"], ids=module_of)
+def test_only_the_worker_imports_jax(path):
+    """At any depth: a command plans, waits and shows; what computes is in `worker` and in what it imports."""
+    names = {name.split(".")[0] for name in imports_of(path.read_text(), package_of(path))}
+    assert names & {"jax", "jaxlib", "flax", "optax", "orbax"} == set()
+
+
+def test_there_are_no_circles():
+    """Not even by imports inside of functions."""
+    modules = {module_of(path): path for path in SOURCES}
+    graph = {}
+    for module, path in modules.items():
+        names = imports_of(path.read_text(), package_of(path), with_types=False)
+        found = {name if name in modules else name.rpartition(".")[0] for name in names}
+        graph[module] = {name for name in found & modules.keys() if name != module}
+    waiting = dict(graph)
+    while waiting:
+        free = [module for module, imports in waiting.items() if not imports & waiting.keys()]
+        assert free, f"a circle among {sorted(waiting)}"
+        for module in free:
+            del waiting[module]
+
+
+@pytest.mark.parametrize("path", [path for path in SOURCES if path.name == "__init__.py"], ids=module_of)
+def test_a_folder_says_what_lives_there(path):
+    assert ast.get_docstring(ast.parse(path.read_text()))
+
+
+# Names
+
+GONE = {
+    "bank",
+    "twin",
+    "strip",
+    "panels",
+    "panel",
+    "parts",
+    "numbers",
+    "told",
+    "news",
+    "heard",
+    "kept",
+    "ended",
+    "lane",
+}
+CLASSES_GONE = {"Lane", "Ended", "Outcome", "Bank", "Result"}
+
+
+def words_of(name):
+    """`["live", "run"]` for LiveRun, live_run and live_run.py."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower().strip("_").split("_")
+
+
+def names_in(tree):
+    """Classes, functions and fields."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            yield node.name
+        if isinstance(node, ast.FunctionDef):
+            yield from (argument.arg for argument in (*node.args.args, *node.args.kwonlyargs))
+        if isinstance(node, ast.ClassDef):
+            fields = (each.target for each in node.body if isinstance(each, ast.AnnAssign))
+            yield from (field.id for field in fields if isinstance(field, ast.Name))
+
+
+@pytest.mark.parametrize("path", [*SOURCES, *sorted((PACKAGE.parent / "experiments").glob("*.py"))], ids=str)
+def test_private_jargon_is_gone(path):
+    """Files, classes, functions, parameters and fields: words that one had to learn."""
+    names = {path.stem, *names_in(ast.parse(path.read_text()))}
+    assert {name for name in names if set(words_of(name)) & GONE or name in CLASSES_GONE} == set()
+
+
+# Files are read in one sitting
+
+MOST_LINES = 250
+LONGER = {
+    "lstm_jax/memory_saving.py": "one derivation, forward and backward side by side",
+    "lstm_jax/sweeps/run.py": "one command from its plan to its views, in the order in which it happens",
+}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_of)
+def test_files_are_short(path):
+    name = path.relative_to(PACKAGE.parent).as_posix()
+    assert len(path.read_text().splitlines()) <= (340 if name in LONGER else 1.12 * MOST_LINES)

@@ -24,7 +24,7 @@ from lstm_jax.sweeps.plan import in_order, make_jobs
 from lstm_jax.sweeps.queue import MAX_ATTEMPTS, JobQueue
 from lstm_jax.sweeps.store import locks
 from lstm_jax.sweeps.store.directory import Directory
-from lstm_jax.sweeps.store.records import Record, read_record, run_row
+from lstm_jax.sweeps.store.records import Record, Run, read_record, run_row
 from lstm_jax.sweeps.store.status import JobStatus, State, read_status, write_status
 from lstm_jax.sweeps.views.progress import Progress
 from lstm_jax.sweeps.views.tables import write_runs
@@ -54,15 +54,21 @@ class SweepResult:
     """What a sweep came to: the records of its runs, the failed ones too, and the reason for each failed job.
 
     `config` is the sweep with all that was left open filled in. `records` are of its settings alone: those of others,
-    which `--accept-changes` leaves in the directory, stand in runs.csv, and can't be one experiment with these.
-    `stopped_by` is the signal that ended it early, 0 for none.
+    which `--accept-changes` leaves in the directory, stand in runs.csv, and can't be one experiment with these:
+    `num_others` counts them. `stopped_by` is the signal that ended it early, 0 for none.
     """
 
     config: SweepConfig
     records: tuple[Record, ...]
-    failures: tuple[tuple[str, str], ...]
-    stopped_by: int
-    num_trained: int
+    failures: tuple[tuple[str, str], ...] = ()
+    stopped_by: int = 0
+    num_trained: int = 0
+    num_others: int = 0
+
+    @property
+    def runs(self) -> list[Run]:
+        """The rows of runs.csv."""
+        return [record.run for record in self.records]
 
 
 def plan_sweep(config: SweepConfig) -> Plan:
@@ -128,7 +134,8 @@ class _Sweep:
         self._finish_logging()
         num_trained = len(self._records) - num_before
         ours = tuple(self._of_this_sweep(records))
-        return SweepResult(self._config, ours, tuple(self._failures.items()), self._stopped_by, num_trained)
+        failures, num_others = tuple(self._failures.items()), len(records) - len(ours)
+        return SweepResult(self._config, ours, failures, self._stopped_by, num_trained, num_others)
 
     def _inspect(self, warnings: list[str]) -> None:
         """Read what is there; raises ConfigError where it was made otherwise, unless changes are accepted."""

@@ -158,8 +158,8 @@ def _imported_by(name: str) -> frozenset[str]:
 
 
 def _with_parents(name: str) -> list[str]:
-    parts = name.split(".")
-    return [".".join(parts[: number + 1]) for number in range(len(parts))]
+    pieces = name.split(".")
+    return [".".join(pieces[: number + 1]) for number in range(len(pieces))]
 
 
 @functools.cache  # as it was when it was first looked at, soon after it was imported
@@ -186,29 +186,29 @@ def _file_digest(path: Path) -> str:
 
 
 def _tree_digest(tree: ast.AST) -> str:
-    parts: list[str] = []
-    _write(tree, parts)
-    return _digest("".join(parts))
+    pieces: list[str] = []
+    _write(tree, pieces)
+    return _digest("".join(pieces))
 
 
-def _write(node: Any, parts: list[str]) -> None:
+def _write(node: Any, pieces: list[str]) -> None:
     """The tree as text, without docstrings, and without fields that are empty: later versions of Python have more."""
     if isinstance(node, list):
-        parts.append("[")
+        pieces.append("[")
         for item in node:
             is_bare_text = isinstance(item, ast.Expr) and isinstance(item.value, ast.Constant)
             if not (is_bare_text and isinstance(item.value.value, str)):
-                _write(item, parts)
-        parts.append("]")
+                _write(item, pieces)
+        pieces.append("]")
     elif isinstance(node, ast.AST):
-        parts.append(f"({type(node).__name__}")
+        pieces.append(f"({type(node).__name__}")
         for name, value in ast.iter_fields(node):
             if value is not None and value != []:
-                parts.append(f" {name}=")
-                _write(value, parts)
-        parts.append(")")
+                pieces.append(f" {name}=")
+                _write(value, pieces)
+        pieces.append(")")
     else:
-        parts.append(repr(node))
+        pieces.append(repr(node))
 
 
 def _digest(text: str | bytes) -> str:

@@ -30,7 +30,7 @@ def save(directory: Path, kind: Kind, write: Callable[[Path], None], facts: dict
     `facts` go to the manifest, which says whose states they are.
     """
     make_directory(directory)
-    name = f"{kind}-{1 + max(_numbers(directory, kind), default=-1)}"
+    name = f"{kind}-{1 + max(_indices(directory, kind), default=-1)}"
     temporary = (directory / f".{name}.{os.getpid()}").absolute()
     shutil.rmtree(temporary, ignore_errors=True)
     try:
@@ -42,7 +42,7 @@ def save(directory: Path, kind: Kind, write: Callable[[Path], None], facts: dict
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     if kind == "running":
-        for number in _numbers(directory, kind)[NUM_RUNNING:]:
+        for number in _indices(directory, kind)[NUM_RUNNING:]:
             remove(directory / f"{kind}-{number}")
     return name
 
@@ -57,7 +57,7 @@ def remove(checkpoint: Path) -> None:
 
 def names(directory: Path, kind: Kind) -> list[str]:
     """The checkpoints of a kind, the latest first."""
-    return [f"{kind}-{number}" for number in _numbers(directory, kind)]
+    return [f"{kind}-{number}" for number in _indices(directory, kind)]
 
 
 def in_directory(directory: Path) -> list[Path]:
@@ -65,7 +65,7 @@ def in_directory(directory: Path) -> list[Path]:
     return sorted(path for path in directory.glob("*") if _NAME.fullmatch(path.name) and path.is_dir())
 
 
-def _numbers(directory: Path, kind: Kind) -> list[int]:
+def _indices(directory: Path, kind: Kind) -> list[int]:
     if not directory.is_dir():
         return []
     found = (path.name.removeprefix(f"{kind}-") for path in directory.glob(f"{kind}-*"))
