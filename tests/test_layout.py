@@ -239,21 +239,7 @@ def test_a_folder_says_what_lives_there(path):
 
 # Names
 
-GONE = {
-    "bank",
-    "twin",
-    "strip",
-    "panels",
-    "panel",
-    "parts",
-    "numbers",
-    "told",
-    "news",
-    "heard",
-    "kept",
-    "ended",
-    "lane",
-}
+GONE = {"bank", "twin", "strip", "panel", "panels", "parts", "numbers", "told", "news", "heard", "kept"}
 CLASSES_GONE = {"Lane", "Ended", "Outcome", "Bank", "Result"}
 
 

@@ -39,24 +39,24 @@ def own_digest() -> str:
 def version_changes(was: str, now: str) -> list[str]:
     """What differs between two texts of versions, one entry per package; our sources may differ in text alone.
 
-    `same_numbers.txt` has a line per set of numbers: the digests of all sources that make just these.
+    `equivalent_sources.txt` has a line per set of numbers: the digests of all sources that make just these.
     """
     before, after = (dict(entry.split() for entry in text.split(", ")) for text in (was, now))
     return [
         f"{name} {before.get(name, 'missing')} there, {after.get(name, 'missing')} here"
         for name in sorted(before.keys() | after.keys())
-        if before.get(name) != after.get(name) and not _same_numbers(before.get(name, ""), after.get(name, ""))
+        if before.get(name) != after.get(name) and not _are_equivalent(before.get(name, ""), after.get(name, ""))
     ]
 
 
-def _same_numbers(was: str, now: str) -> bool:
+def _are_equivalent(was: str, now: str) -> bool:
     return any({was, now} <= versions for versions in known_versions())
 
 
 @functools.cache
 def known_versions() -> list[set[str]]:
     """Versions of lstm_jax with the digests of their sources, in sets that make the same numbers."""
-    lines = (Path(__file__).parent / "same_numbers.txt").read_text().splitlines()
+    lines = (Path(__file__).parent / "equivalent_sources.txt").read_text().splitlines()
     return [set(line.split()) for line in lines if line and not line.startswith("#")]
 
 

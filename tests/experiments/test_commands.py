@@ -89,7 +89,7 @@ def test_smoke_leaves_a_wandb_run_and_a_checkpoint_for_what_it_trained(smoke):
     assert {each.name for each in (out / "checkpoints").iterdir()} == {run.job for run in read_runs(out / "runs.csv")}
 
 
-def test_the_configuration_file_gives_the_same_numbers(smoke, tmp_path):
+def test_the_configuration_file_gives_the_are_equivalent(smoke, tmp_path):
     _, _, out = smoke
     status, _, errors = run("gap_length", "--config", out / "sweep.yaml", "--out", "other", cwd=tmp_path)
     assert status == 0, errors
