@@ -66,7 +66,7 @@ def with_corpus(config: SweepConfig, corpus: PairCorpus | TextCorpus, console: C
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     spec = registry.parse(config.task)
     settings = (*spec.settings, ("corpus", digest))
-    return config.replace(task=str(dataclasses.replace(spec, settings=settings)))
+    return config.replace(task=spec.with_settings(settings))
 
 
 def refuse_given(data: Any, reason: str) -> None:

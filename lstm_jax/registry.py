@@ -22,21 +22,34 @@ from typing import Any
 _SPEC = re.compile(r"(?P<name>[^@]+)(@(?P<settings>.+))?")
 
 
-@dataclasses.dataclass(frozen=True)
-class Spec:
-    """A name and the text of its settings; `str(spec)` is the label that files and plots carry."""
+class Spec(str):
+    """A name and the text of its settings; as text it is the label that files and plots carry.
+
+    Read from text once, where options are read, and passed on as this value.
+    """
 
     name: str
-    settings: tuple[tuple[str, str], ...] = ()
+    settings: tuple[tuple[str, str], ...]
 
-    def __str__(self) -> str:
-        if not self.settings:
-            return self.name
-        return f"{self.name}@{','.join(f'{field}={value}' for field, value in self.settings)}"
+    def __new__(cls, name: str, settings: tuple[tuple[str, str], ...] = ()) -> Spec:
+        """Write the label."""
+        text = ",".join(f"{field}={value}" for field, value in settings)
+        spec = super().__new__(cls, f"{name}@{text}" if settings else name)
+        spec.name, spec.settings = name, settings
+        return spec
+
+    def __getnewargs__(self) -> Any:
+        return self.name, self.settings
+
+    def with_settings(self, settings: tuple[tuple[str, str], ...]) -> Spec:
+        """The same name with other settings."""
+        return Spec(self.name, settings)
 
 
 def parse(text: str) -> Spec:
-    """Split `name@field=value,...`; raises ValueError that says what the form is."""
+    """Split `name@field=value,...`, unless that has been done; raises ValueError that says what the form is."""
+    if isinstance(text, Spec):
+        return text
     match = _SPEC.fullmatch(text.strip())
     form = "expected name, name@field=value or package.module:Name@field=value,field=value"
     if match is None:
@@ -111,14 +124,14 @@ def construct(kind: str, spec: Spec, cls: Any, base: type, fixed: Mapping[str, A
     values, rest = split(kind, spec, cls, free)
     for setting, _ in rest.settings:
         if setting in fixed:
-            raise ValueError(f"{kind} {str(spec)!r}: {setting} is set by the experiment's own option, not here")
+            raise ValueError(f"{kind} {spec!r}: {setting} is set by the experiment's own option, not here")
         allowed = nearest(setting, free) if free else "it has no settings"
-        raise ValueError(f"{kind} {str(spec)!r}: unknown setting {setting!r}; {allowed}")
+        raise ValueError(f"{kind} {spec!r}: unknown setting {setting!r}; {allowed}")
     values |= {fields[setting]: value for setting, value in fixed.items() if setting in fields}
     try:
         return cls(**values)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{kind} {str(spec)!r}: {error}") from None
+        raise ValueError(f"{kind} {spec!r}: {error}") from None
 
 
 def split(kind: str, spec: Spec, cls: type, settings: Collection[str]) -> tuple[dict[str, Any], Spec]:
@@ -133,9 +146,9 @@ def split(kind: str, spec: Spec, cls: type, settings: Collection[str]) -> tuple[
             try:
                 values[fields[setting]] = parse_value(text, hints[fields[setting]])
             except ValueError as error:
-                raise ValueError(f"{kind} {str(spec)!r}: {setting}: {error}") from None
+                raise ValueError(f"{kind} {spec!r}: {setting}: {error}") from None
     rest = tuple(item for item in spec.settings if item[0] not in settings)
-    return values, dataclasses.replace(spec, settings=rest)
+    return values, spec.with_settings(rest)
 
 
 def fields_of(cls: Any) -> dict[str, str]:

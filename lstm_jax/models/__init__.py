@@ -78,7 +78,7 @@ def make_model(
     Raises ValueError that names the setting, what was given and what is allowed.
     """
     spec = registry.parse(text)
-    spec = dataclasses.replace(spec, settings=tuple(item for item in spec.settings if item[0] != "form"))
+    spec = spec.with_settings(tuple(item for item in spec.settings if item[0] != "form"))
     model = _class_of(spec)
     if form not in model.forms:
         raise ValueError(

@@ -76,7 +76,7 @@ class Config(abc.ABC):
         fields = registry.fields_of(cls) if dataclasses.is_dataclass(cls) else {}
         for name, default in (("num_layers", 1), ("dropout", 0.0), ("truncation", None)):
             if name not in fields and fixed[name] != default:
-                raise ValueError(f"model {str(spec)!r}: expected no {name}, since it has no such field")
+                raise ValueError(f"model {spec!r}: expected no {name}, since it has no such field")
         config: Config = registry.construct("model", spec, cls, Config, fixed)
         return config
 

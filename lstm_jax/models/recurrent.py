@@ -47,7 +47,7 @@ class RecurrentConfig(Config):
         config_class: type[RecurrentConfig] = registry.load("model", data.form, {data.form: target})
         own, spec = registry.split("model", spec, config_class, settings)
         values: dict[str, Any] = {
-            "cells": (make_cell(str(spec), sizes.hidden_dim, data.gap),) * sizes.num_layers,
+            "cells": (make_cell(spec, sizes.hidden_dim, data.gap),) * sizes.num_layers,
             "bidirectional": data.form == "encoder",
             **vars(sizes),
             **vars(data),

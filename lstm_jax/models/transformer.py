@@ -59,14 +59,13 @@ class TransformerConfig(Config):
         """The Transformer that `spec` names, of 4 heads where it names no number."""
         heads = cls._heads(spec)
         if heads < 1:
-            raise ValueError(f"model {str(spec)!r}: heads: expected at least 1, got {heads}")
+            raise ValueError(f"model {spec!r}: heads: expected at least 1, got {heads}")
         if sizes.hidden_dim % heads:
             raise ValueError(
-                f"model {str(spec)!r}: expected a hidden_dim that is a multiple of {heads} heads, got "
-                f"{sizes.hidden_dim}"
+                f"model {spec!r}: expected a hidden_dim that is a multiple of {heads} heads, got {sizes.hidden_dim}"
             )
         if "heads" not in dict(spec.settings):
-            spec = dataclasses.replace(spec, settings=(*spec.settings, ("heads", str(heads))))
+            spec = spec.with_settings((*spec.settings, ("heads", str(heads))))
         return super().from_spec(spec, sizes, data)
 
     @classmethod

@@ -40,7 +40,9 @@ class Settings:
     def flat(self) -> dict[str, Any]:
         """All of it as JSON has it, by the names of the options."""
         return {
-            name: str(value) if isinstance(value, float) and not math.isfinite(value) else value
+            name: str(value)
+            if isinstance(value, str) or (isinstance(value, float) and not math.isfinite(value))
+            else value
             for name, value in flat(self).items()
         }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pickle
 
 import pytest
 
@@ -129,3 +130,13 @@ def test_default_workers_are_the_cores_we_may_use(monkeypatch):
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {3, 5, 7}, raising=False)
     assert num_workers(ExecutionOptions()) == 3
     assert num_workers(ExecutionOptions(workers=9)) == 9
+
+
+def test_names_are_read_once(monkeypatch):
+    """Where the configuration is made; jobs and their training take the value, in this process and in a worker."""
+    config = SMALL.replace(cells=("rnn", "lstm@forget_bias=5,init=orthogonal"), task="gap@filler=blank")
+    monkeypatch.setattr("lstm_jax.registry._SPEC", None)
+    jobs, _ = make_jobs(config)
+    sent = pickle.loads(pickle.dumps(jobs))
+    assert [job.settings.hash for job in sent] == [job.settings.hash for job in jobs]
+    assert {job.training().task.filler for job in sent} == {"blank"}

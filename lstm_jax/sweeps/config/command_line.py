@@ -200,11 +200,17 @@ def options_of(tree: Mapping[str, Any], file: str = "") -> list[str]:
 
 def to_yaml(config: SweepConfig) -> str:
     """The resolved configuration as a file that `--config` reads back to the same."""
-    tree = {name: list(value) if isinstance(value, tuple) else value for name, value in config.flat.items()}
+    tree = {name: _plain(value) for name, value in config.flat.items()}
     for name in ("out", "accept_changes"):  # what a command does is not what a sweep is
         del tree[name]
     text: str = yaml.dump(tree, sort_keys=False, default_flow_style=None, width=110, allow_unicode=True)
     return text
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(each) for each in value]
+    return str(value) if isinstance(value, str) else value
 
 
 def from_yaml(path: Path) -> SweepConfig:

@@ -33,6 +33,8 @@ class Allowed:
     """Elements of a tuple."""
     metavar: str = ""
     """The constraint as `--help` shows it behind the option; "": the type alone."""
+    parse: Callable[[str], Any] | None = None
+    """Makes of text the value that the field holds, or raises ValueError."""
 
 
 def whole(low: int, high: int = MAX_COUNT, reason: str = "") -> Allowed:
@@ -113,7 +115,12 @@ class Checked:
     def __post_init__(self) -> None:
         cls: Any = type(self)
         for name, hint in _hints(cls).items():
-            value = _converted(getattr(self, name), hint)
+            try:
+                value = _converted(getattr(self, name), hint)
+            except ConfigError:
+                raise
+            except ValueError as error:
+                raise ConfigError(f"{name}: {error}") from None
             object.__setattr__(self, name, value)
             if not dataclasses.is_dataclass(value):
                 _check(f"{getattr(self, 'GROUP', '')}{name}", value, hint)
@@ -144,9 +151,12 @@ def _is_of(value: Any, kind: Any) -> bool:
 
 
 def _converted(value: Any, hint: Any) -> Any:
-    base, _, _ = _taken_apart(hint)
+    base, allowed, _ = _taken_apart(hint)
     if typing.get_origin(base) is tuple and isinstance(value, list | tuple):
-        return tuple(_converted(each, typing.get_args(base)[0]) for each in value)
+        inner = typing.get_args(base)[0]
+        return tuple(_converted(each, Annotated[inner, allowed] if allowed else inner) for each in value)
+    if allowed and allowed.parse and isinstance(value, str) and value:
+        return allowed.parse(value)
     if base is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     return Path(value) if base is Path and isinstance(value, str) else value

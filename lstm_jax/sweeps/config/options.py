@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import tyro
 
 from lstm_jax.errors import ConfigError
-from lstm_jax.registry import nearest
+from lstm_jax.registry import nearest, parse
 from lstm_jax.sweeps.config.execution import ExecutionOptions, LoggingOptions
 from lstm_jax.sweeps.config.fields import (
     Allowed,
@@ -36,7 +36,9 @@ MIN_STEPS = 3
 """A run counts as solved after three evaluations: a smaller budget would show that nothing can be learned."""
 
 # Constraints, each said once. (A lambda in an annotation would not see the names of this file.)
-NAMES = Allowed("one or more of rnn, gru, lstm, name@field=value or package.module:Name, each once", bool, 1)
+NAMES = Allowed(
+    "one or more of rnn, gru, lstm, name@field=value or package.module:Name, each once", bool, 1, parse=parse
+)
 GAPS = Allowed("one or more whole numbers of at least 1, each once", whole(1).admits, 1)
 RATES = Allowed(
     "one or more positive finite numbers, each once, in single precision too (1.2e-38 to 3.4e38)", is_positive_single, 1
@@ -52,7 +54,7 @@ NORM = Allowed(
     metavar="FLOAT>0",
 )
 STEPS = whole(MIN_STEPS, reason=", for the three evaluations that solved means")
-TASK = Allowed("gap, copy, name@field=value or package.module:Name")
+TASK = Allowed("gap, copy, name@field=value or package.module:Name", parse=parse)
 DIRECTORY = Allowed("a directory", lambda path: "\0" not in str(path))
 
 
