@@ -7,7 +7,6 @@ its cell: `lstm@attention=dot`, `gru@form=encoder,init=orthogonal`, `transformer
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import get_args
 
