@@ -15,6 +15,7 @@ import rich.console
 import tyro
 
 from experiments import gaps
+from experiments.cli import program
 from experiments.common import Experiment, command
 from experiments.text import task_name
 from lstm_jax.errors import ConfigError, UnwritableError
@@ -49,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def act(console: rich.console.Console) -> int:
         arguments = parse_options(
-            Report, sys.argv[1:] if argv is None else argv, "python -m experiments.report", str(Report.__doc__)
+            Report, sys.argv[1:] if argv is None else argv, program("report"), str(Report.__doc__)
         )
         finished = load(arguments.directory)
         num_runs = finished.num_others + len(finished.records)
