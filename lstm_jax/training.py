@@ -110,14 +110,15 @@ class Training:
             key, batch_key, dropout_key = jax.random.split(state.key, 3)
             (loss, model_carry), gradient = self._gradient(state, batch_key, dropout_key, apart)
             grad_norm = optax.tree.norm(gradient)
-            updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+            with jax.numpy_dtype_promotion("standard"):  # optax raises a float to the power of its integer count
+                updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
             params = optax.apply_updates(state.params, updates)
             step = state.step + 1
             is_first = ~(jnp.isfinite(loss) & jnp.isfinite(grad_norm)) & (metrics.diverged_step == 0)
             count = metrics.num_updates + 1
             return RunState(params, opt_state, key, step, model_carry), ChunkMetrics(
-                metrics.train_loss + (loss - metrics.train_loss) / count,
-                metrics.grad_norm + (grad_norm - metrics.grad_norm) / count,
+                metrics.train_loss + (loss - metrics.train_loss) / count.astype(loss.dtype),
+                metrics.grad_norm + (grad_norm - metrics.grad_norm) / count.astype(grad_norm.dtype),
                 jnp.where(is_first, step, metrics.diverged_step),
                 count,
             )

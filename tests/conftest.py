@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import faults
 import jaxtyping
@@ -39,16 +39,17 @@ def x64() -> Iterator[None]:
         yield
 
 
-@pytest.fixture
-def strict_promotion() -> Iterator[None]:
-    """No silent mixing of dtypes.
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """No silent mixing of dtypes, in fixtures of any scope too, unless a test is marked `standard_promotion`.
 
-    Not for every test: optax's Adam itself computes `decay**count`, a float to an integer power, and so fails under it.
+    A sweep needs no mark: it pins the option to what users have, as commands do, in processes of their own.
     """
     import jax
 
-    with jax.numpy_dtype_promotion("strict"):
-        yield
+    standard = item.get_closest_marker("standard_promotion") is not None
+    jax.config.update("jax_numpy_dtype_promotion", "standard" if standard else "strict")
+    return (yield)
 
 
 def pytest_collection_modifyitems(config, items):

@@ -86,6 +86,7 @@ def test_of_other_cells_they_are_right(backward, x64):
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=0, atol=1e-11), actual, expected)
 
 
+@pytest.mark.standard_promotion
 def test_the_mark_leaves_the_gradient_as_it_is():
     """Under jit, vmap, rematerialisation and loops, and integers beside."""
     x = jnp.arange(3.0)

@@ -14,8 +14,6 @@ from flax import nnx
 from lstm_jax.layers import CellAsFlax, Recurrent, Stack
 from lstm_jax.scanning import scan, scan_last
 
-pytestmark = pytest.mark.usefixtures("strict_promotion")
-
 NUM_STEPS = 5
 LENGTHS = jnp.array([0, 3, NUM_STEPS])
 

@@ -19,8 +19,6 @@ from lstm_jax.memory_saving import chunk_of
 from lstm_jax.pointwise import adds_projections
 from lstm_jax.scanning import scan, scan_last
 
-pytestmark = pytest.mark.usefixtures("strict_promotion")
-
 MODES = ["activations", "states", "checkpoint"]
 NAMES = [*CELLS, "gru@reset=before", *OWN, "flax.nnx:LSTMCell"]
 every_mode = pytest.mark.parametrize("backward", MODES)

@@ -104,8 +104,6 @@ def test_parse_value_says_what_is_allowed(text, hint, message):
 
 # Cells by name
 
-pytestmark = pytest.mark.usefixtures("strict_promotion")
-
 
 @pytest.mark.parametrize("name", CELLS)
 def test_registered_names_are_cells_with_defaults(name):

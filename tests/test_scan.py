@@ -28,8 +28,6 @@ import lstm_jax
 from lstm_jax.cells import CELLS
 from lstm_jax.scanning import scan, scan_last
 
-pytestmark = pytest.mark.usefixtures("strict_promotion")
-
 NUM_STEPS = 6
 STATES = ["lstm", OWN[0], "flax.nnx:LSTMCell"]  # one of each kind of state: ours, a user's, a bare tuple
 LENGTHS = jnp.array([0, 1, 4, NUM_STEPS])

@@ -34,6 +34,7 @@ CASES = [("own_cells:Leaky", jnp.bfloat16), ("lstm", jnp.int32), ("own_cells:Nor
 CASES += [("flax.nnx:SimpleCell", jnp.bfloat16), ("flax.nnx:SimpleCell", jnp.int32)]
 
 
+@pytest.mark.standard_promotion  # mixing is what is tested
 @pytest.mark.parametrize(("name", "dtype"), CASES)
 def test_inputs_of_another_type(name, dtype):
     """They are promoted to the parameters', as `x @ w_ih` would; so is the state, be it given or not."""
@@ -50,6 +51,7 @@ def test_inputs_of_another_type(name, dtype):
         assert dtypes[0] == dtypes[1]
 
 
+@pytest.mark.standard_promotion  # mixing is what is tested
 @every_mode
 @pytest.mark.parametrize(("name", "inputs_dtype"), [("gru", jnp.float32), ("lstm", jnp.bfloat16)])
 def test_bfloat16_parameters_with_a_float32_state(name, inputs_dtype, backward):

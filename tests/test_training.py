@@ -93,6 +93,7 @@ def test_a_truncated_gradient_does_not_learn_what_lies_before_it():
     assert accuracies[3] < 0.9
 
 
+@pytest.mark.standard_promotion  # the task of the test mixes
 def test_shuffled_labels_are_not_learned():
     training = training_of(task="own_tasks:Shuffled", gap=2)
     state, _ = jax.jit(training.advance)(jax.jit(training.init)(hypers_of()), hypers_of(), 300)
@@ -136,6 +137,7 @@ def train_loss(training, params, batch):
     return training._train_loss(params, batch, (), None)[0]
 
 
+@pytest.mark.standard_promotion  # optax raises a float to the power of its integer count
 def test_one_update_is_that_of_optax_on_the_same_batch():
     training = training_of()
     hypers = hypers_of(clip_norm=0.05)

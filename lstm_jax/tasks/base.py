@@ -187,7 +187,7 @@ def _evenly(answers: Integer[Array, " N"], size: int, chance: float) -> Integer[
     of_its_kind = jnp.arange(len(answers)) - jnp.searchsorted(ordered, ordered)  # how many equal ones came before
     expected = size * chance
     least, most = math.floor(expected + 1e-9), math.ceil(expected - 1e-9)
-    over = (of_its_kind >= least).astype(jnp.int32) + (of_its_kind >= most)
+    over = (of_its_kind >= least).astype(jnp.int32) + (of_its_kind >= most).astype(jnp.int32)
     return jnp.argsort(jnp.zeros_like(over).at[order].set(over), stable=True)[:size]
 
 

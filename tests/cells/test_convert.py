@@ -20,8 +20,6 @@ from lstm_jax.cells.gru import GRU
 from lstm_jax.cells.lstm import LSTM
 from lstm_jax.cells.rnn import RNN
 
-pytestmark = pytest.mark.usefixtures("strict_promotion")
-
 NAMES = ["rnn", "gru", "lstm"]
 
 

@@ -12,8 +12,6 @@ from flax import nnx
 
 from lstm_jax.cells import flax_cell, make_cell
 
-pytestmark = pytest.mark.usefixtures("strict_promotion")
-
 
 @pytest.mark.parametrize("name", FLAX)
 def test_same_as_in_flax(name):

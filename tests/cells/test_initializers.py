@@ -16,8 +16,6 @@ from lstm_jax.cells.gru import GRU
 from lstm_jax.cells.initializers import chrono_bias, linear_params
 from lstm_jax.cells.lstm import LSTM
 
-pytestmark = pytest.mark.usefixtures("strict_promotion")
-
 
 def blocks(array, num_gates):
     """The gates of `[..., G*H]`, one after another."""

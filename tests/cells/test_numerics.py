@@ -22,7 +22,7 @@ from lstm_jax.cells.gru import GRUParams
 from lstm_jax.cells.lstm import LSTM
 from lstm_jax.scanning import scan
 
-pytestmark = pytest.mark.usefixtures("x64", "strict_promotion")
+pytestmark = pytest.mark.usefixtures("x64")
 
 OUTPUT_TOLERANCE, GRADIENT_TOLERANCE = 1e-12, 1e-10
 LENGTHS = [1, 7, 100, 1000]

@@ -30,8 +30,6 @@ from lstm_jax.cells.base import Cell, PointwiseCell
 from lstm_jax.cells.flax_cell import FlaxCell
 from lstm_jax.cells.lstm import LSTM
 
-pytestmark = pytest.mark.usefixtures("strict_promotion")
-
 every_cell = pytest.mark.parametrize("name", ALL)
 every_kind = pytest.mark.parametrize("name", KINDS)  # for what depends on the step, not on how parameters start
 POINTWISE = [name for name in OURS + OWN if cell_of(name).is_pointwise]

@@ -19,7 +19,10 @@ from lstm_jax.models.base import Pair, Step
 from lstm_jax.models.transformer import TransformerConfig
 from lstm_jax.text.vocabulary import BOS, EOS, MASK, PAD, UNK
 
-pytestmark = pytest.mark.usefixtures("x64")
+pytestmark = [
+    pytest.mark.usefixtures("x64"),
+    pytest.mark.standard_promotion,
+]  # in float64 positions are int32 and int64
 
 C = 7  # the special tokens and two words
 WRITABLE = [token for token in range(C) if token not in (PAD, BOS, MASK)]

@@ -118,7 +118,7 @@ def test_a_rate_between_mixes_both():
     assert (is_own | is_reference).all()
     differ = written.logits.argmax(-1)[:-1] != pair.prefix[1:]
     share = is_reference[differ].mean()
-    assert abs(share - 0.7) < 4 * (0.21 / differ.sum()) ** 0.5
+    assert abs(share - 0.7) < 4 * (0.21 / int(differ.sum())) ** 0.5
 
 
 def test_scheduled_sampling_falls_from_the_reference_to_own_words():

@@ -14,8 +14,6 @@ from flax import nnx
 from lstm_jax.layers import drop
 from lstm_jax.models import ModelConfig, SequenceModel, count_params
 
-pytestmark = pytest.mark.usefixtures("strict_promotion")
-
 NUM_STEPS, NUM_TOKENS, NUM_OUTPUTS = 5, 7, 4
 LENGTHS = jnp.array([1, 3, 0, NUM_STEPS])
 TOKENS = jnp.asarray(np.random.default_rng(0).integers(0, NUM_TOKENS, (NUM_STEPS, 4)), jnp.int32)

@@ -17,7 +17,7 @@ from lstm_jax.models.multi_head import positions
 from lstm_jax.models.transformer import TransformerConfig
 from lstm_jax.text.vocabulary import BOS, PAD
 
-pytestmark = pytest.mark.usefixtures("x64")
+pytestmark = [pytest.mark.usefixtures("x64"), pytest.mark.standard_promotion]  # in float64 normalisation is float32
 
 NUM_SOURCE, NUM_TARGET, LAYERS, DIM, HEADS = 11, 9, 2, 6, 2
 FORMS = ["decoder", "encoder", "encoder_decoder"]
@@ -204,8 +204,7 @@ def test_gradients_are_finite_where_there_is_padding_alone():
 
 @functools.partial(jax.jit, static_argnums=0)
 def gradient_of(graphdef, params):
-    with jax.numpy_dtype_promotion("strict"):
-        return jax.grad(lambda params: weighted_sum(nnx.merge(graphdef, params)(inputs_of("encoder_decoder"))))(params)
+    return jax.grad(lambda params: weighted_sum(nnx.merge(graphdef, params)(inputs_of("encoder_decoder"))))(params)
 
 
 # Step by step
