@@ -205,7 +205,7 @@ def _write(
             alignments = alignments.at[step].set(jnp.where(has_ended[:, None], 0, alignment))
         done = Decoded(
             done.tokens.at[step].set(tokens),
-            done.lengths + ~has_ended,
+            done.lengths + (~has_ended).astype(done.lengths.dtype),
             jnp.where(has_ended, done.log_probs, done.log_probs + gained),
             alignments,
         )
