@@ -40,7 +40,7 @@ class RayOptions(Checked):
 
     GROUP = "ray."
     address: Annotated[str | None, Allowed("the address of a Ray cluster, or auto")] = None
-    """Address of a Ray cluster, or auto; None: Ray is started on this machine."""
+    """Address of a Ray cluster, or auto. Default: start Ray on this machine."""
     cpus: Annotated[float, SHARE] = 1.0
     """CPU cores per job."""
     gpus: Annotated[float, SHARE] = 0.0
@@ -53,17 +53,17 @@ class SlurmOptions(Checked):
 
     GROUP = "slurm."
     partition: Annotated[str | None, Allowed("the name of a partition")] = None
-    """Partition. None: the cluster's default."""
+    """Slurm partition. Default: the cluster's."""
     minutes: Count = 240
-    """Time limit of a job; one that reaches it saves before, and goes on as a new one."""
+    """Time limit per job in minutes. A job that reaches it saves and is submitted again."""
     cpus: Count = 1
     """CPU cores per job."""
     gpus: Annotated[int, whole(0)] = 0
     """GPUs per job."""
     memory_gb: Count | None = None
-    """Memory per job. None: the cluster's default."""
+    """Memory per job in GB. Default: the cluster's."""
     cluster: Literal["slurm", "local"] = "slurm"
-    """local: submitit's processes on this machine, to try things out where there is no Slurm."""
+    """slurm, or local: processes on this machine, to try it without Slurm."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,14 +71,14 @@ class ExecutionOptions(Checked):
     """Where and how jobs run. None of it changes a number."""
 
     executor: Literal["serial", "process", "ray", "slurm"] = "process"
-    """Where jobs run: in this process, in a worker process per core (or GPU), on a Ray cluster, as a Slurm job
-    array."""
+    """Where jobs run. serial: this process; process: one worker process per core or GPU; ray: a Ray cluster; slurm: a
+    Slurm job array."""
     workers: Count | None = None
-    """Jobs at once. None: one per core or GPU; with Ray or Slurm, no limit."""
+    """Jobs at once. Default: one per core or GPU; with Ray or Slurm, no limit."""
     checkpoint_seconds: Annotated[float, SECONDS] = 30.0
-    """Seconds between two checkpoints of a job: the most work that a crash can lose. inf: one, when the job ends."""
+    """Seconds between checkpoints: the most work a crash can lose. inf: one checkpoint, when the job ends."""
     accept_changes: bool = False
-    """Continue in a directory made with other settings or library versions. Each row of runs.csv records its own."""
+    """Continue in a directory made with other settings, code or libraries. Each row of runs.csv records its own."""
     ray: RayOptions = RayOptions()
     slurm: SlurmOptions = SlurmOptions()
 
@@ -88,9 +88,9 @@ class LoggingOptions(Checked):
     """Where results are shown beside the directory. None of it changes a number."""
 
     wandb: Literal["online", "offline", "disabled"] | None = None
-    """Weights & Biases: offline needs no account; `wandb sync` uploads later. None: as WANDB_MODE says, or offline."""
+    """Log to Weights & Biases. offline needs no account; `wandb sync` uploads later. Default: WANDB_MODE or offline."""
     wandb_project: Annotated[str | None, PROJECT] = None
-    """Project of the wandb runs. None: as WANDB_PROJECT says, or lstm_jax."""
+    """wandb project. Default: WANDB_PROJECT or lstm_jax."""
 
     def target(self) -> Target:
         """What the options say, else the environment (WANDB_MODE, WANDB_PROJECT), else offline in the project lstm_jax.

@@ -63,15 +63,16 @@ class Grid(Checked):
     """The runs of a sweep: models x gaps x learning rates x seeds. A later command on a directory may extend it."""
 
     cells: Annotated[tuple[str, ...], NAMES] = ("rnn", "gru", "lstm")
-    """Cells, with settings as in lstm@forget_bias=5,init=orthogonal; or package.module:Name (Flax cells too)."""
+    """Models to compare, with their settings: lstm@forget_bias=5,init=orthogonal. Your own cell or model, or a Flax
+    cell: package.module:Name."""
     gaps: Annotated[tuple[int, ...] | None, GAPS] = (5, 10, 20)
-    """Dependency distances, in time steps. None: as the experiment says."""
+    """Dependency distances, in time steps unless the task says otherwise. Default: as the experiment says."""
     learning_rates: Annotated[tuple[float, ...], RATES] = (0.003,)
-    """Learning rates; the best is chosen for each cell and gap on the tuning seeds."""
+    """Learning rates. The tuning seeds choose the best per cell and gap."""
     seeds: Annotated[tuple[int, ...], SEEDS] = (0, 1, 2)
-    """Seeds whose results are reported."""
+    """Seeds of the reported runs."""
     tuning_seeds: Annotated[tuple[int, ...], TUNING_SEEDS] = (100, 101)
-    """Seeds that choose the learning rate, and are not reported; with one rate they are not trained."""
+    """Seeds that choose the learning rate; their runs are not reported. Not trained if there is only one rate."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -81,7 +82,9 @@ class Grid(Checked):
             raise expected("learning_rates", f"{in_words(alike)}, which are one number in single precision")
         both = sorted(set(self.seeds) & set(self.tuning_seeds))
         if both:
-            raise expected("tuning_seeds", f"{in_words(both)}, which seeds has too")
+            raise ConfigError(
+                f"tuning_seeds: got {in_words(both)}, which seeds has too; a seed can be in only one of the two"
+            )
         if len(self.learning_rates) > 1 and not self.tuning_seeds:
             raise ConfigError(
                 "tuning_seeds: got none; expected at least one, to choose from "
@@ -108,17 +111,17 @@ class ModelOptions(Checked):
     """The size of each model. All of it makes numbers."""
 
     hidden_dim: Count | None = None
-    """Units per layer, the same for all cells. None: each cell gets the size that comes nearest to num-params."""
+    """Units per layer, the same for all cells. Default: per cell, the size nearest to num-params."""
     num_params: Annotated[int | None, PARAMS] = 5530
-    """Parameters of a model, readout and embedding included, where hidden-dim is None: equal terms for all cells.
-    None: as the experiment says."""
+    """Parameters per model, readout and embedding included; used if hidden-dim is not given. Default: as the experiment
+    says."""
     num_layers: Annotated[int, whole(1, 100)] = 1
     """Recurrent layers."""
     dropout: Annotated[float | None, DROPOUT] = 0.0
-    """Dropout rate in training: of embeddings, between layers, and of the last layer's outputs. None: as the
+    """Dropout rate in training, applied to embeddings, between layers and to the last layer's outputs. Default: as the
     experiment says."""
     embedding_dim: Count | None = 16
-    """Width of the token embedding. None: as the experiment says."""
+    """Width of the token embedding. Default: as the experiment says."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,26 +129,26 @@ class TrainingOptions(Checked):
     """How each run trains. All of it makes numbers, if only in their last bits."""
 
     optimizer: Literal["adam", "rmsprop"] = "adam"
-    """Optimizer."""
+    """Optimizer of all runs."""
     clip_norm: Annotated[float, NORM] = 1.0
-    """Global norm that gradients are clipped to; inf for none."""
+    """Clip gradients to this global norm. inf: no clipping."""
     backward: Literal["autodiff", "activations", "states", "checkpoint"] | None = None
-    """What to store for the backward pass; listed from the most to the least memory. None: on a CPU the first of
-    activations, states, checkpoint that fits in memory; on an accelerator states."""
+    """What to store for the backward pass, from most to least memory. Default: on a CPU the first of activations,
+    states, checkpoint that fits in memory; on an accelerator states."""
     truncation: Count | None = None
-    """Time steps that a gradient goes back (truncated backpropagation), counted from the last. None: all."""
+    """Stop gradients after so many time steps, counted from the last (truncated backpropagation). Default: no limit."""
     batch_size: Count | None = 32
-    """Sequences per update. None: as the experiment says."""
+    """Sequences per update. Default: as the experiment says."""
     max_steps: Annotated[int, STEPS] = 1000
-    """The budget of a run, in updates; a run that has solved the task or diverged stops before."""
+    """Budget per run, in updates. A run that solves the task or diverges stops earlier."""
     chunk_steps: Count = 50
-    """Updates between two evaluations; at most a third of max-steps, since it takes three to have solved a task."""
+    """Updates between evaluations, at most a third of max-steps: solving a task takes three evaluations."""
     eval_size: Count = 256
     """Sequences in the held-out set."""
     stop_when_solved: bool = True
-    """End a run that has solved the task; else it trains on to max-steps."""
+    """Stop a run when it solves the task. Off: train to max-steps."""
     lanes: Count | None = None
-    """Runs trained together in one vmapped program on each device. None: 1 on CPU, what fits on an accelerator."""
+    """Runs per vmapped program and device. Default: 1 on a CPU, as many as fit in memory on an accelerator."""
 
 
 _flat = tyro.conf.arg(name="")
@@ -156,16 +159,16 @@ class SweepConfig(Checked):
     """A sweep of trainings of one task. Options have one flat list of names on the command line and in sweep.yaml."""
 
     preset: Literal["smoke", "quick", "full"] = "quick"
-    """Defaults for all that follows: smoke (toy size, a minute), quick (minutes on two cores), full (a GPU)."""
+    """Default values of the other options: smoke (toy size, a minute), quick (minutes on two cores), full (a GPU)."""
     task: Annotated[str, TASK] = "gap"
-    """Task, with settings as in gap@filler=blank; or package.module:Name of your own."""
+    """Task, with its settings: gap@filler=blank. Your own: package.module:Name."""
     grid: Annotated[Grid, _flat] = dataclasses.field(default_factory=Grid)
     model: Annotated[ModelOptions, _flat] = dataclasses.field(default_factory=ModelOptions)
     training: Annotated[TrainingOptions, _flat] = dataclasses.field(default_factory=TrainingOptions)
     execution: Annotated[ExecutionOptions, _flat] = dataclasses.field(default_factory=ExecutionOptions)
     logging: Annotated[LoggingOptions, _flat] = dataclasses.field(default_factory=LoggingOptions)
     out: Annotated[Path, DIRECTORY] = Path("results/sweep")
-    """Directory of the results; a run that is recorded there is not trained again."""
+    """Directory of the results. Runs recorded there are not trained again."""
 
     @classmethod
     def of(cls, **options: Any) -> SweepConfig:
