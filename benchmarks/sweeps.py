@@ -73,13 +73,13 @@ class Table:
 
     fraction: float = 1.0
     """Part of the seeds to train (below 1/6: of the learning rates too)."""
-    cells: tuple[str, ...] = QUICK.cells
+    cells: tuple[str, ...] = QUICK.grid.cells
     """Cells of the grid."""
     only: tuple[Contestant, ...] = tuple(CONTESTANTS)[:-1]
     """Who takes part; ratios are to the first."""
-    gaps: tuple[int, ...] = known(QUICK.gaps)
+    gaps: tuple[int, ...] = known(QUICK.grid.gaps)
     """Gaps of the grid."""
-    updates: int = QUICK.max_steps
+    updates: int = QUICK.training.max_steps
     """Updates of a run."""
     out: Path = _OUT
     """Where to write sweeps_table.csv."""
@@ -95,7 +95,7 @@ class Scaling:
     """Updates of a run at each gap."""
     gaps: tuple[int, ...] = GAPS
     """Gaps to time a run at."""
-    updates: int = QUICK.max_steps
+    updates: int = QUICK.training.max_steps
     """Updates of a run of a sweep."""
     out: Path = _OUT
     """Where to write sweeps_runs.csv and sweeps_gap.csv."""
@@ -133,7 +133,7 @@ def train_sweep(request: Mapping[str, Any]) -> dict[str, Any]:
     if outcome.failures:
         raise SystemExit(f"ours failed: {outcome.failures}")
     runs = [record.run for record in outcome.records]
-    jobs_at_once = min(num_workers(config), len(config.grid.cells) * len(config.grid.gaps))
+    jobs_at_once = min(num_workers(config.execution), len(config.grid.cells) * len(config.grid.gaps))
     return {
         "num_updates": sum(run.steps for run in runs),
         "num_solved": sum(run.status == "solved" for run in runs),
@@ -167,16 +167,16 @@ def in_process(arguments: Sequence[str], request: Mapping[str, Any]) -> dict[str
 
 def table(arguments: Table) -> None:
     """Check, time, print and write the comparison."""
-    all_seeds = (*QUICK.seeds, *QUICK.tuning_seeds)
+    all_seeds = (*QUICK.grid.seeds, *QUICK.grid.tuning_seeds)
     wanted = arguments.fraction * len(all_seeds)
     seeds = all_seeds[: max(1, round(wanted))]
-    rates = QUICK.learning_rates[: max(1, round(min(1.0, wanted) * len(QUICK.learning_rates)))]
+    rates = QUICK.grid.learning_rates[: max(1, round(min(1.0, wanted) * len(QUICK.grid.learning_rates)))]
     request = {
         "cells": arguments.cells,
         "gaps": arguments.gaps,
         "learning_rates": rates,
-        "seeds": [seed for seed in seeds if seed in QUICK.seeds],
-        "tuning_seeds": [seed for seed in seeds if seed in QUICK.tuning_seeds],
+        "seeds": [seed for seed in seeds if seed in QUICK.grid.seeds],
+        "tuning_seeds": [seed for seed in seeds if seed in QUICK.grid.tuning_seeds],
         "max_steps": arguments.updates,
     }
     grid = dataclasses.asdict(make_grid(sweep_config(**request)))
@@ -210,7 +210,7 @@ def scaling(arguments: Scaling) -> None:
     lstms = {"cells": ["lstm"], "learning_rates": [0.003], "tuning_seeds": [], "stop_when_solved": False}
     rows: list[dict[str, Any]] = []
     for size in arguments.sizes:
-        num_jobs = min(num_workers(QUICK), size)
+        num_jobs = min(num_workers(QUICK.execution), size)
         grid: dict[str, Any] = {"gaps": [40 + job for job in range(num_jobs)], "seeds": list(range(size // num_jobs))}
         result = in_process(CONTESTANTS["ours"], {**lstms, **grid, "max_steps": arguments.updates})
         num_runs = num_jobs * len(grid["seeds"])

@@ -10,6 +10,7 @@ import importlib
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import rich.console
 import tyro
@@ -19,10 +20,11 @@ from experiments.cli import program
 from experiments.common import Experiment, command
 from experiments.text import task_name
 from lstm_jax.errors import ConfigError, UnwritableError
-from lstm_jax.sweeps.api import load
 from lstm_jax.sweeps.config.options import SweepConfig
 from lstm_jax.sweeps.config.parsing import parse_options
-from lstm_jax.sweeps.run import SweepResult
+
+if TYPE_CHECKING:
+    from lstm_jax.sweeps.run import SweepResult
 
 EXPERIMENTS: Mapping[str, str] = {
     "copy": "experiments.copy_task",
@@ -52,6 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = parse_options(
             Report, sys.argv[1:] if argv is None else argv, program("report"), str(Report.__doc__)
         )
+        from lstm_jax.sweeps.api import load
+
         finished = load(arguments.directory)
         num_runs = finished.num_others + len(finished.records)
         others = (
@@ -77,6 +81,8 @@ def report(root: Path, console: rich.console.Console, experiment: Experiment) ->
 
     Of our own experiments the task's is taken: what a directory holds does not depend on the command that filled it.
     """
+    from lstm_jax.sweeps.api import load
+
     is_ours = experiment.module in (OF_OTHER_TASKS, *EXPERIMENTS.values())
     write_report(load(root), console, None if is_ours else experiment)
 

@@ -87,14 +87,15 @@ def run_sweep(sweep: SweepConfig | Plan, console: rich.console.Console) -> Sweep
     once. Raises ConfigError before anything is written where the configuration is bad, and UnwritableError where the
     directory can't be written any more.
     """
-    plan = sweep if isinstance(sweep, Plan) else plan_sweep(sweep)
-    directory = Directory(plan.config.out)
-    with directory.claim(), _prepared_jax(plan.config):
+    directory = Directory(sweep.config.out if isinstance(sweep, Plan) else sweep.out)
+    with directory.claim():
+        plan = sweep if isinstance(sweep, Plan) else plan_sweep(sweep)
         warnings = [*plan.warnings, *directory.compare_config(plan.config)]
-        try:
-            return _Sweep(plan, directory, console).run(warnings)
-        except OSError as error:
-            raise UnwritableError.of(directory.root, error) from error
+        with _prepared_jax(plan.config):
+            try:
+                return _Sweep(plan, directory, console).run(warnings)
+            except OSError as error:
+                raise UnwritableError.of(directory.root, error) from error
 
 
 class _Sweep:

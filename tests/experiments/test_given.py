@@ -52,13 +52,13 @@ def test_the_longest_source_is_the_one_given(argv, gap):
 @pytest.mark.parametrize("name", ["dropout", "batch_size", "embedding_dim", "num_params"])
 def test_a_value_is_kept_though_it_is_some_default(name):
     """Of every preset, of SweepConfig, or what the task without data would choose."""
-    values = {getattr(preset, name) for preset in translation.EXPERIMENT.presets.values()}
-    values |= {getattr(SweepConfig(), name), translation.WITHOUT_DATA.get(name), 2000 if name == "num_params" else None}
+    values = {preset.flat[name] for preset in translation.EXPERIMENT.presets.values()}
+    values |= {SweepConfig().flat[name], translation.WITHOUT_DATA.get(name), 2000 if name == "num_params" else None}
     values |= {0.3} if name == "dropout" else {32, 64} if name != "num_params" else set()
     for value in values - {None}:
         for task in ((*SMOKE, "--task", "reverse"), ON_PAIRS):
             sweep, output = prepared(*task, f"--{name.replace('_', '-')}", value)
-            assert getattr(sweep, name) == value and f"{name} " not in output
+            assert sweep.flat[name] == value and f"{name} " not in output
 
 
 def test_what_a_task_without_data_chooses_is_said():
@@ -93,7 +93,5 @@ def test_help_shows_no_default_that_is_not_used(module, capsys):
 
 def _open(preset):
     return {
-        name
-        for name in ("gaps", "num_params", "dropout", "batch_size", "embedding_dim")
-        if getattr(preset, name) is None
+        name for name in ("gaps", "num_params", "dropout", "batch_size", "embedding_dim") if preset.flat[name] is None
     }

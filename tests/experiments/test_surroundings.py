@@ -122,7 +122,7 @@ def test_there_is_one_way_to_a_console_and_one_to_a_file():
     assert [name for name, _ in calls("Console")] == ["terminal.py"]
     assert all("markup=False" in call for _, call in calls("TextColumn"))
     assert [*calls("from_markup"), *calls("mkstemp"), *calls("NamedTemporaryFile")] == []
-    assert [name for name, _ in calls("chmod")] == ["slurm_executor.py"]
+    assert [name for name, _ in calls("chmod")] == ["slurm.py"]
 
 
 def test_files_of_other_systems_are_nobodys(private, tmp_path):

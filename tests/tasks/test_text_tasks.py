@@ -113,7 +113,7 @@ def test_training_draws_shapes_by_their_shares(translation):
     class Telling(type(translation)):
         def train_batch(self, key, step, batch_size, shape):
             batch = super().train_batch(key, step, batch_size, 0)
-            return batch._replace(weights=batch.weights * (shape == 0))
+            return batch._replace(weights=batch.weights * jnp.float32(shape == 0))
 
     training = training_of(Telling(translation.gap, corpus=translation.corpus), batch_size=1, hidden_dim=2)
     asked = jax.jit(jax.vmap(lambda key: training._gradient(state, key, key)[0][0]))

@@ -222,7 +222,9 @@ def replaced(options: T, **changes: Any) -> T:
         if dataclasses.is_dataclass(value):
             own[field.name] = replaced(value, **changes)
         elif group + field.name in changes:
-            own[field.name] = changes[group + field.name]
+            given = changes[group + field.name]
+            given = Path(given) if isinstance(value, Path) and isinstance(given, str) else given
+            own[field.name] = tuple(given) if isinstance(given, list) else given
     return dataclasses.replace(options, **own)  # type: ignore[type-var]
 
 

@@ -57,7 +57,8 @@ def remove(checkpoint: Path) -> None:
 
 def names(directory: Path, kind: Kind) -> list[str]:
     """The checkpoints of a kind, the latest first."""
-    return [f"{kind}-{number}" for number in _indices(directory, kind)]
+    found = (f"{kind}-{index}" for index in _indices(directory, kind))
+    return [name for name in found if (directory / name).is_dir()]
 
 
 def in_directory(directory: Path) -> list[Path]:
