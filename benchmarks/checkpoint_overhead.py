@@ -44,7 +44,7 @@ class CheckpointOverhead:
 
 def seconds(checkpoint_seconds: float, out: Path) -> float:
     """How long the sweep takes, start of workers and compilation included."""
-    config = SweepConfig(**{**vars(SWEEP), "checkpoint_seconds": checkpoint_seconds, "out": out})
+    config = SWEEP.replace(checkpoint_seconds=checkpoint_seconds, out=out)
     started = time.perf_counter()
     outcome = run_sweep(config, rich.console.Console(file=io.StringIO()))
     assert outcome.num_trained == len(config.grid.gaps) * len(config.grid.seeds) and not outcome.failures

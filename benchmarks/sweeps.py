@@ -259,7 +259,7 @@ def make_grid(config: SweepConfig) -> Grid:
 
     jax.config.update("jax_platforms", "cpu")  # sizes only; a GPU belongs to the contestants
     sizes = {job.settings.cell: job.settings.hidden_dim for job in make_jobs(config)[0]}
-    given: Any = {field.name: getattr(config, field.name, None) for field in dataclasses.fields(Grid)}
+    given: Any = {field.name: config.flat.get(field.name) for field in dataclasses.fields(Grid)}
     given["hidden_dims"] = {cell: sizes[cell] for cell in config.grid.cells}
     return Grid(**given | {"seeds": (*config.grid.seeds, *config.grid.tuning_seeds)})
 
