@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from lstm_jax.figures.words import Words
 from lstm_jax.sweeps.config.options import SweepConfig, known
+from lstm_jax.sweeps.sources import canonical
 from lstm_jax.sweeps.store.records import Record
 
 
@@ -37,7 +38,7 @@ def describe(config: SweepConfig, records: Sequence[Record], text: str | None = 
     clipping = f"clipped at {clip_norm:g}" if math.isfinite(clip_norm) else "not clipped"
     task = f"Task {made['task']}" if text is None else text
     solved = " Solved: recall accuracy of at least 0.99 at three evaluations in a row." if text is None else ""
-    versions = {(record.run.versions, record.run.environment) for record in records}
+    versions = {(canonical(record.run.versions), record.run.environment) for record in records}
     mixed = f" Made with {len(versions)} sets of versions or environments (runs.csv)." if len(versions) > 1 else ""
     return (
         f"{task}: trained from scratch with {made['optimizer']} on at most "

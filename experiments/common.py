@@ -69,12 +69,24 @@ def main(experiment: Experiment, argv: Sequence[str] | None = None) -> int:
             sweeps = [command.sweep for command in commands]
             if experiment.prepare is not None:
                 sweeps = [experiment.prepare(command.sweep, command.data, console) for command in commands]
-            sweeps = [resolved(sweep) for sweep in sweeps]
+            given, sweeps = sweeps, [resolved(sweep) for sweep in sweeps]
+            print_chosen(given[0], sweeps[0], console)
             if commands[0].show:
                 return max(show(sweep, console) for sweep in sweeps)
             return run_all(experiment, sweeps, console)
 
     return command(act)
+
+
+def print_chosen(given: SweepConfig, found: SweepConfig, console: rich.console.Console) -> None:
+    """Print the options that were left open, as they were filled in."""
+    chosen = {name: value for name, value in found.flat.items() if given.flat[name] is None and value is not None}
+    if given.model.hidden_dim is not None:
+        chosen.pop("num_params", None)
+    if chosen:
+        values = {name: " ".join(map(str, each)) if isinstance(each, tuple) else each for name, each in chosen.items()}
+        words = ", ".join(f"{name} {value}" for name, value in values.items())
+        console.print(f"chosen, as not given: {words}", highlight=False, markup=False, soft_wrap=True)
 
 
 def command(act: Callable[[rich.console.Console], int]) -> int:

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from experiments.captions import words_of
 from experiments.cli import program
-from experiments.common import Experiment, one_line
+from experiments.common import Experiment, one_line, print_chosen
 from lstm_jax import registry
 from lstm_jax.errors import ConfigError, DamagedError, TextError
 from lstm_jax.sweeps.config.command_line import from_yaml
@@ -82,7 +82,6 @@ def resolve(config: SweepConfig, console: Console, **suggested: Any) -> SweepCon
     Where neither parameters nor the width were given, there are as many parameters as an LSTM of LSTM_UNITS has: on
     text most parameters are words, and how many is known with the corpus alone.
     """
-    open_before = [name for name, value in config.flat.items() if value is None]
     found = resolved(config, **suggested)
     if config.model.num_params is None and config.model.hidden_dim is None:
         from lstm_jax.sweeps.plan import checked_task, sized
@@ -91,17 +90,8 @@ def resolve(config: SweepConfig, console: Console, **suggested: Any) -> SweepCon
         checked_task(found, gap)
         reference = sized(found.replace(hidden_dim=LSTM_UNITS[config.preset]), "lstm", gap)
         found = found.replace(num_params=reference.num_params)
-    shown = {name: found.flat[name] for name in open_before if found.flat[name] is not None}
-    if config.model.hidden_dim is not None:
-        shown.pop("num_params", None)
-    if shown:
-        words = ", ".join(f"{name} {_in_words(value)}" for name, value in shown.items())
-        console.print(f"chosen, as not given: {words}", highlight=False, markup=False, soft_wrap=True)
+    print_chosen(config, found, console)
     return found
-
-
-def _in_words(value: Any) -> str:
-    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def reported(config: SweepConfig, records: Sequence[Record], console: Console) -> list[Record]:

@@ -45,12 +45,16 @@ def version_changes(was: str, now: str) -> list[str]:
     return [
         f"{name} {before.get(name, 'missing')} there, {after.get(name, 'missing')} here"
         for name in sorted(before.keys() | after.keys())
-        if before.get(name) != after.get(name) and not _are_equivalent(before.get(name, ""), after.get(name, ""))
+        if canonical(before.get(name, "")) != canonical(after.get(name, ""))
     ]
 
 
-def _are_equivalent(was: str, now: str) -> bool:
-    return any({was, now} <= versions for versions in known_versions())
+def canonical(text: str) -> str:
+    """The text of versions with one of ours in place of all that make the same numbers."""
+    for versions in known_versions():
+        for version in versions:
+            text = text.replace(version, min(versions))
+    return text
 
 
 @functools.cache
