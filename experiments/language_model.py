@@ -13,7 +13,7 @@ import math
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import rich.console
 
@@ -22,7 +22,8 @@ from experiments.cli import program
 from experiments.common import Experiment
 from lstm_jax.errors import ConfigError
 from lstm_jax.files import write_atomically
-from lstm_jax.sweeps.config.options import SweepConfig, expected
+from lstm_jax.sweeps.config.fields import AT_LEAST_ONE, Checked
+from lstm_jax.sweeps.config.options import SweepConfig
 from lstm_jax.sweeps.config.parsing import parse_options
 from lstm_jax.sweeps.store.records import Record, write_rows
 from lstm_jax.text.corpus import TextCorpus, prepare_text
@@ -46,7 +47,7 @@ _SHARED = SweepConfig.of(
 
 
 @dataclasses.dataclass(frozen=True)
-class Data:
+class Data(Checked):
     """Where text comes from."""
 
     text: Path | None = None
@@ -56,7 +57,7 @@ class Data:
     tokens: Cut | None = None
     """What a word is: words and punctuation marks, or, of a file that is tokenised already, what is between spaces.
     None: words."""
-    min_count: int | None = None
+    min_count: Annotated[int | None, AT_LEAST_ONE] = None
     """How often a token must occur in training to be in the vocabulary; others are <unk>. None: 3."""
 
 
@@ -67,8 +68,6 @@ def prepare(config: SweepConfig, data: Data, console: rich.console.Console) -> S
     if text.has_corpus(config, data):
         return text.resolve(config, console)
     min_count = 3 if data.min_count is None else data.min_count
-    if min_count < 1:
-        raise expected("min_count", str(min_count))
     if data.level == "character" and data.tokens is not None:
         raise ConfigError(f"tokens: got {data.tokens!r}; expected none with characters, which are not cut into words")
     if data.text is not None:

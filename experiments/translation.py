@@ -13,7 +13,7 @@ import dataclasses
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import rich.console
@@ -24,7 +24,8 @@ from experiments.cli import program
 from experiments.common import Experiment
 from lstm_jax.errors import ConfigError, TextError
 from lstm_jax.files import write_atomically
-from lstm_jax.sweeps.config.options import SweepConfig, expected
+from lstm_jax.sweeps.config.fields import AT_LEAST_ONE, Checked
+from lstm_jax.sweeps.config.options import SweepConfig
 from lstm_jax.sweeps.config.parsing import parse_options
 from lstm_jax.sweeps.store.records import Record, write_rows
 from lstm_jax.text.corpus import PairCorpus, prepare_pairs
@@ -57,7 +58,7 @@ _SHARED = SweepConfig.of(
 
 
 @dataclasses.dataclass(frozen=True)
-class Data:
+class Data(Checked):
     """Where pairs come from."""
 
     corpus: Literal["libreoffice", "full"] | None = None
@@ -68,9 +69,9 @@ class Data:
     tokens: Cut | None = None
     """What a token is: words and punctuation marks, or, of a file that is tokenised already, what is between spaces.
     None: words."""
-    min_count: int | None = None
+    min_count: Annotated[int | None, AT_LEAST_ONE] = None
     """How often a word must occur in training to be in the vocabulary; others are <unk>. None: 2."""
-    max_tokens: int | None = None
+    max_tokens: Annotated[int | None, AT_LEAST_ONE] = None
     """Pairs with more words or punctuation marks on a side are left out. None: 30."""
 
 
@@ -87,9 +88,6 @@ def prepare(config: SweepConfig, data: Data, console: rich.console.Console) -> S
     chosen = {"gaps": (max_tokens,), "dropout": 0.3, "embedding_dim": _EMBEDDING_DIM[config.preset]}
     if text.has_corpus(config, data):
         return text.resolve(config, console, **chosen)
-    for name, value in (("min_count", min_count), ("max_tokens", max_tokens)):
-        if value < 1:
-            raise expected(name, str(value))
     if data.pairs is not None and data.corpus is not None:
         raise ConfigError(f"pairs, corpus: got {data.pairs} and {data.corpus}; expected one of them")
     if data.pairs is not None:

@@ -401,7 +401,9 @@ def test_what_a_language_model_refuses(modelled, capsys, tmp_path):
     assert "latin.txt, line 2" in fails(language_model, capsys, *out, "--text", tmp_path / "latin.txt")
     assert "min_count: got 0" in fails(language_model, capsys, *out, "--min-count", "0")
     assert "unknown option '--txet': did you mean '--text'" in fails(language_model, capsys, *out, "--txet", "a")
-    assert "level: got 'words'; did you mean 'word'" in fails(language_model, capsys, *out, "--level", "words")
+    assert "level: got 'words'; expected word or character, or None; did you mean 'word'?" in fails(
+        language_model, capsys, *out, "--level", "words"
+    )
 
 
 def test_characters_have_bits(tmp_path):

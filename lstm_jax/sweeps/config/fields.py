@@ -6,6 +6,7 @@ batch_size: Annotated[int, Allowed("a whole number of at least 1", lambda value:
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import functools
 import math
 import struct
@@ -46,6 +47,7 @@ def whole(low: int, high: int = MAX_COUNT, reason: str = "") -> Allowed:
 
 
 Count = Annotated[int, whole(1)]
+AT_LEAST_ONE = Allowed("a whole number of at least 1", lambda number: bool(number >= 1), metavar="INT>=1")
 
 
 def single(number: float) -> float:
@@ -95,7 +97,11 @@ def plain_type(hint: Any) -> Any:
 
 def expected(name: str, given: str, hint: Any) -> ConfigError:
     """The error that says what the field `name` admits."""
-    return ConfigError(f"{name}: got {given}; expected {words_of(hint)}")
+    base = plain_type(hint)
+    choices = map(str, typing.get_args(base)) if typing.get_origin(base) is typing.Literal else ()
+    near = difflib.get_close_matches(given.strip("'"), choices, n=1)
+    suggestion = f"; did you mean {near[0]!r}?" if near else ""
+    return ConfigError(f"{name}: got {given}; expected {words_of(hint)}{suggestion}")
 
 
 class Checked:

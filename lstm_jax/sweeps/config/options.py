@@ -19,6 +19,7 @@ from lstm_jax.errors import ConfigError
 from lstm_jax.registry import nearest, parse
 from lstm_jax.sweeps.config.execution import ExecutionOptions, LoggingOptions
 from lstm_jax.sweeps.config.fields import (
+    AT_LEAST_ONE,
     Allowed,
     Checked,
     Count,
@@ -43,7 +44,6 @@ GAPS = Allowed("one or more whole numbers of at least 1, each once", whole(1).ad
 RATES = Allowed(
     "one or more positive finite numbers, each once, in single precision too (1.2e-38 to 3.4e38)", is_positive_single, 1
 )
-PARAMS = Allowed("a whole number of at least 1", lambda number: number >= 1, metavar="INT>=1")
 _SEEDS = f"whole numbers in 0 to {MAX_SEED} (2^32 - 1), each once"
 SEEDS = Allowed(f"one or more {_SEEDS}", whole(0, MAX_SEED).admits, 1)
 TUNING_SEEDS = Allowed(f"{_SEEDS}, none of them in seeds", whole(0, MAX_SEED).admits)
@@ -112,7 +112,7 @@ class ModelOptions(Checked):
 
     hidden_dim: Count | None = None
     """Units per layer, the same for all cells. Default: per cell, the size nearest to num-params."""
-    num_params: Annotated[int | None, PARAMS] = 5530
+    num_params: Annotated[int | None, AT_LEAST_ONE] = 5530
     """Parameters per model, readout and embedding included; used if hidden-dim is not given. Default: as the experiment
     says."""
     num_layers: Annotated[int, whole(1, 100)] = 1
