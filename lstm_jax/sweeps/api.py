@@ -8,6 +8,7 @@ from typing import Any
 from lstm_jax.errors import ConfigError
 from lstm_jax.sweeps.config.command_line import from_yaml
 from lstm_jax.sweeps.config.options import SweepConfig
+from lstm_jax.sweeps.config.parsing import on_this_machine
 from lstm_jax.sweeps.plan import in_order, make_jobs
 from lstm_jax.sweeps.run import SweepResult, run_sweep
 from lstm_jax.sweeps.store.directory import Directory
@@ -45,7 +46,7 @@ def load(directory: str | Path) -> SweepResult:
 
     Raises ConfigError for a directory without a sweep, or where its cells or task can't be made.
     """
-    place = Directory(Path(directory))
+    place = Directory(on_this_machine("directory", Path(directory)))
     if not place.config_file.is_file():
         raise ConfigError(f"directory: got {directory}; expected the directory of a sweep, with a sweep.yaml in it")
     config = from_yaml(place.config_file).replace(out=place.root)

@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lstm_jax import Sweep
 from lstm_jax.errors import ConfigError
 from lstm_jax.sweeps.config.command_line import FIELDS, from_yaml, parse_command, read_yaml, to_yaml
-from lstm_jax.sweeps.config.execution import LoggingOptions
+from lstm_jax.sweeps.config.execution import ExecutionOptions, LoggingOptions, SlurmOptions
 from lstm_jax.sweeps.config.fields import single, words_of
 from lstm_jax.sweeps.config.grid import parse_commands
-from lstm_jax.sweeps.config.options import MIN_STEPS, SweepConfig, differences
+from lstm_jax.sweeps.config.options import MIN_STEPS, Grid, ModelOptions, SweepConfig, differences
 from lstm_jax.sweeps.config.parsing import parse_options
 from lstm_jax.tasks.solved import SOLVED_EVALUATIONS
 
@@ -314,3 +315,59 @@ def test_differences():
     assert differences(config, config.replace(wandb="disabled", out=Path("elsewhere"))) == []
     assert differences(config, config.replace(gaps=(10,))) == ["gaps: 5 is there but not in this command"]
     assert differences(config, config.replace(batch_size=8)) == ["batch_size: 32 there, 8 in this command"]
+
+
+def test_numbers_of_numpy_are_read_as_pythons():
+    config = SweepConfig.of(
+        hidden_dim=np.int64(4),
+        gaps=np.array([2, 3]),
+        learning_rates=np.array([0.01, 0.1]),
+        clip_norm=np.float64(2.0),
+        seeds=range(2),
+    )
+    assert config == SweepConfig.of(hidden_dim=4, gaps=(2, 3), learning_rates=(0.01, 0.1), clip_norm=2.0, seeds=(0, 1))
+    values = [config.model.hidden_dim, config.training.clip_norm, *config.grid.learning_rates, *config.grid.seeds]
+    assert {type(value) for value in values} == {int, float}
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: SweepConfig(grid=ModelOptions()),
+        lambda: SweepConfig(grid=Grid),
+        lambda: SweepConfig(grid=None),
+        lambda: ExecutionOptions(ray=SlurmOptions()),
+    ],
+)
+def test_a_group_of_options_is_of_its_class(make):
+    with pytest.raises(ConfigError, match=r"^(grid|ray): got .*; expected a (Grid|RayOptions)$"):
+        make()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"wandb": np.array([1, 2])},
+        {"task": ""},
+        {"out": "gs://bucket/results"},
+        {"slurm.partition": "-x"},
+        {"slurm.partition": ""},
+        {"slurm.partition": "null"},
+        {"ray.address": ".inf"},
+        {"wandb_project": "--x"},
+        {"wandb_project": "None"},
+        {"checkpoint_seconds": -(10**400)},
+    ],
+)
+def test_a_value_that_no_file_could_hold_is_refused_in_one_line(options):
+    with pytest.raises(ConfigError, match=rf"^{next(iter(options))}: [^\n]*expected [^\n]*$"):
+        SweepConfig.of(**options)
+
+
+def test_a_path_may_begin_with_the_home_directory_in_every_form(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert SweepConfig.of(out="~/x").out == Sweep(out=Path("~/x")).config.out == tmp_path / "x"
+
+
+def test_a_negative_zero_is_no_other_identity():
+    assert str(SweepConfig.of(dropout=-0.0).model.dropout) == "0.0"

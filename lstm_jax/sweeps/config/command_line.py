@@ -187,7 +187,7 @@ def options_of(tree: Mapping[str, Any], file: str = "") -> list[str]:
             raise ConfigError(f"{prefix}{expected(name, f'the list {value}')}")
         if any(each.startswith("--") for each in values):
             raise ConfigError(f"{prefix}{expected(name, repr(values))}")
-        if plain_type(FIELDS[name]) is Path and value in _AS_TEXT:
+        if plain_type(FIELDS[name]) is Path and value in (*_AS_TEXT, "None"):
             raise ConfigError(f"{prefix}{expected(name, repr(value))}")
         if plain_type(FIELDS[name]) is bool:
             if value.lower() not in _FLAGS:

@@ -21,9 +21,16 @@ _MODES: dict[str, Mode] = {
 """What WANDB_MODE may be."""
 SECONDS = Allowed("a positive number of seconds, or inf", lambda seconds: seconds > 0, metavar="FLOAT>0")
 SHARE = Allowed("a number of at least 0", lambda number: 0 <= number < math.inf, metavar="FLOAT>=0")
+
+
+def is_name(text: str) -> bool:
+    """Whether the command line and YAML read `text` back as it is: no option, no None, no control characters."""
+    return text.isprintable() and text not in ("", "~", "null", "None", ".inf") and not text.startswith("-")
+
+
 PROJECT = Allowed(
     r"the name of a project: at most 128 characters, none of / \ # ? % :",
-    lambda name: 0 < len(name) <= 128 and not set(name) & set("/\\#?%:"),
+    lambda name: is_name(name) and len(name) <= 128 and not set(name) & set("/\\#?%:"),
 )
 
 
@@ -39,7 +46,7 @@ class RayOptions(Checked):
     """Where jobs run with `--executor ray`."""
 
     GROUP = "ray."
-    address: Annotated[str | None, Allowed("the address of a Ray cluster, or auto")] = None
+    address: Annotated[str | None, Allowed("the address of a Ray cluster, or auto", is_name)] = None
     """Address of a Ray cluster, or auto. Default: start Ray on this machine."""
     cpus: Annotated[float, SHARE] = 1.0
     """CPU cores per job."""
@@ -52,7 +59,7 @@ class SlurmOptions(Checked):
     """Where jobs run with `--executor slurm`."""
 
     GROUP = "slurm."
-    partition: Annotated[str | None, Allowed("the name of a partition")] = None
+    partition: Annotated[str | None, Allowed("the name of a partition", is_name)] = None
     """Slurm partition. Default: the cluster's."""
     minutes: Count = 240
     """Time limit per job in minutes. A job that reaches it saves and is submitted again."""

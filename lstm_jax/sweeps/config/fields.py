@@ -9,6 +9,7 @@ import dataclasses
 import difflib
 import functools
 import math
+import re
 import struct
 import types
 import typing
@@ -22,6 +23,7 @@ from lstm_jax.errors import ConfigError
 
 MAX_COUNT = 2**31 - 1
 _SHOWN = 60
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # a Path has one slash of `gs://`; Windows' drives have one letter
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,6 +87,8 @@ def words_of(hint: Any) -> str:
     if typing.get_origin(base) is typing.Literal:
         *others, last = map(str, typing.get_args(base))
         words = f"{', '.join(others)} or {last}"
+    elif dataclasses.is_dataclass(base):
+        words = f"a {getattr(base, '__name__', base)}"
     else:
         words = allowed.words if allowed else "true or false" if base is bool else "a value of another type"
     return f"{words}, or None" if is_optional else words
@@ -107,7 +111,8 @@ def expected(name: str, given: str, hint: Any) -> ConfigError:
 class Checked:
     """A frozen dataclass whose fields hold only what their annotations admit: another can't be made.
 
-    Lists become tuples, whole numbers floats and text paths, where the field is of that type.
+    Lists, ranges and arrays become tuples, whole numbers floats and text paths, where the field is of that type;
+    NumPy's numbers become Python's, and `~` the home directory.
     """
 
     def __init_subclass__(cls) -> None:
@@ -128,8 +133,7 @@ class Checked:
             except ValueError as error:
                 raise ConfigError(f"{name}: {error}") from None
             object.__setattr__(self, name, value)
-            if not dataclasses.is_dataclass(value):
-                _check(f"{getattr(self, 'GROUP', '')}{name}", value, hint)
+            _check(f"{getattr(self, 'GROUP', '')}{name}", value, hint)
 
 
 def _check(name: str, value: Any, hint: Any) -> None:
@@ -158,22 +162,43 @@ def _is_of(value: Any, kind: Any) -> bool:
 
 def _converted(value: Any, hint: Any) -> Any:
     base, allowed, _ = _taken_apart(hint)
-    if typing.get_origin(base) is tuple and isinstance(value, list | tuple):
+    value = value.tolist() if hasattr(value, "tolist") else value  # NumPy's or jax's, of any number of dimensions
+    if typing.get_origin(base) is tuple and isinstance(value, list | tuple | range):
         inner = typing.get_args(base)[0]
         return tuple(_converted(each, Annotated[inner, allowed] if allowed else inner) for each in value)
     if allowed and allowed.parse and isinstance(value, str) and value:
         return allowed.parse(value)
-    if base is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    return Path(value) if base is Path and isinstance(value, str) else value
+    if base is float and isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            return float(value) + 0.0  # -0.0 is 0.0, also in a run's identity
+        except OverflowError:
+            return math.inf if value > 0 else -math.inf
+    return local(Path(value)) if base is Path and isinstance(value, str | Path) else value
+
+
+def local(path: Path) -> Path:
+    """Return a path with `~` as the home directory; raises ValueError for the address of another place.
+
+    A shell expands `~` at the start of a word alone: neither in `--out=~/x` nor in a file.
+    """
+    if _ADDRESS.match(str(path)):
+        raise ValueError(f"got {str(path).replace(':/', '://', 1)}; expected a path on this machine")
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"got {path}; expected a path ({str(error).rstrip('.')})") from None
 
 
 def in_words(values: Collection[Any]) -> str:
     """Values for a message, long ones cut off."""
-    texts = (repr(value) for value in values)
-    return ", ".join(
-        f"'{text[1:41]}... ({len(text) - 2} characters)'" if len(text) > _SHOWN else text for text in texts
-    )
+    return ", ".join(map(_in_words, values))
+
+
+def _in_words(value: Any) -> str:
+    text = repr(value)
+    if len(text) <= _SHOWN:
+        return text
+    return f"'{text[1:41]}... ({len(text) - 2} characters)'" if isinstance(value, str) else f"{text[:40]}..."
 
 
 @functools.cache

@@ -14,11 +14,10 @@ import tyro
 
 from lstm_jax.errors import ConfigError
 from lstm_jax.registry import nearest
-from lstm_jax.sweeps.config.fields import expected, fields_of, words_of
+from lstm_jax.sweeps.config.fields import expected, fields_of, local, words_of
 
 T = TypeVar("T")
 ALL_OPTIONS = "--help lists all options"
-_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # a Path has one slash of `gs://`; Windows' drives have one letter
 
 
 def parse_options(cls: type[T], argv: Sequence[str], prog: str, description: str, default: T | None = None) -> T:
@@ -90,19 +89,15 @@ def values_of(option: str, argv: Sequence[str]) -> list[str]:
 
 
 def on_this_machine(name: str, value: T) -> T:
-    """`value`, or the paths in it, with `~` as the home directory; raises ConfigError for the address of another place.
-
-    A shell expands `~` at the start of a word alone: neither in `--out=~/x` nor in a file.
-    """
+    """Return `value` with each path in it as `local` makes it; raises ConfigError for the address of another place."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = [field.name for field in dataclasses.fields(value)]
         changed = {each: on_this_machine(each, getattr(value, each)) for each in fields}
         return dataclasses.replace(value, **changed)
     if not isinstance(value, Path):
         return value
-    if _ADDRESS.match(str(value)):
-        raise ConfigError(f"{name}: got {str(value).replace(':/', '://', 1)}; expected a path on this machine")
     try:
-        return value.expanduser()
-    except RuntimeError as error:
-        raise ConfigError(f"{name}: got {value}; expected a path ({str(error).rstrip('.')})") from None
+        path: Any = local(value)
+    except ValueError as error:
+        raise ConfigError(f"{name}: {error}") from None
+    return path
