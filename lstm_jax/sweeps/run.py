@@ -7,6 +7,7 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import math
+import multiprocessing
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -87,6 +88,11 @@ def run_sweep(sweep: SweepConfig | Plan, console: rich.console.Console) -> Sweep
     once. Raises ConfigError before anything is written where the configuration is bad, and UnwritableError where the
     directory can't be written any more.
     """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):  # so does Python tell a script without a guard
+        raise ConfigError(
+            "a worker process imports this script, and that starts a sweep; expected it under "
+            '`if __name__ == "__main__":`, or executor="serial"'
+        )
     directory = Directory(sweep.config.out if isinstance(sweep, Plan) else sweep.out)
     with directory.claim():
         plan = sweep if isinstance(sweep, Plan) else plan_sweep(sweep)

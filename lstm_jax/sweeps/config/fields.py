@@ -71,7 +71,7 @@ def fields_of(cls: Any) -> Mapping[str, Any]:
     A group whose annotation gives it the name "" lends its options no prefix.
     """
     found: dict[str, Any] = {}
-    for name, hint in _hints(cls).items():
+    for name, hint in hints_of(cls).items():
         group, *extras = typing.get_args(hint) if typing.get_origin(hint) is typing.Annotated else (hint,)
         if dataclasses.is_dataclass(group):
             prefix = "" if any(getattr(extra, "name", None) == "" for extra in extras) else f"{name}."
@@ -125,15 +125,19 @@ class Checked:
 
     def __post_init__(self) -> None:
         cls: Any = type(self)
-        for name, hint in _hints(cls).items():
-            try:
-                value = _converted(getattr(self, name), hint)
-            except ConfigError:
-                raise
-            except ValueError as error:
-                raise ConfigError(f"{name}: {error}") from None
+        for name, hint in hints_of(cls).items():
+            value = checked(f"{getattr(self, 'GROUP', '')}{name}", getattr(self, name), hint)
             object.__setattr__(self, name, value)
-            _check(f"{getattr(self, 'GROUP', '')}{name}", value, hint)
+
+
+def checked(name: str, value: Any, hint: Any) -> Any:
+    """Return `value` as the field `name` holds it; raises ConfigError for one that the field does not admit."""
+    try:
+        value = _converted(value, hint)
+    except ValueError as error:
+        raise ConfigError(f"{name}: {error}") from None
+    _check(name, value, hint)
+    return value
 
 
 def _check(name: str, value: Any, hint: Any) -> None:
@@ -202,7 +206,8 @@ def _in_words(value: Any) -> str:
 
 
 @functools.cache
-def _hints(cls: Any) -> dict[str, Any]:
+def hints_of(cls: Any) -> dict[str, Any]:
+    """Return the annotations of a dataclass by field."""
     hints = typing.get_type_hints(cls, include_extras=True)
     return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
 

@@ -94,10 +94,10 @@ def on_this_machine(name: str, value: T) -> T:
         fields = [field.name for field in dataclasses.fields(value)]
         changed = {each: on_this_machine(each, getattr(value, each)) for each in fields}
         return dataclasses.replace(value, **changed)
-    if not isinstance(value, Path):
-        return value
-    try:
-        path: Any = local(value)
-    except ValueError as error:
-        raise ConfigError(f"{name}: {error}") from None
-    return path
+    if isinstance(value, Path):
+        try:
+            path: Any = local(value)
+        except ValueError as error:
+            raise ConfigError(f"{name}: {error}") from None
+        value = path
+    return value
