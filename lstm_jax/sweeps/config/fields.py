@@ -107,7 +107,7 @@ def expected(name: str, given: str, hint: Any) -> ConfigError:
 class Checked:
     """A frozen dataclass whose fields hold only what their annotations admit: another can't be made.
 
-    Lists become tuples, whole numbers floats and text paths, where the field is of that type.
+    Lists become tuples, NumPy's numbers Python's, whole numbers floats and text paths, where the field is of that type.
     """
 
     def __init_subclass__(cls) -> None:
@@ -119,17 +119,20 @@ class Checked:
                 cls.__annotations__[name] = Annotated[hint, tyro.conf.arg(metavar=metavar)]
 
     def __post_init__(self) -> None:
-        cls: Any = type(self)
-        for name, hint in _hints(cls).items():
-            try:
-                value = _converted(getattr(self, name), hint)
-            except ConfigError:
-                raise
-            except ValueError as error:
-                raise ConfigError(f"{name}: {error}") from None
-            object.__setattr__(self, name, value)
-            if not dataclasses.is_dataclass(value):
-                _check(f"{getattr(self, 'GROUP', '')}{name}", value, hint)
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            object.__setattr__(self, field.name, admitted(type(self), field.name, getattr(self, field.name)))
+
+
+def admitted(cls: Any, name: str, value: Any) -> Any:
+    """The value as the field `name` of `cls` holds it; raises ConfigError where the field does not admit it."""
+    hint, label = _hints(cls)[name], f"{getattr(cls, 'GROUP', '')}{name}"
+    try:
+        value = _converted(value, hint)
+    except ValueError as error:
+        raise ConfigError(f"{label}: {error}") from None
+    if not dataclasses.is_dataclass(value):
+        _check(label, value, hint)
+    return value
 
 
 def _check(name: str, value: Any, hint: Any) -> None:
@@ -156,8 +159,16 @@ def _is_of(value: Any, kind: Any) -> bool:
     return False  # a tuple that was given as something else
 
 
+def plain(value: Any) -> Any:
+    """NumPy's numbers as Python's; lists, ranges and arrays as tuples."""
+    if isinstance(value, list | tuple | range) or getattr(value, "ndim", 0) == 1:
+        return tuple(plain(each) for each in value)
+    return value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
+
+
 def _converted(value: Any, hint: Any) -> Any:
     base, allowed, _ = _taken_apart(hint)
+    value = plain(value)
     if typing.get_origin(base) is tuple and isinstance(value, list | tuple):
         inner = typing.get_args(base)[0]
         return tuple(_converted(each, Annotated[inner, allowed] if allowed else inner) for each in value)

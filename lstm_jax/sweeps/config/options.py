@@ -23,6 +23,7 @@ from lstm_jax.sweeps.config.fields import (
     Allowed,
     Checked,
     Count,
+    admitted,
     fields_of,
     in_words,
     is_positive_single,
@@ -54,7 +55,7 @@ NORM = Allowed(
     metavar="FLOAT>0",
 )
 STEPS = whole(MIN_STEPS, reason=", for the three evaluations that solved means")
-TASK = Allowed("gap, copy, name@field=value or package.module:Name", parse=parse)
+TASK = Allowed("gap, copy, name@field=value or package.module:Name", bool, parse=parse)
 DIRECTORY = Allowed("a directory", lambda path: "\0" not in str(path))
 
 
@@ -222,9 +223,7 @@ def replaced(options: T, **changes: Any) -> T:
         if dataclasses.is_dataclass(value):
             own[field.name] = replaced(value, **changes)
         elif group + field.name in changes:
-            given = changes[group + field.name]
-            given = Path(given) if isinstance(value, Path) and isinstance(given, str) else given
-            own[field.name] = tuple(given) if isinstance(given, list) else given
+            own[field.name] = admitted(type(options), field.name, changes[group + field.name])
     return dataclasses.replace(options, **own)  # type: ignore[type-var]
 
 
