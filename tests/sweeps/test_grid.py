@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import itertools
 import json
 import os
@@ -48,7 +49,7 @@ def written(path, tree):
 def runs_of(sweeps):
     """Every training: its place in the grid, and all other settings."""
     return {
-        (cell, gap, rate, seed, sweep.replace(out=Path(), grid=Grid()))
+        (cell, gap, rate, seed, dataclasses.replace(sweep, out=Path(), grid=Grid()))
         for sweep in sweeps
         for cell in sweep.grid.cells
         for gap in sweep.grid.gaps
