@@ -252,14 +252,14 @@ def main() -> None:
     for size, base in sizes:
         variants = [
             ("mixed: half of each of the next two", base),
-            ("one rate clearly best", base.replace(landscapes=("clear",))),
-            ("rates nearly tied", base.replace(landscapes=("tied",))),
-            ("in between", base.replace(landscapes=("between",))),
-            ("in between, 20 tuning seeds", base.replace(landscapes=("between",), num_tuning=20)),
-            ("horizon up to 2 octaves outside the gaps", base.replace(margin=-2.0)),
-            ("steep: slope 8 to 40", base.replace(slopes=(8.0, 40.0))),
-            ("shallow: slope 0.4 to 1", base.replace(slopes=(0.4, 1.0))),
-            ("5% fail at any gap", base.replace(lapse=0.05)),
+            ("one rate clearly best", dataclasses.replace(base, landscapes=("clear",))),
+            ("rates nearly tied", dataclasses.replace(base, landscapes=("tied",))),
+            ("in between", dataclasses.replace(base, landscapes=("between",))),
+            ("in between, 20 tuning seeds", dataclasses.replace(base, landscapes=("between",), num_tuning=20)),
+            ("horizon up to 2 octaves outside the gaps", dataclasses.replace(base, margin=-2.0)),
+            ("steep: slope 8 to 40", dataclasses.replace(base, slopes=(8.0, 40.0))),
+            ("shallow: slope 0.4 to 1", dataclasses.replace(base, slopes=(0.4, 1.0))),
+            ("5% fail at any gap", dataclasses.replace(base, lapse=0.05)),
         ]
         if base is full7:
             variants = variants[:5]
@@ -274,7 +274,7 @@ def main() -> None:
     print("|---|---|---|---|---|---|")
     for size, base in (sizes[0], *sizes[2:]):
         for name, landscape in LANDSCAPES:
-            design = base.replace(landscapes=(landscape,))
+            design = dataclasses.replace(base, landscapes=(landscape,))
             covered = [measure_coverage(design).covered]
             for addition in (1, 2, 3):
                 with without(addition):

@@ -64,7 +64,7 @@ def test_races(tmp_path, undisturbed, capsys):
     faults.say(capsys, f"{num_races} races: {refused} commands refused, each table is the undisturbed one")
 
 
-HOLD = "import sys, time; from pathlib import Path; from lstm_jax.sweeps import locks\n"
+HOLD = "import sys, time; from pathlib import Path; from lstm_jax.sweeps.store import locks\n"
 HOLD += "with locks.hold(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
 
 

@@ -13,6 +13,7 @@ import pytest
 from lstm_jax.cells import CELLS
 from lstm_jax.sweeps.config.options import SweepConfig
 from lstm_jax.sweeps.plan import make_jobs
+from lstm_jax.sweeps.store import checkpoints as stored
 from lstm_jax.sweeps.store.directory import Directory
 from lstm_jax.sweeps.worker import states as checkpoints
 from lstm_jax.sweeps.worker import vmapped
@@ -76,7 +77,7 @@ def test_a_job_that_is_cut_anywhere_ends_the_same_bit_for_bit(tmp_path, monkeypa
         calls = iter(range(calls_to_go, 0, -1))
         assert run_job(job, cut, lambda calls=calls: next(calls) == 1).status == "stopped"
     assert run_job(job, cut).status == "done"
-    assert checkpoints.names(cut.checkpoints(job), "running") == []
+    assert stored.names(cut.checkpoints(job), "running") == []
     assert_bitwise_equal(job, whole, cut)
     faults.say(capsys, f"cut {num_cuts} times, bitwise the same: {cell}, {lanes} lanes (calls between cuts: {places})")
 

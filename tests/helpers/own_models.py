@@ -31,7 +31,7 @@ class Window(Config):
 class WindowModel(nnx.Module):
     def __init__(self, config, *, rngs, dtype):
         self.config = config
-        dim = config.model.hidden_dim
+        dim = config.hidden_dim
         self.embedding = nnx.Embed(config.num_tokens, dim, param_dtype=dtype, rngs=rngs)
         self.hidden = nnx.Linear(config.width * dim, dim, param_dtype=dtype, rngs=rngs)
         self.readout = nnx.Linear(dim, config.num_outputs, param_dtype=dtype, rngs=rngs)
@@ -41,8 +41,8 @@ class WindowModel(nnx.Module):
         vectors = jnp.moveaxis(self.embedding(padded[-self.config.width :]), 0, 1)
         hidden = jnp.tanh(self.hidden(vectors.reshape(inputs.shape[1], -1)))
         if dropout_key is not None:
-            keep = jax.random.bernoulli(dropout_key, 1.0 - self.config.model.dropout, hidden.shape)
-            hidden = jnp.where(keep, hidden / (1.0 - self.config.model.dropout), 0.0)
+            keep = jax.random.bernoulli(dropout_key, 1.0 - self.config.dropout, hidden.shape)
+            hidden = jnp.where(keep, hidden / (1.0 - self.config.dropout), 0.0)
         return self.readout(hidden)[None]
 
 

@@ -181,7 +181,7 @@ def test_the_thought_vector_is_all_that_the_decoder_has():
     """Without attention: the logits follow from the last states of the encoder's own cell alone."""
     config = config_of("gru")
     model, pair = model_of(config), pair_of((5, 5))
-    cell, params = config.grid.cells[0], model.encoder.layers[0].params.get_value()
+    cell, params = config.cells[0], model.encoder.layers[0].params.get_value()
     state = cell.initial_state((2,))
     for tokens in pair.source:
         state, _ = cell.step(params, state, model.source_embedding(tokens))
@@ -196,7 +196,7 @@ def test_a_bidirectional_encoder_reads_both_ways():
     """The decoder starts from a map of both last states."""
     config = config_of("rnn@bidirectional=true")
     model, pair = model_of(config), pair_of((5, 5))
-    cell, ends = config.grid.cells[0], []
+    cell, ends = config.cells[0], []
     for layer, tokens in ((model.encoder.layers[0], pair.source), (model.encoder.other_way[0], pair.source[::-1])):
         state = cell.initial_state((2,))
         for each in tokens:

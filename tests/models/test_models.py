@@ -107,7 +107,7 @@ def test_an_own_model_through_a_sweep(tmp_path):
         max_steps=1000,
     )
     (job,), warnings = make_jobs(config)
-    assert job.num_params == pytest.approx(1500, rel=0.05) and len(warnings) <= 1
+    assert job.settings.num_params == pytest.approx(1500, rel=0.05) and len(warnings) <= 1
     assert isinstance(job.training().model, own_models.Window) and job.training().model.width == 4
     run_job(job, Directory(tmp_path))
     runs = [record.run for record in Directory(tmp_path).records([job])]

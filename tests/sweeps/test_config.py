@@ -18,7 +18,7 @@ from lstm_jax.sweeps.config.command_line import FIELDS, from_yaml, parse_command
 from lstm_jax.sweeps.config.execution import LoggingOptions
 from lstm_jax.sweeps.config.fields import single, words_of
 from lstm_jax.sweeps.config.grid import parse_commands
-from lstm_jax.sweeps.config.options import MIN_STEPS, SweepConfig, differences
+from lstm_jax.sweeps.config.options import MIN_STEPS, Grid, SweepConfig, TrainingOptions, differences
 from lstm_jax.sweeps.config.parsing import parse_options
 from lstm_jax.tasks.solved import SOLVED_EVALUATIONS
 
@@ -320,17 +320,51 @@ def test_differences():
     assert differences(config, config.replace(batch_size=8)) == ["batch_size: 32 there, 8 in this command"]
 
 
-def test_numbers_of_numpy_are_read_as_pythons():
-    config = SweepConfig.of(
-        hidden_dim=np.int64(4),
-        gaps=np.array([2, 3]),
-        learning_rates=np.array([0.01, 0.1]),
-        clip_norm=np.float64(2.0),
-        seeds=range(2),
-    )
-    assert config == SweepConfig.of(hidden_dim=4, gaps=(2, 3), learning_rates=(0.01, 0.1), clip_norm=2.0, seeds=(0, 1))
-    values = [config.model.hidden_dim, config.training.clip_norm, *config.grid.learning_rates, *config.grid.seeds]
-    assert {type(value) for value in values} == {int, float}
+@pytest.mark.parametrize(
+    ("options", "same"),
+    [
+        ({"max_steps": np.int64(5), "clip_norm": np.float32(0.5)}, {"max_steps": 5, "clip_norm": 0.5}),
+        ({"seeds": range(3), "gaps": np.array([5, 10])}, {"seeds": (0, 1, 2), "gaps": (5, 10)}),
+        ({"cells": ["rnn"], "out": "x", "dropout": 0}, {"cells": ("rnn",), "out": Path("x"), "dropout": 0.0}),
+    ],
+)
+def test_values_of_scripts_become_plain(options, same):
+    assert SweepConfig.of(**options) == SweepConfig.of(**same)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"max_steps": True}, "max_steps: got True; expected a whole number"),
+        ({"max_steps": 5.0}, "max_steps: got 5.0"),
+        ({"gaps": 5}, "gaps: got 5; expected one or more whole"),
+        ({"cells": "rnn"}, "cells: got 'rnn'; expected one or more of"),
+        ({"cells": ["lstm@forget"]}, "cells: 'lstm@forget': 'forget' is no field=value"),
+        ({"seeds": {1, 2}}, "seeds: got {1, 2}"),
+        ({"stop_when_solved": 1}, "stop_when_solved: got 1; expected true or false"),
+        ({"out": None}, "out: got None; expected a directory"),
+        ({"task": ""}, "task: got ''; expected gap, copy"),
+        ({"slurm.minutes": 0}, "slurm.minutes: got 0"),
+        ({"cell": ["rnn"]}, "unknown option 'cell'; did you mean 'cells'"),
+    ],
+)
+def test_a_bad_configuration_can_not_be_made(options, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        SweepConfig.of(**options)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Grid(seeds=(0,), tuning_seeds=(0,)),
+        lambda: TrainingOptions(max_steps=1),
+        lambda: dataclasses.replace(SweepConfig(), task=""),
+        lambda: LoggingOptions(wandb_project="a/b"),
+    ],
+)
+def test_nor_can_a_part_of_one(make):
+    with pytest.raises(ConfigError):
+        make()
 
 
 def test_a_group_of_options_is_of_its_class():

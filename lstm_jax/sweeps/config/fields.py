@@ -71,7 +71,7 @@ def fields_of(cls: Any) -> Mapping[str, Any]:
     A group whose annotation gives it the name "" lends its options no prefix.
     """
     found: dict[str, Any] = {}
-    for name, hint in hints_of(cls).items():
+    for name, hint in _hints(cls).items():
         group, *extras = typing.get_args(hint) if typing.get_origin(hint) is typing.Annotated else (hint,)
         if dataclasses.is_dataclass(group):
             prefix = "" if any(getattr(extra, "name", None) == "" for extra in extras) else f"{name}."
@@ -111,8 +111,8 @@ def expected(name: str, given: str, hint: Any) -> ConfigError:
 class Checked:
     """A frozen dataclass whose fields hold only what their annotations admit: another can't be made.
 
-    Lists, ranges and arrays become tuples, whole numbers floats and text paths, where the field is of that type;
-    NumPy's numbers become Python's, and `~` the home directory.
+    Lists become tuples, NumPy's numbers Python's, whole numbers floats and text paths, where the field is of that type;
+    `~` becomes the home directory.
     """
 
     def __init_subclass__(cls) -> None:
@@ -124,19 +124,18 @@ class Checked:
                 cls.__annotations__[name] = Annotated[hint, tyro.conf.arg(metavar=metavar)]
 
     def __post_init__(self) -> None:
-        cls: Any = type(self)
-        for name, hint in hints_of(cls).items():
-            value = checked(f"{getattr(self, 'GROUP', '')}{name}", getattr(self, name), hint)
-            object.__setattr__(self, name, value)
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            object.__setattr__(self, field.name, admitted(type(self), field.name, getattr(self, field.name)))
 
 
-def checked(name: str, value: Any, hint: Any) -> Any:
-    """Return `value` as the field `name` holds it; raises ConfigError for one that the field does not admit."""
+def admitted(cls: Any, name: str, value: Any) -> Any:
+    """The value as the field `name` of `cls` holds it; raises ConfigError where the field does not admit it."""
+    hint, label = _hints(cls)[name], f"{getattr(cls, 'GROUP', '')}{name}"
     try:
         value = _converted(value, hint)
     except ValueError as error:
-        raise ConfigError(f"{name}: {error}") from None
-    _check(name, value, hint)
+        raise ConfigError(f"{label}: {error}") from None
+    _check(label, value, hint)
     return value
 
 
@@ -164,10 +163,17 @@ def _is_of(value: Any, kind: Any) -> bool:
     return False  # a tuple that was given as something else
 
 
+def plain(value: Any) -> Any:
+    """NumPy's numbers as Python's; lists, ranges and arrays as tuples."""
+    if isinstance(value, list | tuple | range) or getattr(value, "ndim", 0) == 1:
+        return tuple(plain(each) for each in value)
+    return value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
+
+
 def _converted(value: Any, hint: Any) -> Any:
     base, allowed, _ = _taken_apart(hint)
-    value = value.tolist() if hasattr(value, "tolist") else value  # NumPy's or jax's, of any number of dimensions
-    if typing.get_origin(base) is tuple and isinstance(value, list | tuple | range):
+    value = plain(value)
+    if typing.get_origin(base) is tuple and isinstance(value, list | tuple):
         inner = typing.get_args(base)[0]
         return tuple(_converted(each, Annotated[inner, allowed] if allowed else inner) for each in value)
     if allowed and allowed.parse and isinstance(value, str) and value:
@@ -206,8 +212,7 @@ def _in_words(value: Any) -> str:
 
 
 @functools.cache
-def hints_of(cls: Any) -> dict[str, Any]:
-    """Return the annotations of a dataclass by field."""
+def _hints(cls: Any) -> dict[str, Any]:
     hints = typing.get_type_hints(cls, include_extras=True)
     return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
 

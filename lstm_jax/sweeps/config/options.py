@@ -23,9 +23,8 @@ from lstm_jax.sweeps.config.fields import (
     Allowed,
     Checked,
     Count,
-    checked,
+    admitted,
     fields_of,
-    hints_of,
     in_words,
     is_positive_single,
     single,
@@ -218,15 +217,13 @@ def flat(options: Any, prefix: str = "") -> dict[str, Any]:
 def replaced(options: T, **changes: Any) -> T:
     """A dataclass of options, and those in it, with other values, by their flat names."""
     own: dict[str, Any] = {}
-    cls: Any = type(options)
     group = getattr(options, "GROUP", "")
     for field in dataclasses.fields(options):  # type: ignore[arg-type]
         value = getattr(options, field.name)
         if dataclasses.is_dataclass(value):
             own[field.name] = replaced(value, **changes)
         elif group + field.name in changes:
-            name = group + field.name
-            own[field.name] = checked(name, changes[name], hints_of(cls)[field.name])
+            own[field.name] = admitted(type(options), field.name, changes[group + field.name])
     return dataclasses.replace(options, **own)  # type: ignore[type-var]
 
 

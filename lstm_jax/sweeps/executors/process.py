@@ -60,7 +60,10 @@ class ProcessExecutor:
             result: JobResult = worker.connection.recv()
         except (EOFError, OSError):
             worker.process.join()
-            raise RuntimeError(f"exit status {worker.process.exitcode}") from None
+            text = f"exit status {worker.process.exitcode}"
+            if worker.process.exitcode == 1:  # Python's own, as where a worker can't import the script
+                text += "; a script that runs a sweep needs the guard: if __name__ == '__main__':"
+            raise RuntimeError(text) from None
         return result
 
     def _start(self, index: int) -> _Worker:
