@@ -187,7 +187,7 @@ def perplexities(records: Sequence[Record], level: str) -> Iterator[Perplexity]:
 EXPERIMENT = Experiment(
     module="experiments.language_model",
     description=(
-        "Language models on real text, and how far back they look in it. `sample --help` tells how to have a trained "
+        "Language models on real text, and how far back they look in it. `sample --help` says how to have a trained "
         "model write. Where they are not given, num-params are those of an LSTM of 128 units (smoke 16, full 512)."
     ),
     title="How far back does a language model look?",

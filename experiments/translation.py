@@ -188,7 +188,7 @@ EXPERIMENT = Experiment(
     module="experiments.translation",
     description=(
         "Translation by encoder and decoder, English to Marathi, and how it degrades with the length of the sentence. "
-        "`translate --help` tells how to use a trained model. Where they are not given: dropout 0.3, batch-size 32, "
+        "`translate --help` says how to use a trained model. Where they are not given: dropout 0.3, batch-size 32, "
         "embedding-dim 64 (smoke 16, full 128), gaps max-tokens; of tasks without data, as reverse, dropout 0, "
         "batch-size 64, embedding-dim 16, gaps 5 10 20; num-params those of an LSTM of 128 units (smoke 16, full 512)."
     ),
@@ -214,7 +214,7 @@ class Translate:
     """Translate sentences with a trained model: those given, or the lines of the standard input.
 
     One line comes out for each line that goes in: an empty one for a line without words, and for one that can't be
-    translated, which the standard error names and the exit status, 1, tells of.
+    translated, which the standard error names; the exit status is then 1.
     """
 
     checkpoint: Path
@@ -226,7 +226,7 @@ class Translate:
     seed: int | None = None
     """Seed of the training run to use. None: the best run."""
     beam_size: int = 4
-    """Hypotheses that beam search keeps; 1 is greedy."""
+    """Hypotheses of beam search; 1 is greedy."""
     length_penalty: float = 0.6
     """How far longer translations are favoured: the alpha of Wu et al. 2016."""
 

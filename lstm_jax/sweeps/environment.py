@@ -50,7 +50,7 @@ PINNED: dict[str, Any] = {
 _NO_NUMBER = re.compile(
     "CACHE|LOG|TRACEBACK|DUMP|PLATFORM|VISIBLE_DEVICES|COORDINATOR|PROCESS|PROFILE|PGLE|LOCATIONS|PPRINT|PROXY|TIMEOUT"
 )
-"""In the names of variables that change no number: where programs are kept, what is printed, who talks to whom. The
+"""In the names of variables that change no number: where programs are stored, what is printed, who talks to whom. The
 kind of device, and how many there are, stand in each row as `device`."""
 _OTHERS = ("LIBTPU_INIT_ARGS", "NVIDIA_TF32_OVERRIDE", "TF_CUDNN_DETERMINISTIC")
 

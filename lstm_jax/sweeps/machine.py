@@ -39,7 +39,7 @@ def available_bytes() -> int:
 
 
 def has_accelerator() -> bool:
-    """Whether jax will find a GPU, told without importing it."""
+    """Whether jax will find a GPU; does not import it."""
     if os.environ.get("JAX_PLATFORMS", "").startswith("cpu"):
         return False
     return bool(accelerators()) and _has_cuda_plugin()

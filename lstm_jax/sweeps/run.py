@@ -88,7 +88,9 @@ def run_sweep(sweep: SweepConfig | Plan, console: rich.console.Console) -> Sweep
     once. Raises ConfigError before anything is written where the configuration is bad, and UnwritableError where the
     directory can't be written any more.
     """
-    if getattr(multiprocessing.current_process(), "_inheriting", False):  # so does Python tell a script without a guard
+    if getattr(
+        multiprocessing.current_process(), "_inheriting", False
+    ):  # as Python itself finds a script without the guard
         raise ConfigError(
             "a worker process imports this script, and that starts a sweep; expected it under "
             '`if __name__ == "__main__":`, or executor="serial"'

@@ -65,3 +65,9 @@ def test_these_sources_say_whose_results_they_continue():
     If so (a renaming, say), add this version to the last line of equivalent_sources.txt; else begin a new line with it.
     """
     assert versions_of(versions())["lstm_jax"] in sources.known_versions()[-1]
+
+
+def test_what_makes_no_numbers_is_there():
+    """A name that is out of date would make each figure a part of the identity of runs."""
+    root = Path(sources.__file__).parents[1]
+    assert [name for name in (*sources._MAKE_NO_NUMBERS, *sources._BUT_DO) if not (root / name).exists()] == []

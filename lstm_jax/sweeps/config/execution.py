@@ -18,7 +18,7 @@ _MODES: dict[str, Mode] = {
     "dryrun": "offline",
     "disabled": "disabled",
 }
-"""What WANDB_MODE may be."""
+"""Values of WANDB_MODE."""
 SECONDS = Allowed("a positive number of seconds, or inf", lambda seconds: seconds > 0, metavar="FLOAT>0")
 SHARE = Allowed("a number of at least 0", lambda number: 0 <= number < math.inf, metavar="FLOAT>=0")
 
@@ -100,9 +100,9 @@ class LoggingOptions(Checked):
     """wandb project. Default: WANDB_PROJECT or lstm_jax."""
 
     def target(self) -> Target:
-        """What the options say, else the environment (WANDB_MODE, WANDB_PROJECT), else offline in the project lstm_jax.
+        """Return what the options say, else the environment (WANDB_MODE, WANDB_PROJECT), else offline in lstm_jax.
 
-        Raises ConfigError for what wandb would refuse after the training.
+        Raises ConfigError for a value that wandb would refuse after the training.
         """
         mode, project = self.wandb, self.wandb_project
         if mode is None:

@@ -1,4 +1,4 @@
-"""What a field admits, said once, at the field: the check, the error message and the help all come from there.
+"""State what a field admits once, at the field: check, error message and help come from there.
 
 batch_size: Annotated[int, Allowed("a whole number of at least 1", lambda value: value >= 1)] = 32
 """
@@ -53,7 +53,7 @@ AT_LEAST_ONE = Allowed("a whole number of at least 1", lambda number: bool(numbe
 
 
 def single(number: float) -> float:
-    """The number in single precision (float32), in which runs compute."""
+    """Round to single precision (float32), in which runs compute."""
     try:
         return float(struct.unpack("f", struct.pack("f", number))[0])
     except OverflowError:
@@ -82,7 +82,7 @@ def fields_of(cls: Any) -> Mapping[str, Any]:
 
 
 def words_of(hint: Any) -> str:
-    """What an annotation admits, in words."""
+    """Say in words what an annotation admits."""
     base, allowed, is_optional = _taken_apart(hint)
     if typing.get_origin(base) is typing.Literal:
         *others, last = map(str, typing.get_args(base))
@@ -100,7 +100,7 @@ def plain_type(hint: Any) -> Any:
 
 
 def expected(name: str, given: str, hint: Any) -> ConfigError:
-    """The error that says what the field `name` admits."""
+    """Make the error that says what the field `name` admits."""
     base = plain_type(hint)
     choices = map(str, typing.get_args(base)) if typing.get_origin(base) is typing.Literal else ()
     near = difflib.get_close_matches(given.strip("'"), choices, n=1)

@@ -244,7 +244,7 @@ def resolved(config: SweepConfig, **suggested: Any) -> SweepConfig:
 
 
 def differences(old: SweepConfig, new: SweepConfig) -> list[str]:
-    """What keeps `new` from going on in the directory of `old`, one line each; its grid may be larger."""
+    """List what `new` has otherwise than the directory of `old`, one line each; its grid may be larger."""
     lines = []
     for name, was in flat(old.grid).items():
         missing = [value for value in was if value not in flat(new.grid)[name]]

@@ -1,4 +1,6 @@
-"""What an executor is, and which one a sweep gets. A new one is a file beside this one and a line in `EXECUTORS`.
+"""Define an executor, and choose the one of a sweep.
+
+A new one is a file beside this one, a line in `EXECUTORS` and its name in `ExecutionOptions.executor`.
 
 An executor is made from the options of a sweep and its directory. `submit(job)` gives a future with the job's result; a
 future that raises says that the worker died. `stop` asks the jobs that run to save and end, `kill` does not ask.
@@ -29,20 +31,20 @@ class Executor(Protocol):
     """What a sweep asks of an executor."""
 
     def submit(self, job: Job) -> concurrent.futures.Future[JobResult]:
-        """Do the job in a worker, some time."""
+        """Have a worker do the job."""
 
     def stop(self) -> None:
         """Ask the jobs that run to save and to end; may be called again."""
 
     def kill(self) -> None:
-        """End them."""
+        """End running jobs at once."""
 
     def shutdown(self) -> None:
-        """Give back what it holds, when nothing runs."""
+        """Release its resources, when nothing runs."""
 
 
 def make_executor(options: ExecutionOptions, root: Path) -> Executor:
-    """The executor that the options name, with as many workers as they say at most.
+    """Make the executor that the options name, with at most as many workers as they say.
 
     Raises ConfigError where its package, cluster or device is missing.
     """

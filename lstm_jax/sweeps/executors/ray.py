@@ -54,7 +54,7 @@ class RayExecutor:
         return future
 
     def stop(self) -> None:
-        """See `Executor`. Ray interrupts a task as Ctrl-C would, once, and sees to it that the task hears.
+        """See `Executor`. Ray interrupts a task once, as Ctrl-C would.
 
         A Ray of our own needs the last of the time that a sweep has to end.
         """
@@ -81,7 +81,7 @@ class RayExecutor:
 
 
 def _work_as_task(job: Job, root: Path, path: Sequence[str], has_gpu: bool) -> JobResult:
-    """What a task of Ray runs."""
+    """Run a job as a task of Ray."""
     if not has_gpu:  # Ray lets it see them all, and jax would take the first
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
     return work_elsewhere(job, root, path)

@@ -1,6 +1,6 @@
-"""Jobs as a Slurm job array, by submitit. Needs the extra `slurm`. No jax here.
+"""Run jobs as a Slurm job array, by submitit. Needs the extra `slurm`. No jax here.
 
-What became of a job is read from a file of JSON that its task leaves behind: no accounting database is needed, and
+A task leaves the result of its job in a file of JSON: no accounting database is needed, and
 nothing that a job has pickled is loaded.
 """
 
@@ -109,7 +109,7 @@ class SlurmExecutor:
                 else:
                     self._send()
                 self._collect()
-            except Exception as error:  # Slurm's commands can't be run any more: the sweep should hear of it
+            except Exception as error:  # Slurm's commands can't be run any more: the sweep has to know
                 for each in [*self._new, *self._running]:
                     _settle(each.future, RuntimeError(" ".join(str(error).split())))
                 self._new, self._running = [], []
@@ -179,7 +179,7 @@ class SlurmExecutor:
             self._wake.set()
 
     def kill(self) -> None:
-        """See `Executor`. What Slurm was told to end, it ends, if later; one that does not answer is not waited for."""
+        """See `Executor`. Slurm ends its jobs later; one that does not answer is not waited for."""
         running = list(self._running)
         self._cancel(signal.SIGKILL)
         for each in running:

@@ -81,7 +81,7 @@ class Directory:
 
     @contextlib.contextmanager
     def claim(self) -> Iterator[None]:
-        """Make the directory, and keep other commands away from it; leaves none behind where the input was bad.
+        """Make the directory and lock it for this command; leaves none behind where the input was bad.
 
         Raises ConfigError where the directory can't be written or is worked on by another command.
         """
@@ -108,7 +108,7 @@ class Directory:
             raise self._cant_write(error) from None
 
     def _check_writable(self) -> None:
-        """A disk that is full, or a directory that is read-only, is told before anything is trained."""
+        """Raise ConfigError for a full disk or a read-only directory before anything is trained."""
         probe = self.root / "jobs" / f".probe.{os.getpid()}"
         try:
             probe.write_bytes(bytes(4096))
@@ -123,7 +123,7 @@ class Directory:
         return ConfigError(f"out: can't write to {self.root} ({reason}); expected a directory to write to")
 
     def compare_config(self, config: SweepConfig) -> list[str]:
-        """Raise ConfigError where the directory holds another sweep; returns warnings a line each."""
+        """Raise ConfigError where the directory holds another sweep; returns warnings, one line each."""
         warnings = []
         if self.config_file.exists():
             try:

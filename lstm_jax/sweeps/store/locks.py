@@ -87,7 +87,7 @@ def _myself() -> dict[str, Any]:
 
 
 def _start_of(pid: int) -> str:
-    """When a process started, in ticks since this machine did: a number that was used before is told apart."""
+    """Return when a process started, in ticks since this machine did: a pid that comes again is another process."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     except (OSError, IndexError):

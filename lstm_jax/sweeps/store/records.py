@@ -30,7 +30,7 @@ class Run:
 
     `gap` counts time steps, `solved_step` and `steps` count updates, `loss` is the cross-entropy in nats at recall
     positions, `accuracy` and `chance` are fractions. None is an empty cell: no forget bias, not solved, not evaluated.
-    The last six say under what the numbers repeat bit for bit: what was kept for the backward pass, runs side by side
+    The last six say under what the numbers repeat bit for bit: what the backward pass stores, runs side by side
     in one program on a device, the kind of device, a hash of the job's settings, versions of the libraries, variables
     of the environment that may change numbers.
     """
@@ -64,7 +64,7 @@ class CurvePoint:
     """One evaluation of a run: a row of curves.csv, and a step of its wandb run.
 
     `train_loss` is the mean over the updates since the evaluation before; `sequence_loss` is the held-out loss over
-    all trained positions, `memoryless_loss` what a solver without memory reaches there. All in nats a position.
+    all trained positions, `memoryless_loss` what a solver without memory reaches there. All in nats per position.
     `grad_norm` is the global norm of the gradient before clipping, a mean as `train_loss` is.
     """
 
@@ -117,7 +117,7 @@ def run_row(job: Job, training: Training, run: RunKey, status: Status, **outcome
 
 
 def plain_tables(tables: Any) -> Tables:
-    """What a task of anybody's answered, as a record keeps it: text and numbers by column. Nothing raises or is lost.
+    """Make the tables of any task plain, as a record holds them: text and numbers by column. Nothing raises or is lost.
 
     What is no table of rows becomes one of a column `value`. All rows of a table have its columns, as None at least.
     """

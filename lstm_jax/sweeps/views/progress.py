@@ -1,4 +1,4 @@
-"""How far a sweep is and how long it will take: a live bar on a terminal, a line now and then elsewhere."""
+"""Show how far a sweep is and how long it will take: a live bar on a terminal, elsewhere a line now and then."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SECONDS_BETWEEN_LOOKS = 0.5
 
 
 class Progress:
-    """Shows the status of a sweep; as a run at a large gap takes longer, the time left is told by weight."""
+    """Shows the status of a sweep; estimates the time left by weight, since a run at a large gap takes longer."""
 
     def __init__(self, config: SweepConfig, root: Path, console: rich.console.Console) -> None:
         self._config, self._root, self._console = config, root, console

@@ -1,4 +1,4 @@
-"""How far a sweep is, told from its directory alone: the same for every executor, and from another terminal. No jax."""
+"""Read from its directory how far a sweep is: the same for every executor, and from another terminal. No jax."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ class Speed:
     done_weight: float
 
     def runs_per_hour(self, now: SweepStatus) -> float:
-        """0 where nothing has ended yet."""
+        """Runs that ended per hour; 0 before the first."""
         return 3600 * (now.num_ended - self.num_ended) / max(self.seconds, 1e-9)
 
     def seconds_left(self, now: SweepStatus) -> float | None:
-        """By weight, as a run at a large gap takes longer; None where it is not known yet."""
+        """Estimate the seconds left by weight, since a run at a large gap takes longer; None while unknown."""
         done = now.done_weight - self.done_weight
         if done < 0.005 * now.total_weight:  # most of it was starting and compiling
             return None
@@ -66,7 +66,7 @@ class Speed:
 
 
 def read_speed(path: Path) -> Speed | None:
-    """What `write_status` wrote of a command; None where none is at work."""
+    """Read what `write_status` wrote of a command; None where none is at work."""
     try:
         return Speed(**json.loads(path.read_bytes()))
     except (OSError, ValueError, TypeError):

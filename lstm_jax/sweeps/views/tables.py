@@ -20,7 +20,7 @@ Rows = Iterable[Mapping[str, Any]]
 
 
 def write_runs(root: Path, records: Iterable[Record], *, with_curves: bool = True) -> None:
-    """Write runs.csv; and curves.csv and a file a table, which takes a while for a large sweep."""
+    """Write runs.csv; also curves.csv and one file per table, which takes a while for a large sweep."""
     records = list(records)
     write_rows(root / "runs.csv", Run, (record.run for record in records))
     if not with_curves:

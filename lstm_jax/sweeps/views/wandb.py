@@ -1,4 +1,4 @@
-"""Finished runs as wandb runs, one a training, with a deterministic id: a view of the records; no training waits."""
+"""Log finished runs to wandb, one run per training, with a deterministic id: a view of records, never waited for."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from lstm_jax.sweeps.store.records import Record, Run, columns_of
 
 INIT_TIMEOUT_SECONDS = 5.0
 MAX_FAILURES = 3
-"""After so many a sweep goes on without wandb."""
+"""Failures after which a sweep goes on without wandb."""
 MAX_TABLE_ROWS = 200
 """Of what a trained model answered, evenly spread."""
 OUTCOMES = ("status", "solved_step", "steps", "accuracy", "loss", "chance", "duration_seconds")

@@ -21,7 +21,7 @@ from lstm_jax.sweeps.worker import job as worker
 from lstm_jax.sweeps.worker.setup import prepare_process
 
 stop_requested = threading.Event()
-"""Whether this process was asked to stop: as a signal is, it is the process's."""
+"""Set when this process is asked to stop; like a signal, it belongs to the process."""
 
 
 def work(job: Job, root: Path) -> JobResult:
@@ -47,6 +47,6 @@ def work_elsewhere(job: Job, root: Path, path: Sequence[str]) -> JobResult:
     """Do a job in a process that a cluster has started, which has neither our modules' path nor our signal handlers."""
     sys.path += [entry for entry in path if entry not in sys.path]
     prepare_process()
-    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2, *HANGUP)
-    with on_signals(lambda _: stop_requested.set(), lambda _: None, numbers):
+    signals = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2, *HANGUP)
+    with on_signals(lambda _: stop_requested.set(), lambda _: None, signals):
         return work(job, root)

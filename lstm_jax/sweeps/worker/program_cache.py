@@ -25,7 +25,7 @@ _ZSTANDARD = b"\x28\xb5\x2f\xfd"
 
 @functools.cache
 def keep_programs() -> None:
-    """Have jax keep what it compiles, and look there first; where the user has set jax's own options, those count.
+    """Have jax store what it compiles, and look there first; options of jax that the user has set count.
 
     A directory that can't be written, or an entry that is damaged, costs the time to compile and no more.
     """
@@ -42,7 +42,7 @@ def keep_programs() -> None:
 
 
 def cache_directory() -> Path:
-    """Where programs are kept that are compiled for this CPU and as many cores as this process may use.
+    """Return the directory of programs compiled for this CPU and as many cores as this process may use.
 
     A home directory may be shared by machines that can't run each other's programs; and the last bits of numbers may
     depend on the cores that the compiler saw, which jax's own key leaves out.

@@ -1,4 +1,4 @@
-"""What a process needs before jax makes an array in it: one thread, one value per option, programs that are kept."""
+"""Prepare a process before jax makes an array in it: one thread, one value per option, a cache of programs."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from lstm_jax.sweeps.worker.program_cache import keep_programs
 
 
 def prepare_process() -> None:
-    """Have jax take one thread in this process, keep what it compiles, and make the same numbers whatever options the
-    user's environment sets. Must come before jax makes an array."""
+    """Give jax one thread in this process, a cache of programs, and the same numbers in any user's environment.
+
+    Must come before jax makes an array.
+    """
     flags = own_flags()
     given = os.environ.get("XLA_FLAGS", "")
     if flags[0] not in given:
@@ -26,7 +28,7 @@ def prepare_process() -> None:
 
 
 def pin() -> dict[str, Any]:
-    """Give jax's options their one value; returns what those were that had another."""
+    """Give jax's options their one value; returns the earlier values of those that had another."""
     import jax
 
     before = {}

@@ -48,7 +48,7 @@ def _quieten() -> None:
     hook = sys.unraisablehook
 
     def without_late_errors(unraisable: sys.UnraisableHookArgs) -> None:
-        # Threads of tensorstore tell an event loop that orbax has closed with the first error.
+        # Threads of tensorstore call an event loop that orbax has closed with the first error.
         if "Event loop is closed" not in str(unraisable.exc_value):
             hook(unraisable)
 

@@ -63,7 +63,7 @@ class LiveRun:
             self.status = "solved" if is_solved else "unsolved"
 
     def to_json(self) -> dict[str, Any]:
-        """What a checkpoint's manifest keeps of it."""
+        """Return what a checkpoint's manifest holds of it."""
         tree = {"run": list(self.key), "step": self.step, "passed": self.passed, "seconds": self.seconds}
         curve = [dataclasses.asdict(point) for point in self.curve]
         return tree | {"solved_step": self.solved_step, "curve": curve}
@@ -163,7 +163,7 @@ class VmappedRuns:
         return {index: _lane_of(now, index) for index in wanted}
 
     def _fill(self, of_lanes: Mapping[int, Any]) -> Any:
-        """One tree a lane, stacked; a lane without a run repeats another's, so that the width stays the same."""
+        """Stack one tree per lane; a lane without a run repeats another's, so that the width stays the same."""
         any_tree = next(iter(of_lanes.values()))
         trees = [of_lanes.get(index, any_tree) for index in range(self._num_lanes)]
         return jax.tree.map(lambda *leaves: np.stack(leaves), *trees)
