@@ -23,7 +23,8 @@ class Sweep:
     """A sweep of trainings of one task: `Sweep(cells=["rnn", "lstm"], gaps=[5, 10], out="results/mine").run()`.
 
     Takes every option of the command line by its name in sweep.yaml, with the defaults of
-    `lstm_jax/sweeps/config/options.py`; `preset` is a label and sets no other option. Raises ConfigError for one that is unknown or not admitted.
+    `lstm_jax/sweeps/config/options.py`; `preset` is a label and sets no other option. Raises ConfigError for one that
+    is unknown or not admitted.
     """
 
     def __init__(self, **options: Any) -> None:
