@@ -37,7 +37,7 @@ def measure(cell_name: str, backward: str, num_steps: int, hidden_dim: int, batc
     import jax.numpy as jnp
 
     from lstm_jax.cells import make_cell
-    from lstm_jax.scanning import scan
+    from lstm_jax.scan import scan
 
     cell = make_cell(cell_name, hidden_dim, gap=num_steps)
     params = cell.init(jax.random.key(0), 8)

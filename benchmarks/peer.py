@@ -16,7 +16,7 @@ import numpy as np
 import optax
 
 from lstm_jax.cells import make_cell
-from lstm_jax.scanning import scan
+from lstm_jax.scan import scan
 from lstm_jax.sweeps.machine import num_cores
 
 What = Literal["forward", "step"]

@@ -13,7 +13,7 @@ import optax
 from flax import linen, nnx
 
 from benchmarks.peer import LEARNING_RATE, Peer, Problem, What, functional, in_jax
-from lstm_jax.scanning import Backward, scan
+from lstm_jax.scan import Backward, scan
 from lstm_jax.sweeps.machine import num_cores
 
 OURS = "lstm_jax activations"

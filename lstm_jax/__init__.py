@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from lstm_jax.cells.lstm import LSTM
     from lstm_jax.cells.rnn import RNN
     from lstm_jax.layers import Recurrent, Stack
-    from lstm_jax.scanning import scan
+    from lstm_jax.scan import scan
     from lstm_jax.sweeps.api import Sweep, load
 else:  # type checkers would take any name for one of ours if they saw `__getattr__`
     _HOMES = {
@@ -27,13 +27,14 @@ else:  # type checkers would take any name for one of ours if they saw `__getatt
         "Stack": "lstm_jax.layers",
         "Sweep": "lstm_jax.sweeps.api",
         "load": "lstm_jax.sweeps.api",
-        "scan": "lstm_jax.scanning",
+        "scan": "lstm_jax.scan",
     }
 
     def __getattr__(name: str) -> Any:
         if name not in _HOMES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = getattr(importlib.import_module(_HOMES[name]), name)
+        module = importlib.import_module(_HOMES[name])
+        value = module if module.__name__ == f"{__name__}.{name}" else getattr(module, name)  # see the end of scan.py
         globals()[name] = value
         return value
 

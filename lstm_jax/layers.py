@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Integer
 
 from lstm_jax.cells.base import Cell, State
 from lstm_jax.choices import Backward
-from lstm_jax.scanning import scan, scan_last
+from lstm_jax.scan import scan, scan_last
 
 
 class Recurrent(nnx.Module):

@@ -13,7 +13,7 @@ Backward, for each chunk, the last one first:
     dW_ih += xᵀ d x_proj, dW_hh += hiddenᵀ d h_proj, db += Σ d x_proj, dx = d x_proj W_ihᵀ
 
 where `hidden` is the hidden state before a step. pointwise.py says which cells can be taken apart; forward mode and
-second derivatives are for the reference path of scanning.py.
+second derivatives are for the reference path of scan.py.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from jaxtyping import Array, Real
 from lstm_jax.cells.base import Cell, Params
 from lstm_jax.choices import Backward
 from lstm_jax.pointwise import can_be_taken_apart
-from lstm_jax.scanning import scan
+from lstm_jax.scan import scan
 
 NUM_STEPS, BATCH_SIZE = 3, 2
 TOLERANCE = 1e-3

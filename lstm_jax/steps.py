@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Shaped
 
 
@@ -64,3 +65,21 @@ def product(a: Shaped[Array, "K *B M"], b: Shaped[Array, "K *B N"]) -> Float[Arr
     dtype = jnp.promote_types(a.dtype, b.dtype)
     a, b = a.reshape(-1, a.shape[-1]).astype(dtype), b.reshape(-1, b.shape[-1]).astype(dtype)
     return jax.lax.dot_general(a, b, (((0,), (0,)), ((), ())), preferred_element_type=sum_dtype(a))
+
+
+def checked_lengths(lengths: Any, batch_shape: tuple[int, ...], num_steps: int) -> Array:
+    """Lengths as int32 in [0, T]; raises ValueError for others where they are not traced."""
+    if not isinstance(lengths, jax.Array):
+        lengths = np.asarray(lengths)
+        lengths = lengths if lengths.size else lengths.astype(np.int32)  # an empty list is of floats
+    if not jnp.issubdtype(lengths.dtype, jnp.integer):
+        raise ValueError(f"lengths: expected integers, got {lengths.dtype}")
+    if lengths.shape != batch_shape:
+        raise ValueError(f"lengths: expected the shape of the batch, {list(batch_shape)}, got {list(lengths.shape)}")
+    if not isinstance(lengths, jax.core.Tracer) and lengths.size:
+        values = np.asarray(lengths)  # by NumPy: under jit, jax would trace even this
+        least, most = int(values.min()), int(values.max())
+        if least < 0 or most > num_steps:
+            raise ValueError(f"lengths: expected 0 to T = {num_steps}, got {least if least < 0 else most}")
+    # clipped before they are made int32, which a larger type may not fit into
+    return jnp.clip(jnp.asarray(lengths), 0, min(num_steps, int(jnp.iinfo(lengths.dtype).max))).astype(jnp.int32)

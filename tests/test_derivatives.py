@@ -11,7 +11,7 @@ import pytest
 from cell_cases import add_noise, cell_of, inputs_of, params_of, weighted_sum
 
 from lstm_jax.derivatives import reverse_only
-from lstm_jax.scanning import scan, scan_last
+from lstm_jax.scan import scan, scan_last
 
 MODES = ["activations", "states", "checkpoint"]
 

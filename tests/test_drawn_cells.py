@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from lstm_jax.cells import CELLS, make_cell
 from lstm_jax.pointwise import adds_projections, can_be_taken_apart
-from lstm_jax.scanning import scan
+from lstm_jax.scan import scan
 
 MODES = ["autodiff", "activations", "states", "checkpoint"]
 NUM_STEPS, LENGTHS = 3, np.array([0, 2])

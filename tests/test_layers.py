@@ -12,7 +12,7 @@ from cell_cases import FLAX, INPUT_DIM, OURS, OWN, add_noise, call, cell_of, inp
 from flax import nnx
 
 from lstm_jax.layers import CellAsFlax, Recurrent, Stack
-from lstm_jax.scanning import scan, scan_last
+from lstm_jax.scan import scan, scan_last
 
 NUM_STEPS = 5
 LENGTHS = jnp.array([0, 3, NUM_STEPS])

@@ -28,7 +28,7 @@ ORDER = [
     "pointwise",
     "steps",
     "memory_saving",
-    "scanning",
+    "scan",
     "self_check",
 ]
 ORDER += ["layers", "models", "evaluation", "tasks", "training", "signals", "terminal", "sweeps", "analysis", "figures"]
@@ -105,10 +105,10 @@ def test_every_part_has_its_place_in_the_order():
 @pytest.mark.parametrize(
     ("module", "source", "breach"),
     [
-        ("lstm_jax.scanning", "import lstm_jax.layers", {"lstm_jax.layers"}),
-        ("lstm_jax.scanning", "from lstm_jax import layers", {"lstm_jax.layers"}),
-        ("lstm_jax.scanning", "from .layers import Stack", {"lstm_jax.layers.Stack"}),
-        ("lstm_jax.cells.rnn", "def f():\n    from ..scanning import scan", {"lstm_jax.scanning.scan"}),
+        ("lstm_jax.scan", "import lstm_jax.layers", {"lstm_jax.layers"}),
+        ("lstm_jax.scan", "from lstm_jax import layers", {"lstm_jax.layers"}),
+        ("lstm_jax.scan", "from .layers import Stack", {"lstm_jax.layers.Stack"}),
+        ("lstm_jax.cells.rnn", "def f():\n    from ..scan import scan", {"lstm_jax.scan.scan"}),
         ("lstm_jax.cells.rnn", "from . import base\nfrom .base import Cell\nfrom lstm_jax import registry", set()),
         ("lstm_jax.figures.page", "from lstm_jax.analysis import horizon", set()),
         ("lstm_jax.analysis.gaps.horizon", "import lstm_jax.figures.page", {"lstm_jax.figures.page"}),

@@ -17,7 +17,7 @@ from lstm_jax.cells import CELLS, make_cell
 from lstm_jax.layers import Stack
 from lstm_jax.memory_saving import chunk_of
 from lstm_jax.pointwise import adds_projections
-from lstm_jax.scanning import scan, scan_last
+from lstm_jax.scan import scan, scan_last
 
 MODES = ["activations", "states", "checkpoint"]
 NAMES = [*CELLS, "gru@reset=before", *OWN, "flax.nnx:LSTMCell"]

@@ -38,7 +38,8 @@ def test_the_page_has_the_public_names_and_no_others():
 @pytest.mark.parametrize("name", lstm_jax.__all__)
 def test_a_name_is_importable_in_a_fresh_interpreter(name):
     """And is what its module calls so, a class or a function."""
-    code = f"from lstm_jax import {name} as value; print(value.__name__, callable(value), value.__module__)"
+    code = f"import inspect; from lstm_jax import {name} as value; callable_ = callable(value)\n"
+    code += "value = inspect.unwrap(value); print(value.__name__, callable_, value.__module__)"
     found, is_callable, module = python(code)
     assert (found, is_callable) == (name, "True") and module.startswith("lstm_jax.")
 
@@ -54,10 +55,29 @@ def test_a_star_imports_the_public_names():
     )
 
 
-def test_no_public_name_is_that_of_a_module():
-    """Whose import would put the module in the name's place."""
-    parts = {path.stem if path.suffix else path.name for path in Path(lstm_jax.__file__).parent.iterdir()}
-    assert parts & set(lstm_jax.__all__) == set()
+SCANS = [
+    "from lstm_jax import scan",
+    "from lstm_jax.scan import scan",
+    "import lstm_jax; scan = lstm_jax.scan",
+    "import lstm_jax.scan; scan = lstm_jax.scan",
+    "import lstm_jax.scan as module; scan = module.scan; module.scan_last",
+    "import lstm_jax.layers; from lstm_jax import scan",
+]
+USE = """
+import inspect, jax
+from lstm_jax import RNN
+cell = RNN(hidden_dim=2)
+arguments = cell, cell.init(jax.random.key(0), 3), jax.numpy.ones((4, 3))
+assert scan(*arguments, backward="states")[1].shape == (4, 2)
+assert jax.jit(scan, static_argnums=0)(*arguments)[1].shape == (4, 2)
+assert list(inspect.signature(scan).parameters)[:3] == ["cell", "params", "inputs"]
+"""
+
+
+def test_scan_is_the_function_however_and_in_whatever_order_it_is_imported():
+    """Its module has the same name, which Python binds in the package once the module is imported."""
+    for order in (SCANS, SCANS[::-1], SCANS[3:] + SCANS[:3]):
+        python("".join(f"{line}{USE}" for line in order))
 
 
 def test_a_name_is_the_same_whatever_was_imported_before():

@@ -26,7 +26,7 @@ from cell_cases import (
 
 import lstm_jax
 from lstm_jax.cells import CELLS
-from lstm_jax.scanning import scan, scan_last
+from lstm_jax.scan import scan, scan_last
 
 NUM_STEPS = 6
 STATES = ["lstm", OWN[0], "flax.nnx:LSTMCell"]  # one of each kind of state: ours, a user's, a bare tuple
@@ -351,7 +351,7 @@ def loops_of_libraries(source):
 
 
 def test_there_is_one_scan_over_time():
-    """scanning.py and its memory-saving path alone loop over time.
+    """scan.py and its memory-saving path alone loop over time.
 
     Others may loop over what is longer than one call of it: updates, the words that a model writes (each of which it
     reads next), segments of a text; and over digits, where there is no cell.
@@ -362,7 +362,7 @@ def test_there_is_one_scan_over_time():
         for path in sorted(package.rglob("*.py"))
         if (loops := loops_of_libraries(path.read_text()))
     }
-    assert set(found.pop("scanning.py")) == {"jax.lax.scan"}
+    assert set(found.pop("scan.py")) == {"jax.lax.scan"}
     assert set(found.pop("memory_saving.py")) == {"jax.lax.scan", "jax.lax.fori_loop"}
     assert set(found.pop("training.py", [])) <= {"jax.lax.scan", "jax.lax.fori_loop", "jax.lax.while_loop"}
     assert set(found.pop("evaluation/decoding.py")) == {"jax.lax.scan", "jax.lax.while_loop"}

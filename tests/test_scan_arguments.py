@@ -12,7 +12,7 @@ import pytest
 from cell_cases import cell_of, inputs_of, params_of, weighted_sum
 
 from lstm_jax.cells import make_cell
-from lstm_jax.scanning import scan, scan_last
+from lstm_jax.scan import scan, scan_last
 
 MODES = ["autodiff", "activations", "states", "checkpoint"]
 every_mode = pytest.mark.parametrize("backward", MODES)

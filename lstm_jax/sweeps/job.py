@@ -13,7 +13,7 @@ from lstm_jax.files import file_name
 from lstm_jax.sweeps.config.options import MIN_STEPS, ModelOptions, TrainingOptions, flat, known
 
 if TYPE_CHECKING:
-    from lstm_jax.scanning import Backward
+    from lstm_jax.scan import Backward
     from lstm_jax.training import Training
 
 

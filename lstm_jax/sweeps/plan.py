@@ -13,7 +13,7 @@ from lstm_jax.sweeps.machine import available_bytes, has_accelerator, num_worker
 from lstm_jax.sweeps.sources import code_digest
 
 if TYPE_CHECKING:
-    from lstm_jax.scanning import Backward
+    from lstm_jax.scan import Backward
     from lstm_jax.tasks.base import Task
 
 T = TypeVar("T")

@@ -22,7 +22,16 @@ from typing import Any
 
 PACKAGES = ("lstm_jax", "jax", "jaxlib", "flax", "optax", "numpy")
 """What the numbers of a run depend on, by version; of lstm_jax also by `own_digest`."""
-_MAKE_NO_NUMBERS = ("analysis/", "figures/", "sweeps/")
+_MAKE_NO_NUMBERS = (
+    "analysis/",
+    "figures/",
+    "sweeps/",
+    "__init__.py",
+    "errors.py",
+    "files.py",
+    "signals.py",
+    "terminal.py",
+)
 _BUT_DO = ("sweeps/worker/vmapped.py",)
 """Where the updates of a run are counted and its end is decided."""
 

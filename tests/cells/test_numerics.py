@@ -20,7 +20,7 @@ from lstm_jax.cells.base import LinearParams
 from lstm_jax.cells.convert import from_flax, from_torch, to_flax, to_torch
 from lstm_jax.cells.gru import GRUParams
 from lstm_jax.cells.lstm import LSTM
-from lstm_jax.scanning import scan
+from lstm_jax.scan import scan
 
 pytestmark = pytest.mark.usefixtures("x64")
 

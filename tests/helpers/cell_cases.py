@@ -10,7 +10,7 @@ import numpy as np
 from flax import nnx
 
 from lstm_jax.cells import CELLS, make_cell
-from lstm_jax.scanning import scan
+from lstm_jax.scan import scan
 
 HIDDEN_DIM, INPUT_DIM = 5, 3
 

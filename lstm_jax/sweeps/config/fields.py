@@ -108,6 +108,7 @@ def expected(name: str, given: str, hint: Any) -> ConfigError:
     return ConfigError(f"{name}: got {given}; expected {words_of(hint)}{suggestion}")
 
 
+@dataclasses.dataclass(frozen=True)
 class Checked:
     """A frozen dataclass whose fields hold only what their annotations admit: another can't be made.
 
@@ -124,7 +125,7 @@ class Checked:
                 cls.__annotations__[name] = Annotated[hint, tyro.conf.arg(metavar=metavar)]
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+        for field in dataclasses.fields(self):
             object.__setattr__(self, field.name, admitted(type(self), field.name, getattr(self, field.name)))
 
 

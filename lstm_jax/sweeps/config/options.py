@@ -17,6 +17,7 @@ import tyro
 
 from lstm_jax.errors import ConfigError
 from lstm_jax.registry import nearest, parse
+from lstm_jax.sweeps.config import fields
 from lstm_jax.sweeps.config.execution import ExecutionOptions, LoggingOptions
 from lstm_jax.sweeps.config.fields import (
     AT_LEAST_ONE,
@@ -197,8 +198,6 @@ FIELDS = fields_of(SweepConfig)
 
 def expected(name: str, given: str) -> ConfigError:
     """The error that says what the option `name` admits."""
-    from lstm_jax.sweeps.config import fields
-
     return fields.expected(name, given, FIELDS[name])
 
 
@@ -216,15 +215,16 @@ def flat(options: Any, prefix: str = "") -> dict[str, Any]:
 
 def replaced(options: T, **changes: Any) -> T:
     """A dataclass of options, and those in it, with other values, by their flat names."""
+    given: Any = options
     own: dict[str, Any] = {}
-    group = getattr(options, "GROUP", "")
-    for field in dataclasses.fields(options):  # type: ignore[arg-type]
-        value = getattr(options, field.name)
+    for field in dataclasses.fields(given):
+        value, name = getattr(given, field.name), getattr(given, "GROUP", "") + field.name
         if dataclasses.is_dataclass(value):
             own[field.name] = replaced(value, **changes)
-        elif group + field.name in changes:
-            own[field.name] = admitted(type(options), field.name, changes[group + field.name])
-    return dataclasses.replace(options, **own)  # type: ignore[type-var]
+        elif name in changes:  # checked before the constructor, so that one error comes under pytest's checks of types
+            own[field.name] = admitted(type(options), field.name, changes[name])
+    changed: T = dataclasses.replace(given, **own)
+    return changed
 
 
 def known(value: T | None) -> T:

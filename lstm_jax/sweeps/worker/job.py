@@ -27,7 +27,7 @@ from lstm_jax.tasks import corpus_of
 from lstm_jax.text import store
 
 if TYPE_CHECKING:
-    from lstm_jax.scanning import Backward
+    from lstm_jax.scan import Backward
     from lstm_jax.sweeps.worker.vmapped import LiveRun, VmappedRuns
 
 SECONDS_BETWEEN_STATUSES = 0.5

@@ -15,7 +15,7 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, PartitionSpec
 
-from lstm_jax.scanning import Backward
+from lstm_jax.scan import Backward
 from lstm_jax.sweeps.config.fields import single
 from lstm_jax.sweeps.environment import environment
 from lstm_jax.sweeps.job import Job, RunKey

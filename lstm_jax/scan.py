@@ -10,13 +10,14 @@ from __future__ import annotations
 import dataclasses
 import functools
 import operator
+import sys
+import types
 import typing
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Real
 
@@ -25,7 +26,7 @@ from lstm_jax.choices import Backward
 from lstm_jax.derivatives import reverse_only
 from lstm_jax.memory_saving import StepMasks, pointwise_scan, save_activations
 from lstm_jax.pointwise import can_be_taken_apart, form
-from lstm_jax.steps import where
+from lstm_jax.steps import checked_lengths, where
 
 __all__ = ["Backward", "scan", "scan_last"]
 
@@ -127,7 +128,7 @@ def _checked(
     if inputs.shape[-1] == 0:
         raise ValueError(f"inputs: expected [T, *B, D] with at least one feature, D, got {list(inputs.shape)}")
     num_steps, *batch_shape, _ = inputs.shape
-    lengths = None if lengths is None else _checked_lengths(lengths, tuple(batch_shape), num_steps)
+    lengths = None if lengths is None else checked_lengths(lengths, tuple(batch_shape), num_steps)
     if state is None:
         state = cell.initial_state(tuple(batch_shape), _float_dtype(inputs, params))
     x = jax.ShapeDtypeStruct(inputs.shape[1:], inputs.dtype)
@@ -136,24 +137,6 @@ def _checked(
     if apart:  # here, so that no path and no number of steps has what another has not
         params, state, inputs = reverse_only((params, state, inputs))
     return _Given(cell, params, inputs, state, lengths, backward, apart)
-
-
-def _checked_lengths(lengths: Any, batch_shape: tuple[int, ...], num_steps: int) -> Array:
-    """Lengths as int32 in [0, T]; raises ValueError for others where they are not traced."""
-    if not isinstance(lengths, jax.Array):
-        lengths = np.asarray(lengths)
-        lengths = lengths if lengths.size else lengths.astype(np.int32)  # an empty list is of floats
-    if not jnp.issubdtype(lengths.dtype, jnp.integer):
-        raise ValueError(f"lengths: expected integers, got {lengths.dtype}")
-    if lengths.shape != batch_shape:
-        raise ValueError(f"lengths: expected the shape of the batch, {list(batch_shape)}, got {list(lengths.shape)}")
-    if not isinstance(lengths, jax.core.Tracer) and lengths.size:
-        values = np.asarray(lengths)  # by NumPy: under jit, jax would trace even this
-        least, most = int(values.min()), int(values.max())
-        if least < 0 or most > num_steps:
-            raise ValueError(f"lengths: expected 0 to T = {num_steps}, got {least if least < 0 else most}")
-    # clipped before they are made int32, which a larger type may not fit into
-    return jnp.clip(jnp.asarray(lengths), 0, min(num_steps, int(jnp.iinfo(lengths.dtype).max))).astype(jnp.int32)
 
 
 def _float_dtype(inputs: Array, params: Params) -> Any:
@@ -272,3 +255,15 @@ def _in_chunks(
     if reverse:
         pieces.reverse()
     return state, None if pieces[0] is None else jnp.concatenate(pieces)
+
+
+class _Callable(types.ModuleType):
+    """Python binds `lstm_jax.scan` to this module once it is imported: so the module is the function, too."""
+
+    __wrapped__ = staticmethod(scan)
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        return scan(*arguments, **options)
+
+
+sys.modules[__name__].__class__ = _Callable
