@@ -70,7 +70,8 @@ def main(experiment: Experiment, argv: Sequence[str] | None = None) -> int:
             if experiment.prepare is not None:
                 sweeps = [experiment.prepare(command.sweep, command.data, console) for command in commands]
             given, sweeps = sweeps, [resolved(sweep) for sweep in sweeps]
-            print_chosen(given[0], sweeps[0], console)
+            for line in filter(None, dict.fromkeys(map(chosen, given, sweeps))):
+                console.print(line, highlight=False, markup=False, soft_wrap=True)
             if commands[0].show:
                 return max(show(sweep, console) for sweep in sweeps)
             return run_all(experiment, sweeps, console)
@@ -78,15 +79,14 @@ def main(experiment: Experiment, argv: Sequence[str] | None = None) -> int:
     return command(act)
 
 
-def print_chosen(given: SweepConfig, found: SweepConfig, console: rich.console.Console) -> None:
-    """Print the options that were left open, as they were filled in."""
-    chosen = {name: value for name, value in found.flat.items() if given.flat[name] is None and value is not None}
+def chosen(given: SweepConfig, found: SweepConfig) -> str:
+    """Name the options that were left open, as they were filled in; empty without any."""
+    values = {name: value for name, value in found.flat.items() if given.flat[name] is None and value is not None}
     if given.model.hidden_dim is not None:
-        chosen.pop("num_params", None)
-    if chosen:
-        values = {name: " ".join(map(str, each)) if isinstance(each, tuple) else each for name, each in chosen.items()}
-        words = ", ".join(f"{name} {value}" for name, value in values.items())
-        console.print(f"chosen, as not given: {words}", highlight=False, markup=False, soft_wrap=True)
+        values.pop("num_params", None)
+    texts = (" ".join(map(str, value)) if isinstance(value, tuple) else str(value) for value in values.values())
+    words = ", ".join(f"{name} {text}" for name, text in zip(values, texts, strict=True))
+    return f"chosen, as not given: {words}" if words else ""
 
 
 def command(act: Callable[[rich.console.Console], int]) -> int:
@@ -112,10 +112,7 @@ def command(act: Callable[[rich.console.Console], int]) -> int:
 
 def _find_corpus(command: Command) -> None:
     """Have the text that a `--config` file's task names in the cache: the sweep whose file it is has a copy beside."""
-    try:
-        digest = corpus_of(command.sweep.task)
-    except ValueError:  # reported where tasks are made
-        return
+    digest = corpus_of(command.sweep.task)
     if digest is not None and command.config is not None:
         from lstm_jax.sweeps.store.directory import Directory
         from lstm_jax.text import store
@@ -193,7 +190,7 @@ def run(experiment: Experiment, sweep: SweepConfig | Plan, console: rich.console
         )
         return 128 + result.stopped_by
     try:
-        report(Path(config.out), console, experiment)
+        report(result, console, experiment)
     except OSError as error:
         raise UnwritableError.of(Path(config.out), error) from error
     for name, reason in result.failures:

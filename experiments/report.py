@@ -76,15 +76,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     return command(act)
 
 
-def report(root: Path, console: rich.console.Console, experiment: Experiment) -> None:
-    """Write the tables and figures of the sweep in a directory, and print the summary; `experiment` is its command's.
+def report(result: SweepResult, console: rich.console.Console, experiment: Experiment) -> None:
+    """Write the tables and figures of a sweep that a command of `experiment` has just made, as `load` would find it.
 
     Of our own experiments the task's is taken: what a directory holds does not depend on the command that filled it.
     """
-    from lstm_jax.sweeps.api import load
-
+    finished = tuple(record for record in result.records if record.run.status != "failed")  # these are in no file
     is_ours = experiment.module in (OF_OTHER_TASKS, *EXPERIMENTS.values())
-    write_report(load(root), console, None if is_ours else experiment)
+    write_report(dataclasses.replace(result, records=finished), console, None if is_ours else experiment)
 
 
 def write_report(finished: SweepResult, console: rich.console.Console, experiment: Experiment | None = None) -> None:

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from experiments.captions import words_of
 from experiments.cli import program
-from experiments.common import Experiment, one_line, print_chosen
+from experiments.common import Experiment, chosen, one_line
 from lstm_jax import registry
 from lstm_jax.errors import ConfigError, DamagedError, TextError
 from lstm_jax.sweeps.config.command_line import from_yaml
@@ -31,11 +31,8 @@ LSTM_UNITS = {"smoke": 16, "quick": 128, "full": 512}
 
 
 def task_name(config: SweepConfig) -> str:
-    """The name of the sweep's task without its settings; raises ConfigError."""
-    try:
-        return registry.parse(config.task).name
-    except ValueError as error:
-        raise ConfigError(f"task: {error}") from None
+    """The name of the sweep's task without its settings."""
+    return registry.parse(config.task).name
 
 
 def has_corpus(config: SweepConfig, data: Any) -> bool:
@@ -90,7 +87,8 @@ def resolve(config: SweepConfig, console: Console, **suggested: Any) -> SweepCon
         checked_task(found, gap)
         reference = sized(found.replace(hidden_dim=LSTM_UNITS[config.preset]), "lstm", gap)
         found = found.replace(num_params=reference.num_params)
-    print_chosen(config, found, console)
+    if line := chosen(config, found):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     return found
 
 

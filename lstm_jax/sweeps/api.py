@@ -12,6 +12,7 @@ from lstm_jax.sweeps.config.parsing import on_this_machine
 from lstm_jax.sweeps.plan import in_order, make_jobs
 from lstm_jax.sweeps.run import SweepResult, run_sweep
 from lstm_jax.sweeps.store.directory import Directory
+from lstm_jax.sweeps.store.records import of_settings
 from lstm_jax.sweeps.store.status import read_status
 from lstm_jax.sweeps.worker.setup import pinned
 from lstm_jax.tasks import corpus_of
@@ -51,17 +52,13 @@ def load(directory: str | Path) -> SweepResult:
     if not place.config_file.is_file():
         raise ConfigError(f"directory: got {directory}; expected the directory of a sweep, with a sweep.yaml in it")
     config = from_yaml(place.config_file).replace(out=place.root)
-    try:
-        corpus = corpus_of(config.task)
-    except ValueError as error:
-        raise ConfigError(f"task: {error}") from None
+    corpus = corpus_of(config.task)
     if corpus is not None:
         store.ensure(corpus, place.corpus)
     with pinned("cpu"):
         jobs = in_order(config, make_jobs(config, to_train=False)[0])
     records = place.records(jobs)
-    hashes = {job.name: job.settings.hash for job in jobs}
-    own = tuple(record for record in records if record.run.settings == hashes[record.run.job])
+    own = tuple(of_settings(records, jobs))
     statuses = {job.name: read_status(place.status_file(job.name)) for job in jobs}
     failures = tuple((name, status.reason) for name, status in statuses.items() if status.state == "failed")
     return SweepResult(config, own, failures, num_others=len(records) - len(own))

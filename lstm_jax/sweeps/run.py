@@ -25,7 +25,7 @@ from lstm_jax.sweeps.plan import in_order, make_jobs
 from lstm_jax.sweeps.queue import MAX_ATTEMPTS, JobQueue
 from lstm_jax.sweeps.store import locks
 from lstm_jax.sweeps.store.directory import Directory
-from lstm_jax.sweeps.store.records import Record, Run, read_record, run_row
+from lstm_jax.sweeps.store.records import Record, Run, of_settings, read_record, run_row
 from lstm_jax.sweeps.store.status import JobStatus, State, read_status, write_status
 from lstm_jax.sweeps.views.progress import Progress
 from lstm_jax.sweeps.views.tables import write_runs
@@ -88,9 +88,7 @@ def run_sweep(sweep: SweepConfig | Plan, console: rich.console.Console) -> Sweep
     once. Raises ConfigError before anything is written where the configuration is bad, and UnwritableError where the
     directory can't be written any more.
     """
-    if getattr(
-        multiprocessing.current_process(), "_inheriting", False
-    ):  # as Python itself finds a script without the guard
+    if getattr(multiprocessing.current_process(), "_inheriting", False):  # by which Python itself tells it
         raise ConfigError(
             "a worker process imports this script, and that starts a sweep; expected it under "
             '`if __name__ == "__main__":`, or executor="serial"'
@@ -287,8 +285,7 @@ class _Sweep:
 
     def _of_this_sweep(self, records: list[Record]) -> list[Record]:
         """The records of this command's settings; says how many others there are."""
-        hashes = {job.name: job.settings.hash for job in self._jobs}
-        ours = [record for record in records if record.run.settings == hashes[record.run.job]]
+        ours = of_settings(records, self._jobs)
         if len(ours) < len(records):
             self._warn(
                 f"{len(records) - len(ours)} of {len(records)} runs were made with other settings: they stand in "

@@ -13,6 +13,7 @@ from commands import rows, run
 
 from experiments import report
 from experiments.common import Experiment
+from lstm_jax.sweeps.api import load
 from lstm_jax.sweeps.config.options import SweepConfig
 from lstm_jax.tasks import TASKS
 from lstm_jax.terminal import make_console
@@ -111,7 +112,7 @@ def test_an_experiment_of_ones_own_has_its_own_report(copy, capsys, monkeypatch)
     assert report.main([str(copy), "--experiment", "experiments.yours"]) == 0
     assert "My question" in (copy / "yours.svg").read_text() and "yours.png" in capsys.readouterr().out
     (copy / "yours.svg").unlink()
-    report.report(copy, make_console(), mine.EXPERIMENT)
+    report.report(load(copy), make_console(), mine.EXPERIMENT)
     assert (copy / "yours.svg").exists(), "as its command ends"
     for name, message in (("experiments.status", "expected a module with an EXPERIMENT"), ("nowhere", "can't import")):
         assert report.main([str(copy), "--experiment", name]) == 2

@@ -59,6 +59,7 @@ class ProcessExecutor:
             worker.connection.send(job)
             result: JobResult = worker.connection.recv()
         except (EOFError, OSError):
+            worker.connection.close()
             worker.process.join()
             text = f"exit status {worker.process.exitcode}"
             if worker.process.exitcode == 1:  # Python's own, as where a worker can't import the script

@@ -116,6 +116,12 @@ def run_row(job: Job, training: Training, run: RunKey, status: Status, **outcome
     )
 
 
+def of_settings(records: Iterable[Record], jobs: Iterable[Job]) -> list[Record]:
+    """The records that were made with the settings of their jobs; a directory may hold others, of earlier commands."""
+    hashes = {job.name: job.settings.hash for job in jobs}
+    return [record for record in records if record.run.settings == hashes[record.run.job]]
+
+
 def plain_tables(tables: Any) -> Tables:
     """Make the tables of any task plain, as a record holds them: text and numbers by column. Nothing raises or is lost.
 
