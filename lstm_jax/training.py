@@ -7,6 +7,7 @@ compiles once; tasks, models and sizes are static.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
@@ -19,15 +20,23 @@ import optax
 from flax import nnx
 from jaxtyping import Array, Float, Int32, Key, UInt32
 
-from lstm_jax.choices import Optimizer
+from lstm_jax.choices import Precision
 from lstm_jax.models import Config
 from lstm_jax.models.base import Pair
+from lstm_jax.optimizers import Schedule, check_update, clipped, make_optimizer
 from lstm_jax.tasks.base import MANY, Batch, Task
 
 MAX_EVAL_STEPS, MAX_EVAL_LOGITS = 2**21, 2**26
 """Time steps, over all sequences, and logits that an evaluation holds in memory at once."""
 DIVERGED_LOSS = 1e6
 """Nats of held-out loss from which a run counts as diverged, as it does where a number is not finite at all."""
+
+MATMUL_PRECISION: Mapping[Precision, str] = {
+    "float32": "highest",  # on a GPU jax's default would be TF32
+    "tf32": "tensorfloat32",
+    "bfloat16": "BF16_BF16_F32",
+}
+"""By jax's names. A device that has no such matrix products takes more precise ones."""
 
 
 class Hypers(NamedTuple):
@@ -83,16 +92,18 @@ class Training:
 
     task: Task
     model: Config
-    optimizer: Optimizer = "adam"
+    optimizer: str = "adam"
     batch_size: int = 32
     eval_size: int = 256
+    schedule: Schedule = dataclasses.field(default=Schedule(), metadata={"before": Schedule()})
+    precision: Precision = dataclasses.field(default="float32", metadata={"before": "float32"})
 
     def init(self, hypers: Hypers) -> RunState:
         """The state before the first update."""
         init_key, data_key = jax.random.split(jax.random.fold_in(jax.random.key(hypers.seed), 0))
         params = nnx.state(self.model.build(rngs=nnx.Rngs(init_key)), nnx.Param)
         carry = () if self._segments is None else self.model.initial_states(self.batch_size)
-        return RunState(params, self._optimizer(hypers).init(params), data_key, jnp.int32(0), carry)
+        return RunState(params, self._optimizer(hypers, 0).init(params), data_key, jnp.int32(0), carry)
 
     def advance(
         self,
@@ -102,7 +113,6 @@ class Training:
         metrics: ChunkMetrics = NO_UPDATES,
     ) -> tuple[RunState, ChunkMetrics]:
         """Make `num_updates` updates; the number is traced, so that calls for any number share one program."""
-        optimizer = self._optimizer(hypers)
         apart = self._apart()
 
         def update(_: Any, carry: tuple[RunState, ChunkMetrics]) -> tuple[RunState, ChunkMetrics]:
@@ -111,6 +121,7 @@ class Training:
             (loss, model_carry), gradient = self._gradient(state, batch_key, dropout_key, apart)
             grad_norm = optax.tree.norm(gradient)
             with jax.numpy_dtype_promotion("standard"):  # optax raises a float to the power of its integer count
+                optimizer = self._optimizer(hypers, state.step)
                 updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
             params = optax.apply_updates(state.params, updates)
             step = state.step + 1
@@ -139,11 +150,12 @@ class Training:
             return tuple(map(jnp.sum, sums))
 
         width = self.eval_width
-        if width == self.eval_size:
-            loss, correct, sequence_loss, recall, weights = totals(batch)
-        else:  # one part after another, so that memory doesn't grow with the gap
-            slices = jax.tree.map(lambda leaf: jnp.stack(jnp.split(leaf, self.eval_size // width, axis=1)), batch)
-            loss, correct, sequence_loss, recall, weights = (sums.sum() for sums in jax.lax.map(totals, slices))
+        with self._matmuls():
+            if width == self.eval_size:
+                loss, correct, sequence_loss, recall, weights = totals(batch)
+            else:  # one part after another, so that memory doesn't grow with the gap
+                slices = jax.tree.map(lambda leaf: jnp.stack(jnp.split(leaf, self.eval_size // width, axis=1)), batch)
+                loss, correct, sequence_loss, recall, weights = (sums.sum() for sums in jax.lax.map(totals, slices))
         return Evaluation(loss / recall, correct / recall, sequence_loss / weights)
 
     @property
@@ -156,7 +168,18 @@ class Training:
 
     def answers(self, state: RunState) -> dict[str, list[dict[str, Any]]]:
         """What the model of this state answers, as tables for the record: the task's choice."""
-        return self.task.answers(self._merge(state.params))
+        with self._matmuls():
+            return self.task.answers(self._merge(state.params))
+
+    def check_optimizer(self) -> None:
+        """Raise ValueError where the optimizer can't be made, or can't train this model; computes shapes only."""
+        model = nnx.eval_shape(lambda: self.model.build(rngs=nnx.Rngs(0)))
+
+        def check(hypers: Hypers, step: Int32[Array, ""]) -> None:
+            with jax.numpy_dtype_promotion("standard"):
+                check_update(self._optimizer(hypers, step), nnx.state(model, nnx.Param))
+
+        jax.eval_shape(check, Hypers(jnp.uint32(0), jnp.float32(0), jnp.float32(0)), jnp.int32(0))
 
     @property
     def _segments(self) -> int | None:
@@ -193,9 +216,10 @@ class Training:
             batch = self.train_batch(batch_key, state.step, shape, apart)
             gradient: Any = jax.value_and_grad(self._train_loss, has_aux=True)
             key = dropout_key if self.model.uses_rng else None
-            value, of_params = gradient(
-                state.params, batch, self._carry(state), key, self.model.training_kwargs(state.step)
-            )
+            with self._matmuls():
+                value, of_params = gradient(
+                    state.params, batch, self._carry(state), key, self.model.training_kwargs(state.step)
+                )
             return value, of_params
 
         shares = self.task.shape_shares
@@ -232,10 +256,17 @@ class Training:
     def _merge(self, params: Any) -> Any:
         return nnx.merge(graphdef(self.model), params)
 
-    def _optimizer(self, hypers: Hypers) -> optax.GradientTransformation:
+    def _matmuls(self) -> contextlib.AbstractContextManager[Any]:
+        """Where the model's matrix products are traced; the optimizer's are not among them."""
+        precision: contextlib.AbstractContextManager[Any] = jax.default_matmul_precision(
+            MATMUL_PRECISION[self.precision]
+        )
+        return precision
+
+    def _optimizer(self, hypers: Hypers, step: Int32[Array, ""] | int) -> optax.GradientTransformation:
         # Clipping is part of a run: applied to stacked runs it would couple them.
-        scale = {"adam": optax.scale_by_adam, "rmsprop": optax.scale_by_rms}[self.optimizer]()
-        return optax.chain(optax.clip_by_global_norm(hypers.clip_norm), scale, optax.scale(-hypers.learning_rate))
+        rate = self.schedule.rate(jnp.asarray(hypers.learning_rate), step)
+        return clipped(make_optimizer(self.optimizer, rate), hypers.clip_norm)
 
 
 @functools.cache

@@ -10,7 +10,7 @@ import math
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from lstm_jax.files import file_name
-from lstm_jax.sweeps.config.options import MIN_STEPS, ModelOptions, TrainingOptions, flat, known
+from lstm_jax.sweeps.config.options import AS_BEFORE, MIN_STEPS, ModelOptions, TrainingOptions, flat, known
 
 if TYPE_CHECKING:
     from lstm_jax.scanning import Backward
@@ -26,7 +26,11 @@ class RunKey(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What the numbers of a run depend on beside its key and the versions: its identity is the hash of all fields."""
+    """What the numbers of a run depend on beside its key and the versions: its identity is the hash of all fields.
+
+    An option that came later is not part of it where it has the value that all runs had before it: `is_as_before` in
+    registry.py.
+    """
 
     cell: str
     task: str
@@ -49,7 +53,8 @@ class Settings:
     @property
     def hash(self) -> str:
         """The identity."""
-        return hashlib.sha256(json.dumps(self.flat, sort_keys=True).encode()).hexdigest()[:12]
+        its = {name: value for name, value in self.flat.items() if name not in AS_BEFORE or value != AS_BEFORE[name]}
+        return hashlib.sha256(json.dumps(its, sort_keys=True).encode()).hexdigest()[:12]
 
     @property
     def hidden_dim(self) -> int:
@@ -111,6 +116,7 @@ class JobResult(NamedTuple):
 def build(settings: Settings, backward: Backward) -> Training:
     """Task and model that the settings name; each name is looked up once per process."""
     from lstm_jax.models import Sizes, form_of, make_model
+    from lstm_jax.optimizers import Schedule
     from lstm_jax.tasks import make_task
     from lstm_jax.training import Training
 
@@ -132,7 +138,15 @@ def build(settings: Settings, backward: Backward) -> Training:
         readout=task.readout,
         gap=settings.gap,
     )
-    return Training(task, model, training.optimizer, settings.batch_size, training.eval_size)
+    return Training(
+        task,
+        model,
+        training.optimizer,
+        settings.batch_size,
+        training.eval_size,
+        Schedule.over(training.max_steps, training.schedule, training.warmup_steps),
+        training.precision,
+    )
 
 
 def job_name(cell: str, gap: int) -> str:

@@ -35,7 +35,7 @@ def make_jobs(config: SweepConfig, *, to_train: bool = True) -> tuple[list[Job],
     for gap in known(grid.gaps):
         checked_task(config, gap)
     warnings = []
-    jobs = []
+    jobs: list[Job] = []
     for cell in grid.cells:
         near: Settings | None = None
         for gap in known(grid.gaps):
@@ -43,6 +43,8 @@ def make_jobs(config: SweepConfig, *, to_train: bool = True) -> tuple[list[Job],
             if before is None or near.model != before.model:
                 warnings += off_terms(config, near)
             job = Job(near, runs, config.execution.checkpoint_seconds)
+            if not jobs:
+                _attempt(job.training().check_optimizer, "optimizer", config.training.optimizer)
             job = dataclasses.replace(job, settings=dataclasses.replace(near, code=code_digest(job.training())))
             if to_train:
                 _check_memory(config, job)
