@@ -43,8 +43,7 @@ def make_optimizer(text: str, learning_rate: Rate | float) -> optax.GradientTran
     made = factory(**{RATE: learning_rate}, **settings)
     if not (callable(getattr(made, "init", None)) and callable(getattr(made, "update", None))):
         raise ValueError(f"optimizer {spec!r}: expected an optax.GradientTransformation, got {made!r}")
-    optimizer: optax.GradientTransformation = made
-    return optimizer
+    return optax.GradientTransformation(made.init, made.update)
 
 
 def _factory(name: str) -> Any:

@@ -36,7 +36,7 @@ MATMUL_PRECISION: Mapping[Precision, str] = {
     "tf32": "tensorfloat32",
     "bfloat16": "BF16_BF16_F32",
 }
-"""By jax's names. A device that has no such matrix products takes more precise ones."""
+"""By jax's names. A device without such matrix products, as a CPU is, takes float32's."""
 
 
 class Hypers(NamedTuple):
@@ -265,8 +265,8 @@ class Training:
 
     def _optimizer(self, hypers: Hypers, step: Int32[Array, ""] | int) -> optax.GradientTransformation:
         # Clipping is part of a run: applied to stacked runs it would couple them.
-        rate = self.schedule.rate(jnp.asarray(hypers.learning_rate), step)
-        return clipped(make_optimizer(self.optimizer, rate), hypers.clip_norm)
+        peak, max_norm = jnp.asarray(hypers.learning_rate), jnp.asarray(hypers.clip_norm)
+        return clipped(make_optimizer(self.optimizer, self.schedule.rate(peak, step)), max_norm)
 
 
 @functools.cache

@@ -31,7 +31,19 @@ ORDER = [
     "scanning",
     "self_check",
 ]
-ORDER += ["layers", "models", "evaluation", "tasks", "training", "signals", "terminal", "sweeps", "analysis", "figures"]
+ORDER += [
+    "layers",
+    "models",
+    "evaluation",
+    "tasks",
+    "optimizers",
+    "training",
+    "signals",
+    "terminal",
+    "sweeps",
+    "analysis",
+    "figures",
+]
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 

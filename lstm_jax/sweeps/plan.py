@@ -34,7 +34,7 @@ def make_jobs(config: SweepConfig, *, to_train: bool = True) -> tuple[list[Job],
     runs = tuple(RunKey(seed, rate) for rate in grid.learning_rates for seed in grid.trained_seeds)
     for gap in known(grid.gaps):
         checked_task(config, gap)
-    warnings = []
+    warnings = _without_effect(config) if to_train else []
     jobs: list[Job] = []
     for cell in grid.cells:
         near: Settings | None = None
@@ -69,6 +69,14 @@ def off_terms(config: SweepConfig, settings: Settings) -> list[str]:
         f"({found / known(wanted) - 1:+.1%}, hidden_dim {settings.hidden_dim}); equal terms mean within 1%: try "
         "another --num-params"
     ]
+
+
+def _without_effect(config: SweepConfig) -> list[str]:
+    """A warning where runs would be called what they are not: a CPU has matrix products of float32 alone."""
+    precision = config.training.precision
+    if precision == "float32" or config.execution.executor in ("ray", "slurm") or has_accelerator():
+        return []
+    return [f"precision: {precision} is for accelerators; on this machine's CPU all is float32"]
 
 
 def checked_task(config: SweepConfig, gap: int) -> Task:

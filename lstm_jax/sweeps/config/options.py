@@ -138,8 +138,8 @@ class TrainingOptions(Checked):
     warmup_steps: Annotated[int, whole(0)] = dataclasses.field(default=0, metadata={"before": 0})
     """Updates in which the learning rate rises from 0, in a line; fewer than max-steps."""
     precision: Precision = dataclasses.field(default="float32", metadata={"before": "float32"})
-    """Precision of the factors of matrix products: tf32 and bfloat16 are faster on accelerators that have them. Sums,
-    parameters and states are float32."""
+    """What an accelerator may round the factors of a model's matrix products to. Sums, states, parameters and all else
+    stay float32. A CPU always computes in float32."""
     clip_norm: Annotated[float, NORM] = 1.0
     """Clip gradients to this global norm. inf: no clipping."""
     backward: Literal["autodiff", "activations", "states", "checkpoint"] | None = None
