@@ -19,10 +19,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+from flax import nnx
 from jaxtyping import Array, Float, Int32
 
 from lstm_jax import registry
 from lstm_jax.choices import ScheduleName
+from lstm_jax.models.base import Config
 
 OPTIMIZERS: Mapping[str, str] = {
     "adam": "optax:adam",
@@ -147,26 +149,29 @@ def clipped(inner: optax.GradientTransformation, max_norm: Rate | float) -> opta
     return optax.GradientTransformation(init, update)
 
 
-def check_update(optimizer: optax.GradientTransformation, params: Any) -> None:
-    """Raise ValueError where an update is not of the form of the parameters, or changes the form of the state.
+def check_optimizer(text: str, model: Config) -> None:
+    """Raise ValueError where the optimizer that `text` names can't be made, or can't train this model.
 
-    Computes shapes only, where `params` are shapes.
+    An update is of the form of the parameters, and leaves that of the state as it is. Computes shapes only.
     """
-
-    def structure(tree: Any) -> Any:
-        return jax.tree.structure(tree)
+    params = nnx.state(nnx.eval_shape(lambda: model.build(rngs=nnx.Rngs(0))), nnx.Param)
 
     def form(tree: Any) -> Any:
-        return structure(tree), [(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(tree)]
+        return jax.tree.structure(tree), [(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(tree)]
 
-    state = jax.eval_shape(optimizer.init, params)
-    updates, new = jax.eval_shape(optimizer.update, params, state, params)
-    if structure(updates) != structure(params):
-        raise ValueError("expected an update for each array of parameters")
-    if form(new) != form(state):
-        raise ValueError("expected a state of the same arrays after an update")
-    if any(jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) for leaf in jax.tree.leaves(state)):
-        raise ValueError("expected a state of numbers; a key goes as jax.random.key_data(key)")
+    def check(learning_rate: Rate) -> None:
+        optimizer = make_optimizer(text, learning_rate)
+        state = jax.eval_shape(optimizer.init, params)
+        updates, new = jax.eval_shape(optimizer.update, params, state, params)
+        if form(updates)[0] != form(params)[0]:
+            raise ValueError("expected an update for each array of parameters")
+        if form(new) != form(state):
+            raise ValueError("expected a state of the same arrays after an update")
+        if any(jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) for leaf in jax.tree.leaves(state)):
+            raise ValueError("expected a state of numbers; a key goes as jax.random.key_data(key)")
+
+    with jax.numpy_dtype_promotion("standard"):  # as in training
+        jax.eval_shape(check, jnp.float32(0))
 
 
 @dataclasses.dataclass(frozen=True)

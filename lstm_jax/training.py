@@ -7,7 +7,6 @@ compiles once; tasks, models and sizes are static.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
@@ -23,20 +22,14 @@ from jaxtyping import Array, Float, Int32, Key, UInt32
 from lstm_jax.choices import Precision
 from lstm_jax.models import Config
 from lstm_jax.models.base import Pair
-from lstm_jax.optimizers import Schedule, check_update, clipped, make_optimizer
+from lstm_jax.optimizers import Schedule, clipped, make_optimizer
+from lstm_jax.precision import matrix_products
 from lstm_jax.tasks.base import MANY, Batch, Task
 
 MAX_EVAL_STEPS, MAX_EVAL_LOGITS = 2**21, 2**26
 """Time steps, over all sequences, and logits that an evaluation holds in memory at once."""
 DIVERGED_LOSS = 1e6
 """Nats of held-out loss from which a run counts as diverged, as it does where a number is not finite at all."""
-
-MATMUL_PRECISION: Mapping[Precision, str] = {
-    "float32": "highest",  # on a GPU jax's default would be TF32
-    "tf32": "tensorfloat32",
-    "bfloat16": "BF16_BF16_F32",
-}
-"""By jax's names. A device without such matrix products, as a CPU is, takes float32's."""
 
 
 class Hypers(NamedTuple):
@@ -143,19 +136,19 @@ class Training:
         batch = self.task.held_out(self.eval_size)
 
         def totals(batch: Batch) -> tuple[Array, ...]:
-            logits = self._merge(state.params)(batch.inputs)
+            with matrix_products(self.precision):
+                logits = self._merge(state.params)(batch.inputs)
             losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch.targets)
             correct = (jnp.argmax(logits, axis=-1) == batch.targets).astype(jnp.float32)
             sums = (losses * batch.recall, correct * batch.recall, losses * batch.weights, batch.recall, batch.weights)
             return tuple(map(jnp.sum, sums))
 
         width = self.eval_width
-        with self._matmuls():
-            if width == self.eval_size:
-                loss, correct, sequence_loss, recall, weights = totals(batch)
-            else:  # one part after another, so that memory doesn't grow with the gap
-                slices = jax.tree.map(lambda leaf: jnp.stack(jnp.split(leaf, self.eval_size // width, axis=1)), batch)
-                loss, correct, sequence_loss, recall, weights = (sums.sum() for sums in jax.lax.map(totals, slices))
+        if width == self.eval_size:
+            loss, correct, sequence_loss, recall, weights = totals(batch)
+        else:  # one part after another, so that memory doesn't grow with the gap
+            slices = jax.tree.map(lambda leaf: jnp.stack(jnp.split(leaf, self.eval_size // width, axis=1)), batch)
+            loss, correct, sequence_loss, recall, weights = (sums.sum() for sums in jax.lax.map(totals, slices))
         return Evaluation(loss / recall, correct / recall, sequence_loss / weights)
 
     @property
@@ -168,18 +161,8 @@ class Training:
 
     def answers(self, state: RunState) -> dict[str, list[dict[str, Any]]]:
         """What the model of this state answers, as tables for the record: the task's choice."""
-        with self._matmuls():
+        with matrix_products(self.precision):
             return self.task.answers(self._merge(state.params))
-
-    def check_optimizer(self) -> None:
-        """Raise ValueError where the optimizer can't be made, or can't train this model; computes shapes only."""
-        model = nnx.eval_shape(lambda: self.model.build(rngs=nnx.Rngs(0)))
-
-        def check(hypers: Hypers, step: Int32[Array, ""]) -> None:
-            with jax.numpy_dtype_promotion("standard"):
-                check_update(self._optimizer(hypers, step), nnx.state(model, nnx.Param))
-
-        jax.eval_shape(check, Hypers(jnp.uint32(0), jnp.float32(0), jnp.float32(0)), jnp.int32(0))
 
     @property
     def _segments(self) -> int | None:
@@ -216,10 +199,9 @@ class Training:
             batch = self.train_batch(batch_key, state.step, shape, apart)
             gradient: Any = jax.value_and_grad(self._train_loss, has_aux=True)
             key = dropout_key if self.model.uses_rng else None
-            with self._matmuls():
-                value, of_params = gradient(
-                    state.params, batch, self._carry(state), key, self.model.training_kwargs(state.step)
-                )
+            kwargs = self.model.training_kwargs(state.step)
+            with matrix_products(self.precision):
+                value, of_params = gradient(state.params, batch, self._carry(state), key, kwargs)
             return value, of_params
 
         shares = self.task.shape_shares
@@ -255,13 +237,6 @@ class Training:
 
     def _merge(self, params: Any) -> Any:
         return nnx.merge(graphdef(self.model), params)
-
-    def _matmuls(self) -> contextlib.AbstractContextManager[Any]:
-        """Where the model's matrix products are traced; the optimizer's are not among them."""
-        precision: contextlib.AbstractContextManager[Any] = jax.default_matmul_precision(
-            MATMUL_PRECISION[self.precision]
-        )
-        return precision
 
     def _optimizer(self, hypers: Hypers, step: Int32[Array, ""] | int) -> optax.GradientTransformation:
         # Clipping is part of a run: applied to stacked runs it would couple them.

@@ -10,11 +10,19 @@ import math
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from lstm_jax.files import file_name
-from lstm_jax.sweeps.config.options import AS_BEFORE, MIN_STEPS, ModelOptions, TrainingOptions, flat, known
+from lstm_jax.sweeps.config.options import MIN_STEPS, ModelOptions, TrainingOptions, flat, known
 
 if TYPE_CHECKING:
     from lstm_jax.scanning import Backward
     from lstm_jax.training import Training
+
+AS_BEFORE: dict[str, Any] = {
+    field.name: field.metadata["before"]
+    for part in (ModelOptions, TrainingOptions)
+    for field in dataclasses.fields(part)
+    if "before" in field.metadata
+}
+"""What runs had that were made before there was the option: `registry.is_as_before`."""
 
 
 class RunKey(NamedTuple):

@@ -44,7 +44,7 @@ def make_jobs(config: SweepConfig, *, to_train: bool = True) -> tuple[list[Job],
                 warnings += off_terms(config, near)
             job = Job(near, runs, config.execution.checkpoint_seconds)
             if not jobs:
-                _attempt(job.training().check_optimizer, "optimizer", config.training.optimizer)
+                _check_optimizer(job)
             job = dataclasses.replace(job, settings=dataclasses.replace(near, code=code_digest(job.training())))
             if to_train:
                 _check_memory(config, job)
@@ -69,6 +69,14 @@ def off_terms(config: SweepConfig, settings: Settings) -> list[str]:
         f"({found / known(wanted) - 1:+.1%}, hidden_dim {settings.hidden_dim}); equal terms mean within 1%: try "
         "another --num-params"
     ]
+
+
+def _check_optimizer(job: Job) -> None:
+    """Raise ConfigError where it can't train the job's model."""
+    from lstm_jax.optimizers import check_optimizer
+
+    name = job.settings.training.optimizer
+    _attempt(lambda: check_optimizer(name, job.training().model), "optimizer", name)
 
 
 def _without_effect(config: SweepConfig) -> list[str]:

@@ -16,8 +16,8 @@ from lstm_jax.errors import ConfigError
 from lstm_jax.models import count_params
 from lstm_jax.registry import is_as_before
 from lstm_jax.sweeps import environment, sources
-from lstm_jax.sweeps.config.options import AS_BEFORE, FIELDS, ModelOptions, SweepConfig, TrainingOptions
-from lstm_jax.sweeps.job import Job, RunKey
+from lstm_jax.sweeps.config.options import FIELDS, ModelOptions, SweepConfig, TrainingOptions
+from lstm_jax.sweeps.job import AS_BEFORE, Job, RunKey
 from lstm_jax.sweeps.machine import versions
 from lstm_jax.sweeps.plan import make_jobs
 from lstm_jax.sweeps.run import run_sweep

@@ -166,15 +166,6 @@ class TrainingOptions(Checked):
             raise ConfigError(f"warmup_steps: got {self.warmup_steps}; expected fewer than max_steps, {self.max_steps}")
 
 
-AS_BEFORE: dict[str, Any] = {
-    field.name: field.metadata["before"]
-    for part in (ModelOptions, TrainingOptions)
-    for field in dataclasses.fields(part)
-    if "before" in field.metadata
-}
-"""What runs had that were made before there was the option: `registry.is_as_before`."""
-
-
 _flat = tyro.conf.arg(name="")
 
 

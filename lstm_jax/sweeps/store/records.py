@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from lstm_jax.errors import DamagedError
 from lstm_jax.files import write_atomically
-from lstm_jax.sweeps.config.options import AS_BEFORE
 from lstm_jax.sweeps.environment import environment
-from lstm_jax.sweeps.job import Job, RunKey
+from lstm_jax.sweeps.job import AS_BEFORE, Job, RunKey
 from lstm_jax.sweeps.machine import versions
 from lstm_jax.sweeps.store.files import read_sealed, write_sealed
 
