@@ -31,19 +31,8 @@ ORDER = [
     "scanning",
     "self_check",
 ]
-ORDER += [
-    "layers",
-    "models",
-    "evaluation",
-    "tasks",
-    "optimizers",
-    "training",
-    "signals",
-    "terminal",
-    "sweeps",
-    "analysis",
-    "figures",
-]
+ORDER += ["layers", "models", "evaluation", "tasks", "precision", "optimizers", "training", "signals", "terminal"]
+ORDER += ["sweeps", "analysis", "figures"]
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 
