@@ -303,6 +303,11 @@ def test_what_cannot_train_is_told_before_anything_trains(name, message):
     assert text.startswith("optimizer: ") and message in text and "\n" not in text
 
 
+def test_no_name_is_no_optimizer():
+    with pytest.raises(ConfigError, match="optimizer: got ''; expected adam, adamw"):
+        TINY.replace(optimizer="")
+
+
 def test_words_go_where_an_argument_takes_words():
     made = make_optimizer("adam@mu_dtype=bfloat16", 0.1)
     assert made.init(jnp.zeros(3))[0].mu.dtype == jnp.bfloat16

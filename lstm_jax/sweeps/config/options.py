@@ -55,7 +55,9 @@ NORM = Allowed(
     metavar="FLOAT>0",
 )
 STEPS = whole(MIN_STEPS, reason=", for the three evaluations that solved means")
-OPTIMIZER = Allowed("adam, adamw, sgd, rmsprop, lion, optax:name, name@field=value or package.module:Name", parse=parse)
+OPTIMIZER = Allowed(
+    "adam, adamw, sgd, rmsprop, lion, optax:name, name@field=value or package.module:Name", bool, parse=parse
+)
 TASK = Allowed("gap, copy, name@field=value or package.module:Name", parse=parse)
 DIRECTORY = Allowed("a directory", lambda path: "\0" not in str(path))
 
