@@ -16,4 +16,7 @@ Score = Literal["dot", "additive"]
 """The score of a decoder's attention."""
 AttentionKind = Literal["none", "dot", "additive"]
 """A decoder's attention, or none."""
-Optimizer = Literal["adam", "rmsprop"]
+ScheduleName = Literal["constant", "cosine", "linear"]
+"""How the learning rate goes on after its warm-up: as it is, or down to zero at the end of the budget."""
+Precision = Literal["float32", "tf32", "bfloat16"]
+"""What matrix products round their factors to; they add in float32, and all else is float32."""

@@ -16,7 +16,7 @@ import math
 import re
 import types
 import typing
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 _SPEC = re.compile(r"(?P<name>[^@]+)(@(?P<settings>.+))?")
@@ -83,10 +83,16 @@ def nearest(word: str, choices: Collection[str], all_are: str = "") -> str:
     return suggestion + (all_are or f"choose from {first}, ... ({len(choices)} in all)")
 
 
-def load(kind: str, name: str, registered: Mapping[str, str]) -> Any:
+def is_class(value: Any) -> bool:
+    """Whether it is a class."""
+    return isinstance(value, type)
+
+
+def load(kind: str, name: str, registered: Mapping[str, str], is_one: Callable[[Any], bool] = is_class) -> Any:
     """The object called `name`: a registered name, or `package.module:Name` of the user's own.
 
-    Raises ValueError with the nearest name, or with the reason why an own module can't be had.
+    Raises ValueError with the nearest name, or with the reason why an own module can't be had. `is_one` says what else
+    in an own module may have been meant.
     """
     if ":" not in name:
         if name not in registered:
@@ -105,8 +111,8 @@ def load(kind: str, name: str, registered: Mapping[str, str]) -> Any:
     try:
         return getattr(module, attribute)
     except AttributeError:
-        classes = [each for each, value in vars(module).items() if isinstance(value, type)]
-        near = difflib.get_close_matches(attribute, classes, n=1, cutoff=0.5)
+        others = [each for each, value in vars(module).items() if is_one(value)]
+        near = difflib.get_close_matches(attribute, others, n=1, cutoff=0.5)
         suggestion = f"did you mean {near[0]!r}?" if near else f"expected package.module:Name of a {kind}"
         raise ValueError(f"{kind} {name!r}: {module_name} has no {attribute!r}; {suggestion}") from None
 
@@ -181,3 +187,12 @@ def parse_value(text: str, hint: Any) -> Any:
     if hint is float and not math.isfinite(value):
         raise ValueError(f"got {text!r}; expected a finite number")
     return value
+
+
+def is_as_before(field: dataclasses.Field[Any], value: Any) -> bool:
+    """Whether `value` is what all had before the field was there: `field(default=0, metadata={"before": 0})`.
+
+    An identity has such a field only where it has another value: what was made before the field keeps its identity. The
+    metadata stay when the default changes.
+    """
+    return "before" in field.metadata and bool(field.metadata["before"] == value)

@@ -19,9 +19,11 @@ import optax
 from flax import nnx
 from jaxtyping import Array, Float, Int32, Key, UInt32
 
-from lstm_jax.choices import Optimizer
+from lstm_jax.choices import Precision
 from lstm_jax.models import Config
 from lstm_jax.models.base import Pair
+from lstm_jax.optimizers import Schedule, clipped, make_optimizer
+from lstm_jax.precision import matrix_products
 from lstm_jax.tasks.base import MANY, Batch, Task
 
 MAX_EVAL_STEPS, MAX_EVAL_LOGITS = 2**21, 2**26
@@ -83,16 +85,18 @@ class Training:
 
     task: Task
     model: Config
-    optimizer: Optimizer = "adam"
+    optimizer: str = "adam"
     batch_size: int = 32
     eval_size: int = 256
+    schedule: Schedule = dataclasses.field(default=Schedule(), metadata={"before": Schedule()})
+    precision: Precision = dataclasses.field(default="float32", metadata={"before": "float32"})
 
     def init(self, hypers: Hypers) -> RunState:
         """The state before the first update."""
         init_key, data_key = jax.random.split(jax.random.fold_in(jax.random.key(hypers.seed), 0))
         params = nnx.state(self.model.build(rngs=nnx.Rngs(init_key)), nnx.Param)
         carry = () if self._segments is None else self.model.initial_states(self.batch_size)
-        return RunState(params, self._optimizer(hypers).init(params), data_key, jnp.int32(0), carry)
+        return RunState(params, self._optimizer(hypers, 0).init(params), data_key, jnp.int32(0), carry)
 
     def advance(
         self,
@@ -102,7 +106,6 @@ class Training:
         metrics: ChunkMetrics = NO_UPDATES,
     ) -> tuple[RunState, ChunkMetrics]:
         """Make `num_updates` updates; the number is traced, so that calls for any number share one program."""
-        optimizer = self._optimizer(hypers)
         apart = self._apart()
 
         def update(_: Any, carry: tuple[RunState, ChunkMetrics]) -> tuple[RunState, ChunkMetrics]:
@@ -111,6 +114,7 @@ class Training:
             (loss, model_carry), gradient = self._gradient(state, batch_key, dropout_key, apart)
             grad_norm = optax.tree.norm(gradient)
             with jax.numpy_dtype_promotion("standard"):  # optax raises a float to the power of its integer count
+                optimizer = self._optimizer(hypers, state.step)
                 updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
             params = optax.apply_updates(state.params, updates)
             step = state.step + 1
@@ -132,7 +136,8 @@ class Training:
         batch = self.task.held_out(self.eval_size)
 
         def totals(batch: Batch) -> tuple[Array, ...]:
-            logits = self._merge(state.params)(batch.inputs)
+            with matrix_products(self.precision):
+                logits = self._merge(state.params)(batch.inputs)
             losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch.targets)
             correct = (jnp.argmax(logits, axis=-1) == batch.targets).astype(jnp.float32)
             sums = (losses * batch.recall, correct * batch.recall, losses * batch.weights, batch.recall, batch.weights)
@@ -156,7 +161,8 @@ class Training:
 
     def answers(self, state: RunState) -> dict[str, list[dict[str, Any]]]:
         """What the model of this state answers, as tables for the record: the task's choice."""
-        return self.task.answers(self._merge(state.params))
+        with matrix_products(self.precision):
+            return self.task.answers(self._merge(state.params))
 
     @property
     def _segments(self) -> int | None:
@@ -193,9 +199,9 @@ class Training:
             batch = self.train_batch(batch_key, state.step, shape, apart)
             gradient: Any = jax.value_and_grad(self._train_loss, has_aux=True)
             key = dropout_key if self.model.uses_rng else None
-            value, of_params = gradient(
-                state.params, batch, self._carry(state), key, self.model.training_kwargs(state.step)
-            )
+            kwargs = self.model.training_kwargs(state.step)
+            with matrix_products(self.precision):
+                value, of_params = gradient(state.params, batch, self._carry(state), key, kwargs)
             return value, of_params
 
         shares = self.task.shape_shares
@@ -232,10 +238,10 @@ class Training:
     def _merge(self, params: Any) -> Any:
         return nnx.merge(graphdef(self.model), params)
 
-    def _optimizer(self, hypers: Hypers) -> optax.GradientTransformation:
+    def _optimizer(self, hypers: Hypers, step: Int32[Array, ""] | int) -> optax.GradientTransformation:
         # Clipping is part of a run: applied to stacked runs it would couple them.
-        scale = {"adam": optax.scale_by_adam, "rmsprop": optax.scale_by_rms}[self.optimizer]()
-        return optax.chain(optax.clip_by_global_norm(hypers.clip_norm), scale, optax.scale(-hypers.learning_rate))
+        peak, max_norm = jnp.asarray(hypers.learning_rate), jnp.asarray(hypers.clip_norm)
+        return clipped(make_optimizer(self.optimizer, self.schedule.rate(peak, step)), max_norm)
 
 
 @functools.cache

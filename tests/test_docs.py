@@ -28,19 +28,21 @@ def run(*argv, cwd):
     return done.stdout
 
 
-def test_own_cell_and_own_task(blocks, tmp_path):
+def test_own_cell_task_and_optimizer(blocks, tmp_path):
     (tmp_path / "my_cells.py").write_text(blocks[0])
     (tmp_path / "my_tasks.py").write_text(blocks[1])
+    (tmp_path / "my_optimizers.py").write_text(next(block for block in blocks if "# my_optimizers.py" in block))
     common = ["-m", "experiments.gap_length", "--preset", "smoke", "--task", "my_tasks:FirstBit", "--gaps", "2"]
     assert "the first was" in run(*common, "--show", cwd=tmp_path)
     cells = ["my_cells:OneGate", "my_cells:OneGate@forget_bias=3,init=orthogonal"]
-    output = run(*common, "--cells", *cells, "--max-steps", "50", "--wandb", "disabled", cwd=tmp_path)
+    training = ["--optimizer", "my_optimizers:signs@decay=0.95", "--schedule", "cosine", "--max-steps", "50"]
+    output = run(*common, "--cells", *cells, *training, "--wandb", "disabled", cwd=tmp_path)
     assert "OneGate" in output
     assert (tmp_path / "results" / "gap_length" / "gap_length.png").exists()
 
 
 def test_from_python(blocks, tmp_path):
-    (tmp_path / "mine.py").write_text(blocks[2])
+    (tmp_path / "mine.py").write_text(blocks[-1])
     assert "solved" in run("mine.py", cwd=tmp_path)
 
 

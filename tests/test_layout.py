@@ -31,7 +31,8 @@ ORDER = [
     "scan",
     "self_check",
 ]
-ORDER += ["layers", "models", "evaluation", "tasks", "training", "signals", "terminal", "sweeps", "analysis", "figures"]
+ORDER += ["layers", "models", "evaluation", "tasks", "precision", "optimizers", "training", "signals", "terminal"]
+ORDER += ["sweeps", "analysis", "figures"]
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 

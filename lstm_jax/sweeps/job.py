@@ -16,6 +16,14 @@ if TYPE_CHECKING:
     from lstm_jax.scan import Backward
     from lstm_jax.training import Training
 
+AS_BEFORE: dict[str, Any] = {
+    field.name: field.metadata["before"]
+    for part in (ModelOptions, TrainingOptions)
+    for field in dataclasses.fields(part)
+    if "before" in field.metadata
+}
+"""What runs had that were made before there was the option: `registry.is_as_before`."""
+
 
 class RunKey(NamedTuple):
     """Which run of a job."""
@@ -26,7 +34,11 @@ class RunKey(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What the numbers of a run depend on beside its key and the versions: its identity is the hash of all fields."""
+    """What the numbers of a run depend on beside its key and the versions: its identity is the hash of all fields.
+
+    An option that came later is not part of it where it has the value that all runs had before it: `is_as_before` in
+    registry.py.
+    """
 
     cell: str
     task: str
@@ -49,7 +61,8 @@ class Settings:
     @property
     def hash(self) -> str:
         """The identity."""
-        return hashlib.sha256(json.dumps(self.flat, sort_keys=True).encode()).hexdigest()[:12]
+        its = {name: value for name, value in self.flat.items() if name not in AS_BEFORE or value != AS_BEFORE[name]}
+        return hashlib.sha256(json.dumps(its, sort_keys=True).encode()).hexdigest()[:12]
 
     @property
     def hidden_dim(self) -> int:
@@ -111,6 +124,7 @@ class JobResult(NamedTuple):
 def build(settings: Settings, backward: Backward) -> Training:
     """Task and model that the settings name; each name is looked up once per process."""
     from lstm_jax.models import Sizes, form_of, make_model
+    from lstm_jax.optimizers import Schedule
     from lstm_jax.tasks import make_task
     from lstm_jax.training import Training
 
@@ -132,7 +146,15 @@ def build(settings: Settings, backward: Backward) -> Training:
         readout=task.readout,
         gap=settings.gap,
     )
-    return Training(task, model, training.optimizer, settings.batch_size, training.eval_size)
+    return Training(
+        task,
+        model,
+        training.optimizer,
+        settings.batch_size,
+        training.eval_size,
+        Schedule.over(training.max_steps, training.schedule, training.warmup_steps),
+        training.precision,
+    )
 
 
 def job_name(cell: str, gap: int) -> str:

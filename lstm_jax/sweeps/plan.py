@@ -34,8 +34,8 @@ def make_jobs(config: SweepConfig, *, to_train: bool = True) -> tuple[list[Job],
     runs = tuple(RunKey(seed, rate) for rate in grid.learning_rates for seed in grid.trained_seeds)
     for gap in known(grid.gaps):
         checked_task(config, gap)
-    warnings = []
-    jobs = []
+    warnings = _without_effect(config) if to_train else []
+    jobs: list[Job] = []
     for cell in grid.cells:
         near: Settings | None = None
         for gap in known(grid.gaps):
@@ -43,6 +43,8 @@ def make_jobs(config: SweepConfig, *, to_train: bool = True) -> tuple[list[Job],
             if before is None or near.model != before.model:
                 warnings += off_terms(config, near)
             job = Job(near, runs, config.execution.checkpoint_seconds)
+            if not jobs:
+                _check_optimizer(job)
             job = dataclasses.replace(job, settings=dataclasses.replace(near, code=code_digest(job.training())))
             if to_train:
                 _check_memory(config, job)
@@ -67,6 +69,22 @@ def off_terms(config: SweepConfig, settings: Settings) -> list[str]:
         f"({found / known(wanted) - 1:+.1%}, hidden_dim {settings.hidden_dim}); equal terms mean within 1%: try "
         "another --num-params"
     ]
+
+
+def _check_optimizer(job: Job) -> None:
+    """Raise ConfigError where it can't train the job's model."""
+    from lstm_jax.optimizers import check_optimizer
+
+    name = job.settings.training.optimizer
+    _attempt(lambda: check_optimizer(name, job.training().model), "optimizer", name)
+
+
+def _without_effect(config: SweepConfig) -> list[str]:
+    """A warning where runs would be called what they are not: a CPU has matrix products of float32 alone."""
+    precision = config.training.precision
+    if precision == "float32" or config.execution.executor in ("ray", "slurm") or has_accelerator():
+        return []
+    return [f"precision: {precision} is for accelerators; on this machine's CPU all is float32"]
 
 
 def checked_task(config: SweepConfig, gap: int) -> Task:

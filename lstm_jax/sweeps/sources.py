@@ -20,6 +20,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from lstm_jax.registry import Spec, is_as_before, load
+
 PACKAGES = ("lstm_jax", "jax", "jaxlib", "flax", "optax", "numpy")
 """What the numbers of a run depend on, by version; of lstm_jax also by `own_digest`."""
 _MAKE_NO_NUMBERS = (
@@ -80,13 +82,17 @@ def code_digest(value: Any) -> str:
 
 
 def describe(value: Any) -> Any:
-    """A dataclass as plain data: each class by its name, with its fields as they are; no addresses in memory."""
+    """A dataclass as plain data: each class by its name, with its fields as they are; no addresses in memory.
+
+    A field that came later is left out where it has the value that all had before it: `registry.is_as_before`.
+    """
     if isinstance(value, type | types.FunctionType | types.BuiltinFunctionType):
         return f"{value.__module__}:{value.__qualname__}"
     if isinstance(value, functools.partial):
         return [describe(value.func), describe(value.args), describe(value.keywords)]
     if dataclasses.is_dataclass(value):
-        fields = {field.name: describe(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        values = {field: getattr(value, field.name) for field in dataclasses.fields(value)}
+        fields = {field.name: describe(each) for field, each in values.items() if not is_as_before(field, each)}
         return [describe(type(value)), fields]
     if isinstance(value, dict):
         return sorted((repr(key), describe(item)) for key, item in value.items())
@@ -103,6 +109,9 @@ def _classes_of(value: Any) -> Iterator[Any]:
     """The classes and functions in `value`, with those that they derive from."""
     if isinstance(value, types.FunctionType):
         yield value
+    elif isinstance(value, Spec):  # stands for what it names
+        if ":" in value.name:
+            yield from _classes_of(load("", value.name, {}))
     elif isinstance(value, functools.partial):
         for part in (value.func, *value.args, *value.keywords.values()):
             yield from _classes_of(part)

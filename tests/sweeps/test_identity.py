@@ -14,14 +14,15 @@ import rich.console
 
 from lstm_jax.errors import ConfigError
 from lstm_jax.models import count_params
+from lstm_jax.registry import is_as_before
 from lstm_jax.sweeps import environment, sources
 from lstm_jax.sweeps.config.options import FIELDS, ModelOptions, SweepConfig, TrainingOptions
-from lstm_jax.sweeps.job import Job, RunKey
+from lstm_jax.sweeps.job import AS_BEFORE, Job, RunKey
 from lstm_jax.sweeps.machine import versions
 from lstm_jax.sweeps.plan import make_jobs
 from lstm_jax.sweeps.run import run_sweep
 from lstm_jax.sweeps.store.directory import Directory
-from lstm_jax.sweeps.store.records import Run, columns_of, read_runs, run_row
+from lstm_jax.sweeps.store.records import Run, columns_of, read_record, read_runs, run_row, write_record
 from lstm_jax.sweeps.views.wandb import OUTCOMES, run_id
 from lstm_jax.sweeps.worker.process import work
 
@@ -210,6 +211,9 @@ OTHER_SETTINGS = {
     "dropout": 0.1,
     "embedding_dim": 5,
     "optimizer": "rmsprop",
+    "schedule": "cosine",
+    "warmup_steps": 3,
+    "precision": "tf32",
     "clip_norm": float("inf"),
     "backward": "states",
     "truncation": 2,
@@ -256,6 +260,61 @@ def test_another_option_changes_neither(name):
     job, other = job_of(), job_of(**{name: CHANGE_NO_NUMBER[name]})
     assert job.settings.hash == other.settings.hash
     assert id_of(job) == id_of(other)
+
+
+HASHES = {"adam": ("bf4dfcfc0f23", "7c236136085a"), "rmsprop": ("cfbc4a04c1f9", "91a33b67027d")}
+"""Of TINY's job and of its code, before there were schedules, precisions and settings of optimizers."""
+
+
+@pytest.mark.parametrize("optimizer", HASHES)
+def test_a_run_made_before_an_option_keeps_its_identity(optimizer):
+    settings = job_of(optimizer=optimizer).settings
+    assert (settings.hash, settings.code) == HASHES[optimizer]
+
+
+def test_an_option_that_came_later_is_marked_where_it_stands():
+    """And a default that changes afterwards is no longer what all had before."""
+    assert AS_BEFORE == {"schedule": "constant", "warmup_steps": 0, "precision": "float32"}
+    assert AS_BEFORE.items() <= job_of().settings.flat.items(), "records state it nevertheless"
+    field = dataclasses.field(default=1, metadata={"before": 0})
+    assert is_as_before(field, 0) and not is_as_before(field, 1)
+    assert not is_as_before(dataclasses.field(default=0), 0)
+
+
+def test_a_record_made_before_an_option_says_what_it_was(tmp_path):
+    _, outcome = train(tmp_path / "out")
+    (record,) = outcome.records
+    old = {name: value for name, value in record.settings.items() if name not in AS_BEFORE}
+    write_record(tmp_path / "old.json", dataclasses.replace(record, settings=old))
+    assert read_record(tmp_path / "old.json").settings == record.settings
+    write_record(tmp_path / "older.json", dataclasses.replace(record, settings={}))
+    assert read_record(tmp_path / "older.json").settings == {}
+
+
+OPTIMIZERS = ["adam@b1=0.8", "adam@b1=0.7", "adamw", "adamw@weight_decay=0.01", "optax:adam", "own_optimizers:signs"]
+
+
+def test_each_optimizer_and_setting_is_another_identity():
+    jobs = [job_of(optimizer=name) for name in ["adam", "rmsprop", *OPTIMIZERS]]
+    assert len({job.settings.hash for job in jobs}) == len({id_of(job) for job in jobs}) == len(jobs)
+    schedules = [("cosine", 0), ("linear", 0), ("linear", 3), ("linear", 4), ("constant", 3)]
+    jobs = [job_of(schedule=kind, warmup_steps=steps) for kind, steps in schedules]
+    assert len({job.settings.hash for job in jobs}) == len(jobs)
+    assert len({job.settings.code for job in jobs}) == len(jobs)
+
+
+def test_an_edited_optimizer_is_another_one(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    source = "import optax\n\ndef {name}(learning_rate, decay={decay}):\n    return optax.sgd(learning_rate, decay)\n"
+    found = []
+    for name, decay in (("first", 0.5), ("other", 0.9)):  # each as a fresh process sees it
+        (tmp_path / f"own_{name}.py").write_text(source.format(name="momentum", decay=decay))
+        importlib.invalidate_caches()
+        training = job_of(optimizer=f"own_{name}:momentum").training()
+        assert set(sources._own_modules(f"own_{name}")) == {f"own_{name}"}
+        assert f"own_{name}" in {each.__module__ for each in sources._classes_of(training)}
+        found.append(sources._module_digest(f"own_{name}"))
+    assert found[0] != found[1]
 
 
 def test_an_id_is_of_the_row_alone_and_of_all_that_is_no_outcome():

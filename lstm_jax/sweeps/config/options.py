@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import tyro
 
+from lstm_jax.choices import Precision, ScheduleName
 from lstm_jax.errors import ConfigError
 from lstm_jax.registry import nearest, parse
 from lstm_jax.sweeps.config import fields
@@ -56,6 +57,9 @@ NORM = Allowed(
     metavar="FLOAT>0",
 )
 STEPS = whole(MIN_STEPS, reason=", for the three evaluations that solved means")
+OPTIMIZER = Allowed(
+    "adam, adamw, sgd, rmsprop, lion, optax:name, name@field=value or package.module:Name", bool, parse=parse
+)
 TASK = Allowed("gap, copy, name@field=value or package.module:Name", bool, parse=parse)
 DIRECTORY = Allowed("a directory", lambda path: "\0" not in str(path))
 
@@ -130,8 +134,16 @@ class ModelOptions(Checked):
 class TrainingOptions(Checked):
     """How each run trains. All of it makes numbers, if only in their last bits."""
 
-    optimizer: Literal["adam", "rmsprop"] = "adam"
-    """Optimizer of all runs."""
+    optimizer: Annotated[str, OPTIMIZER] = "adam"
+    """Optimizer of all runs, with its settings: adam, adamw@weight_decay=0.01, sgd@momentum=0.9, rmsprop, lion. Any of
+    optax: optax:name. Your own: package.module:Name."""
+    schedule: ScheduleName = dataclasses.field(default="constant", metadata={"before": "constant"})
+    """How the learning rate goes on after its warm-up. cosine, linear: down to 0 at max-steps."""
+    warmup_steps: Annotated[int, whole(0)] = dataclasses.field(default=0, metadata={"before": 0})
+    """Updates in which the learning rate rises from 0, in a line; fewer than max-steps."""
+    precision: Precision = dataclasses.field(default="float32", metadata={"before": "float32"})
+    """What an accelerator may round the factors of a model's matrix products to. Sums, states, parameters and all else
+    stay float32. A CPU always computes in float32."""
     clip_norm: Annotated[float, NORM] = 1.0
     """Clip gradients to this global norm. inf: no clipping."""
     backward: Literal["autodiff", "activations", "states", "checkpoint"] | None = None
@@ -151,6 +163,11 @@ class TrainingOptions(Checked):
     """Stop a run when it solves the task. Off: train to max-steps."""
     lanes: Count | None = None
     """Runs per vmapped program and device. Default: 1 on a CPU, as many as fit in memory on an accelerator."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.warmup_steps >= self.max_steps:
+            raise ConfigError(f"warmup_steps: got {self.warmup_steps}; expected fewer than max_steps, {self.max_steps}")
 
 
 _flat = tyro.conf.arg(name="")

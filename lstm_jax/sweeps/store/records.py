@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from lstm_jax.errors import DamagedError
 from lstm_jax.files import write_atomically
 from lstm_jax.sweeps.environment import environment
-from lstm_jax.sweeps.job import Job, RunKey
+from lstm_jax.sweeps.job import AS_BEFORE, Job, RunKey
 from lstm_jax.sweeps.machine import versions
 from lstm_jax.sweeps.store.files import read_sealed, write_sealed
 
@@ -83,6 +83,7 @@ class Record:
 
     `tables` are what the trained model answered, by the name of the file that has them for all runs: rows of plain
     values by column. `settings` are those of the job, whose hash the run has; records of early versions have none.
+    An option that a record's version did not have is there as that version had it.
     """
 
     run: Run
@@ -181,7 +182,7 @@ def read_record(path: Path) -> Record:
             tree["error"],
             tree["checkpoint"],
             tree.get("tables", {}),
-            tree.get("settings", {}),
+            AS_BEFORE | tree["settings"] if tree.get("settings") else {},
         )
     except (TypeError, KeyError) as error:
         raise DamagedError(f"{path}: expected the record of a run ({error})") from None
