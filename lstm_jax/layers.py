@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Integer
 
 from lstm_jax.cells.base import Cell, State
 from lstm_jax.choices import Backward
+from lstm_jax.parameters import Parameters
 from lstm_jax.scanning import scan, scan_last
 
 
@@ -35,7 +36,12 @@ class Recurrent(nnx.Module):
         self.cell = cell
         self.backward: Backward = backward
         self.truncation = truncation
-        self.params = nnx.Param(cell.init(rngs.params(), input_dim, dtype))
+        self.weights = Parameters(cell.init(rngs.params(), input_dim, dtype))
+
+    @property
+    def params(self) -> Parameters:
+        """The parameters, `layer.params.w_ih`; in `nnx.state` they are called `weights`, for Linen refuses `params`."""
+        return self.weights
 
     def __call__(
         self,
@@ -176,7 +182,12 @@ class CellAsFlax(nnx.RNNCellBase):
     def __init__(self, cell: Cell, input_dim: int, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> None:
         self.cell = cell
         self.dtype = dtype
-        self.params = nnx.Param(cell.init(rngs.params(), input_dim, dtype))
+        self.weights = Parameters(cell.init(rngs.params(), input_dim, dtype))
+
+    @property
+    def params(self) -> Parameters:
+        """The parameters, `cell.params.w_ih`; in `nnx.state` they are called `weights`, for Linen refuses `params`."""
+        return self.weights
 
     def __call__(self, carry: State, inputs: Array) -> tuple[State, Array]:
         """One step: (new carry, output)."""

@@ -30,6 +30,7 @@ ORDER = [
     "memory_saving",
     "scanning",
     "self_check",
+    "parameters",
 ]
 ORDER += ["layers", "models", "evaluation", "tasks", "training", "signals", "terminal", "sweeps", "analysis", "figures"]
 SOURCES = sorted(PACKAGE.rglob("*.py"))
