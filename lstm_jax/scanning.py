@@ -25,7 +25,7 @@ from lstm_jax.choices import Backward
 from lstm_jax.derivatives import reverse_only
 from lstm_jax.memory_saving import StepMasks, pointwise_scan, save_activations
 from lstm_jax.pointwise import can_be_taken_apart, form
-from lstm_jax.steps import where
+from lstm_jax.steps import alike, on_mesh_as, where
 
 __all__ = ["Backward", "scan", "scan_last"]
 
@@ -130,8 +130,12 @@ def _checked(
     lengths = None if lengths is None else _checked_lengths(lengths, tuple(batch_shape), num_steps)
     if state is None:
         state = cell.initial_state(tuple(batch_shape), _float_dtype(inputs, params))
+    else:
+        _check_state(cell, state, tuple(batch_shape))
     x = jax.ShapeDtypeStruct(inputs.shape[1:], inputs.dtype)
-    state = _promoted(cell, params, jax.tree.map(jnp.asarray, state), x)
+    params, inputs, state, lengths = alike((params, inputs, jax.tree.map(jnp.asarray, state), lengths))
+    x = jax.eval_shape(lambda inputs: inputs[0], inputs) if num_steps else x
+    state = _promoted(cell, params, state, x)
     apart = backward != "autodiff" and can_be_taken_apart(cell, params, state, x)
     if apart:  # here, so that no path and no number of steps has what another has not
         params, state, inputs = reverse_only((params, state, inputs))
@@ -156,6 +160,18 @@ def _checked_lengths(lengths: Any, batch_shape: tuple[int, ...], num_steps: int)
     return jnp.clip(jnp.asarray(lengths), 0, min(num_steps, int(jnp.iinfo(lengths.dtype).max))).astype(jnp.int32)
 
 
+def _check_state(cell: Cell, state: State, batch_shape: tuple[int, ...]) -> None:
+    """Raise ValueError where a state is of another structure than the cell's own, a bare tuple for a NamedTuple say."""
+    own: Any = jax.eval_shape(lambda: cell.initial_state(batch_shape))
+    structures: list[Any] = [jax.tree.structure(each) for each in (state, own)]
+    if structures[0] != structures[1]:
+        fields = f" of {', '.join(own._fields)}" if hasattr(own, "_fields") else ""
+        raise ValueError(
+            f"initial_state: expected what {type(cell).__name__}.initial_state makes, {type(own).__name__}{fields}, "
+            f"got {type(state).__name__}"
+        )
+
+
 def _float_dtype(inputs: Array, params: Params) -> Any:
     """The dtype of `inputs @ w`: of what has a fraction among inputs and parameters, jax's default else."""
     leaves = [leaf for leaf in jax.tree.leaves(params) if jnp.issubdtype(jnp.result_type(leaf), jnp.inexact)]
@@ -172,6 +188,8 @@ def _promoted(cell: Cell, params: Params, state: State, x: Any) -> State:
         return leaf.astype(jnp.promote_types(leaf.dtype, new.dtype))
 
     new, _ = jax.eval_shape(cell.step, params, state, x)
+    if form(state)[1] == form(new)[1]:
+        state = jax.tree.map(on_mesh_as, state, new)
     if form(state) != form(new) and form(state)[1] == form(new)[1]:
         state = jax.tree.map(promoted, state, new)
         new, _ = jax.eval_shape(cell.step, params, state, x)

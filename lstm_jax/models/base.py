@@ -170,6 +170,11 @@ def _abstract(config: Config) -> nnx.Module:
     return model
 
 
+def in_dtype(tree: Any, dtype: DTypeLike) -> Any:
+    """A tree of states in the dtype of a model; whole numbers stay what they are."""
+    return jax.tree.map(lambda leaf: leaf.astype(dtype) if jnp.issubdtype(leaf.dtype, jnp.inexact) else leaf, tree)
+
+
 def count_params(config: Config) -> int:
     """How many numbers a model learns, readout and embedding included; computes shapes only."""
     model = nnx.eval_shape(lambda: config.build(rngs=nnx.Rngs(0)))
