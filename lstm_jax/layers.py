@@ -230,7 +230,9 @@ class CellAsFlax(nnx.RNNCellBase):
     @property
     def _state_dtype(self) -> DTypeLike:
         """That of the parameters, which may be another than they started in."""
-        dtypes = [leaf.dtype for leaf in jax.tree.leaves(self.weights.get_value()) if jnp.issubdtype(leaf, jnp.inexact)]
+        dtypes = [
+            leaf.dtype for leaf in jax.tree.leaves(self.weights.get_value()) if jnp.issubdtype(leaf.dtype, jnp.inexact)
+        ]
         return jnp.result_type(*dtypes) if dtypes else self.dtype
 
     @property
