@@ -73,6 +73,8 @@ def check_equal_work(
     from flax import nnx
 
     from lstm_jax.models import SequenceModel
+    from lstm_jax.models.base import params_of
+    from lstm_jax.parameters import as_variables
     from lstm_jax.sweeps.plan import make_jobs
 
     jax.config.update("jax_platforms", "cpu")
@@ -103,8 +105,8 @@ def check_equal_work(
             _expect(shapes[0] == shapes[1], f"{name}, {settings.cell}: weights have other shapes: {shapes}")
             place.set_value(jax.tree.map(jax.numpy.asarray, value))
         train_loss = jax.value_and_grad(training._train_loss, has_aux=True)
-        (loss, _), gradients = train_loss(nnx.state(model, nnx.Param), batch, (), None)
-        nnx.update(model, gradients)
+        (loss, _), gradients = train_loss(params_of(model), batch, (), None)
+        nnx.update(model, as_variables(gradients, model))
         distances = {"loss": abs(theirs.loss / float(loss) - 1)}
         for part, place, value in zip(Weights._fields, places(model), theirs.gradients, strict=True):
             for path, ours in jax.tree.leaves_with_path(place.get_value()):

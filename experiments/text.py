@@ -151,12 +151,9 @@ def trained_model(checkpoint: Path, name: str, form: str, cell: str | None, seed
     import jax
 
     jax.config.update("jax_platforms", "cpu")
-    from flax import nnx
-
     from lstm_jax.sweeps.job import RunKey
     from lstm_jax.sweeps.plan import make_jobs
     from lstm_jax.sweeps.worker import states
-    from lstm_jax.training import graphdef
 
     root = next((each for each in (checkpoint, *checkpoint.parents) if (each / "sweep.yaml").is_file()), None)
     if root is None:
@@ -200,7 +197,7 @@ def trained_model(checkpoint: Path, name: str, form: str, cell: str | None, seed
             f"`{program('status')} {root} --check` names what is damaged"
         ) from None
     training = job.training()
-    return Trained(record, training.task, nnx.merge(graphdef(training.model), state.params))
+    return Trained(record, training.task, training.trained(state))
 
 
 def answer(command: Callable[[], None]) -> int:

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Integer
 
 from lstm_jax.cells.base import Cell, State
 from lstm_jax.choices import Backward
+from lstm_jax.parameters import Parameters
 from lstm_jax.scan import scan, scan_last
 
 
@@ -35,7 +36,12 @@ class Recurrent(nnx.Module):
         self.cell = cell
         self.backward: Backward = backward
         self.truncation = truncation
-        self.params = nnx.Param(cell.init(rngs.params(), input_dim, dtype))
+        self.weights = Parameters(cell.init(rngs.params(), input_dim, dtype))
+
+    @property
+    def params(self) -> Parameters:
+        """The parameters, `layer.params.w_ih`; in `nnx.state` they are called `weights`, for Linen refuses `params`."""
+        return self.weights
 
     def __call__(
         self,
@@ -117,6 +123,7 @@ class Stack(nnx.Module):
         self.layers = layers()
         self.other_way = layers() if bidirectional else None
         self.dropout = dropout
+        self.deterministic = False  # what flax's `eval` sets
 
     def __call__(
         self,
@@ -132,8 +139,11 @@ class Stack(nnx.Module):
 
         With `reverse` all layers run from the last step to the first. With `last_output` the last layer gives its last
         output alone, `[1, *B, O]`, and stores no others: ValueError where one of its cells ends at the first step.
-        Without a `dropout_key` nothing is dropped.
+        Without a `dropout_key`, and after `eval()`, nothing is dropped. Raises ValueError for `initial_states` that
+        are not one a layer, or with `bidirectional` a pair of them.
         """
+        initial_states = self._checked(initial_states)
+        dropout_key = None if self.deterministic else dropout_key
         if last_output and (reverse or self.other_way is not None):
             raise ValueError("last_output: expected layers that all end at the last step, got some that run backwards")
         states = []
@@ -141,7 +151,7 @@ class Stack(nnx.Module):
             if index > 0:
                 key = None if dropout_key is None else jax.random.fold_in(dropout_key, index - 1)
                 inputs = drop(inputs, self.dropout, key)
-            initial_state = None if initial_states is None else initial_states[index]
+            initial_state = initial_states[index]
             if last_output and index == len(self.layers) - 1:
                 state, output = layer.last(inputs, initial_state, lengths=lengths)
                 inputs = output[None]
@@ -157,6 +167,24 @@ class Stack(nnx.Module):
                 state, inputs = (both[0][0], both[1][0]), jnp.concatenate([both[0][1], both[1][1]], axis=-1)
             states.append(state)
         return states, inputs
+
+    def _checked(self, states: Any) -> Sequence[Any]:
+        """A state for each layer, None where there is none; raises ValueError for another number or form."""
+        if states is None:
+            return [None] * len(self.layers)
+        expected = f"initial_states: expected {len(self.layers)}, one a layer"
+        if not isinstance(states, list | tuple) or hasattr(states, "_fields"):
+            raise ValueError(f"{expected}, got one {type(states).__name__}")
+        if len(states) != len(self.layers):
+            raise ValueError(f"{expected}, got {len(states)}")
+        for index, state in enumerate(states if self.other_way is not None else []):
+            is_pair = isinstance(state, list | tuple) and not hasattr(state, "_fields") and len(state) == 2
+            if state is not None and not is_pair:
+                raise ValueError(
+                    f"initial_states[{index}]: expected a pair, the state of this way and that of the other, "
+                    f"got {type(state).__name__}"
+                )
+        return states
 
 
 def drop(values: Float[Array, "*S"], rate: float, key: Array | None) -> Float[Array, "*S"]:
@@ -176,7 +204,12 @@ class CellAsFlax(nnx.RNNCellBase):
     def __init__(self, cell: Cell, input_dim: int, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> None:
         self.cell = cell
         self.dtype = dtype
-        self.params = nnx.Param(cell.init(rngs.params(), input_dim, dtype))
+        self.weights = Parameters(cell.init(rngs.params(), input_dim, dtype))
+
+    @property
+    def params(self) -> Parameters:
+        """The parameters, `cell.params.w_ih`; in `nnx.state` they are called `weights`, for Linen refuses `params`."""
+        return self.weights
 
     def __call__(self, carry: State, inputs: Array) -> tuple[State, Array]:
         """One step: (new carry, output)."""
@@ -186,13 +219,21 @@ class CellAsFlax(nnx.RNNCellBase):
         self, input_shape: tuple[int, ...], rngs: Any = None, carry_init: nnx.Initializer | None = None
     ) -> State:
         """The cell's initial state for inputs `[*B, D]`, or one that `carry_init` draws from `rngs.carry()`."""
-        state = self.cell.initial_state(tuple(input_shape[:-1]), self.dtype)
+        state = self.cell.initial_state(tuple(input_shape[:-1]), self._state_dtype)
         if carry_init is None:
             return state
         if rngs is None:
             raise ValueError("initialize_carry: carry_init needs rngs, got None")
         stream = rngs.carry if isinstance(rngs, nnx.Rngs) else rngs
         return jax.tree.map(lambda leaf: carry_init(stream(), leaf.shape, leaf.dtype), state)
+
+    @property
+    def _state_dtype(self) -> DTypeLike:
+        """That of the parameters, which may be another than they started in."""
+        dtypes = [
+            leaf.dtype for leaf in jax.tree.leaves(self.weights.get_value()) if jnp.issubdtype(leaf.dtype, jnp.inexact)
+        ]
+        return jnp.result_type(*dtypes) if dtypes else self.dtype
 
     @property
     def num_feature_axes(self) -> int:

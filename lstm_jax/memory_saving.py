@@ -31,7 +31,7 @@ from jaxtyping import Array, Bool, Float, Real
 from lstm_jax.cells.base import LinearParams, PointwiseCell
 from lstm_jax.choices import Backward
 from lstm_jax.pointwise import adds_projections, project, without_weights
-from lstm_jax.steps import add, product, read_step, sum_dtype, where, write_gates, write_step, zeros
+from lstm_jax.steps import add, product, read_step, sum_dtype, where, write_gates, write_step, zeros, zeros_like
 
 MIN_CHUNK, MAX_CHUNK, NUM_CHUNKS = 8, 32, 16
 """A chunk is a sixteenth of the sequence, so that its arrays are small beside the residuals, within these bounds of
@@ -197,9 +197,9 @@ class _PointwiseScan:
         )
         linear = LinearParams(params.w_ih, params.w_hh, params.bias)
         like = (chunks.pointwise_params, linear)
-        totals = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, sum_dtype(leaf)), like)
+        totals = jax.tree.map(lambda leaf: zeros_like(leaf).astype(sum_dtype(leaf)), like)
         d_projections = zeros(self.chunk, jax.eval_shape(self.project, params, inputs[0], initial_state.hidden))
-        carry = (d_state, totals, d_projections, jnp.zeros_like(inputs))
+        carry = (d_state, totals, d_projections, zeros_like(inputs))
         carry, _ = jax.lax.scan(chunks.chunk_backward, carry, jnp.arange(chunks.num_chunks), reverse=True)
         d_state, (d_pointwise, d_linear), _, d_inputs = carry
         d_params = d_pointwise._replace(**d_linear._asdict())
@@ -210,7 +210,7 @@ class _PointwiseScan:
         update = functools.partial(self.update, None)
         projections = jax.eval_shape(self.project, params, inputs[0], state.hidden)
         _, output = jax.eval_shape(update, without_weights(params), state, projections)
-        return jnp.zeros(output.shape, output.dtype)
+        return zeros_like(output)
 
 
 class _Chunk(NamedTuple):
@@ -290,7 +290,7 @@ class _BackwardPass:
             state, states = carry
             row = first + i
             states = write_step(states, state, row)
-            projections = self.scan.project(self.params, x[row], state.hidden)
+            projections = self.scan.project(self.params, read_step(x, row), state.hidden)
             state, _ = self.scan.update(read_step(masks.valid, row), self.pointwise_params, state, projections)
             return state, states
 
@@ -332,4 +332,4 @@ def _is_zero(value: Any) -> bool:
 
 
 def _instantiated(cotangent: Any, like: Array) -> Array:
-    return jnp.zeros_like(like) if _is_zero(cotangent) else cotangent
+    return zeros_like(like) if _is_zero(cotangent) else cotangent

@@ -21,12 +21,12 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Real
 
-from lstm_jax.cells.base import Cell, Params, PointwiseCell, State
+from lstm_jax.cells.base import Cell, Params, PointwiseCell, State, check_state
 from lstm_jax.choices import Backward
 from lstm_jax.derivatives import reverse_only
 from lstm_jax.memory_saving import StepMasks, pointwise_scan, save_activations
 from lstm_jax.pointwise import can_be_taken_apart, form
-from lstm_jax.steps import checked_lengths, where
+from lstm_jax.steps import alike, checked_lengths, on_mesh_as, where
 
 __all__ = ["Backward", "scan", "scan_last"]
 
@@ -131,8 +131,12 @@ def _checked(
     lengths = None if lengths is None else checked_lengths(lengths, tuple(batch_shape), num_steps)
     if state is None:
         state = cell.initial_state(tuple(batch_shape), _float_dtype(inputs, params))
+    else:
+        check_state(cell, state)
     x = jax.ShapeDtypeStruct(inputs.shape[1:], inputs.dtype)
-    state = _promoted(cell, params, jax.tree.map(jnp.asarray, state), x)
+    params, inputs, state, lengths = alike((params, inputs, jax.tree.map(jnp.asarray, state), lengths))
+    x = jax.eval_shape(lambda inputs: inputs[0], inputs) if num_steps else x
+    state = _promoted(cell, params, state, x)
     apart = backward != "autodiff" and can_be_taken_apart(cell, params, state, x)
     if apart:  # here, so that no path and no number of steps has what another has not
         params, state, inputs = reverse_only((params, state, inputs))
@@ -155,6 +159,8 @@ def _promoted(cell: Cell, params: Params, state: State, x: Any) -> State:
         return leaf.astype(jnp.promote_types(leaf.dtype, new.dtype))
 
     new, _ = jax.eval_shape(cell.step, params, state, x)
+    if form(state)[1] == form(new)[1]:
+        state = jax.tree.map(on_mesh_as, state, new)
     if form(state) != form(new) and form(state)[1] == form(new)[1]:
         state = jax.tree.map(promoted, state, new)
         new, _ = jax.eval_shape(cell.step, params, state, x)

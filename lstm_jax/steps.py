@@ -19,8 +19,58 @@ def where(valid: Array | None, new: Array, other: Array | None) -> Array:
 
 
 def zeros(num_steps: int, tree: Any) -> Any:
-    """Room for `num_steps` values like `tree`."""
-    return jax.tree.map(lambda leaf: jnp.zeros((num_steps, *leaf.shape), leaf.dtype), tree)
+    """Room for `num_steps` values like `tree`, on a mesh as they are."""
+    return jax.tree.map(lambda leaf: on_mesh_as(jnp.zeros((num_steps, *leaf.shape), leaf.dtype), leaf), tree)
+
+
+def zeros_like(leaf: Any) -> Array:
+    """Zeros like an array, or its shape and dtype, on a mesh as it is."""
+    return on_mesh_as(jnp.zeros(leaf.shape, leaf.dtype), leaf)
+
+
+def on_mesh_as(array: Array, other: Any) -> Array:
+    """`array` on a mesh as `other` is, whose axes are its last ones; untouched where there is no mesh.
+
+    The carry of a loop has to be so from the start: in `jax.shard_map` vary over the same axes, and on a mesh with
+    explicit axes be sharded over the same ones.
+    """
+    array = _varying(array, _varies_over(other))
+    spec = _spec(other)
+    if any(spec):
+        whole = jax.sharding.PartitionSpec(*(None,) * (array.ndim - len(spec)), *spec)
+        if tuple(whole) != _spec(array):
+            array = jax.sharding.reshard(array, whole)
+    return array
+
+
+def alike(tree: Any) -> Any:
+    """`tree` with all arrays varying over the axes of `jax.shard_map` that any of them varies over.
+
+    Then so does whatever is computed from them, and gradients of what did not are summed by jax.
+    """
+    axes = frozenset().union(*map(_varies_over, jax.tree.leaves(tree)))
+    return jax.tree.map(lambda leaf: _varying(leaf, axes), tree) if axes else tree
+
+
+def _varying(array: Array, axes: frozenset[Any]) -> Array:
+    missing = tuple(sorted(axes - _varies_over(array)))
+    return jax.lax.pcast(array, missing, to="varying") if missing else array
+
+
+def _varies_over(value: Any) -> frozenset[Any]:
+    value = value if isinstance(value, jax.ShapeDtypeStruct) else jax.typeof(value)
+    manual = getattr(value, "manual_axis_type", None)  # called vma before jax 0.10
+    return frozenset(manual.varying if manual is not None else getattr(value, "vma", None) or ())
+
+
+def _spec(value: Any) -> tuple[Any, ...]:
+    """What each axis is sharded over, of a mesh with explicit axes."""
+    value = value if isinstance(value, jax.ShapeDtypeStruct) else jax.typeof(value)
+    sharding = getattr(value, "sharding", None)
+    if sharding is None or not getattr(sharding.mesh, "explicit_axes", ()):
+        return (None,) * len(value.shape)
+    spec = tuple(sharding.spec)
+    return spec + (None,) * (len(value.shape) - len(spec))
 
 
 def read_step(tree: Any, index: Array) -> Any:
@@ -63,6 +113,16 @@ def sum_dtype(leaf: Array) -> Any:
 def product(a: Shaped[Array, "K *B M"], b: Shaped[Array, "K *B N"]) -> Float[Array, "M N"]:
     """Σ aᵀ b over steps and sequences; 2-D, contracted over the first axis: XLA transposes other forms in memory."""
     dtype = jnp.promote_types(a.dtype, b.dtype)
+    if any(_spec(a)) or any(_spec(b)):  # what is sharded can't be reshaped, and where the sum goes must be said
+        over = tuple(range(a.ndim - 1))
+        columns = jax.sharding.PartitionSpec(_spec(a)[-1], _spec(b)[-1])
+        return jax.lax.dot_general(
+            a.astype(dtype),
+            b.astype(dtype),
+            ((over, over), ((), ())),
+            preferred_element_type=sum_dtype(a),
+            out_sharding=columns,
+        )
     a, b = a.reshape(-1, a.shape[-1]).astype(dtype), b.reshape(-1, b.shape[-1]).astype(dtype)
     return jax.lax.dot_general(a, b, (((0,), (0,)), ((), ())), preferred_element_type=sum_dtype(a))
 

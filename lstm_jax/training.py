@@ -21,7 +21,7 @@ from jaxtyping import Array, Float, Int32, Key, UInt32
 
 from lstm_jax.choices import Precision
 from lstm_jax.models import Config
-from lstm_jax.models.base import Pair
+from lstm_jax.models.base import Pair, params_of, with_params
 from lstm_jax.optimizers import Schedule, clipped, make_optimizer
 from lstm_jax.precision import matrix_products
 from lstm_jax.tasks.base import MANY, Batch, Task
@@ -94,7 +94,7 @@ class Training:
     def init(self, hypers: Hypers) -> RunState:
         """The state before the first update."""
         init_key, data_key = jax.random.split(jax.random.fold_in(jax.random.key(hypers.seed), 0))
-        params = nnx.state(self.model.build(rngs=nnx.Rngs(init_key)), nnx.Param)
+        params = params_of(self.model.build(rngs=nnx.Rngs(init_key)))
         carry = () if self._segments is None else self.model.initial_states(self.batch_size)
         return RunState(params, self._optimizer(hypers, 0).init(params), data_key, jnp.int32(0), carry)
 
@@ -158,6 +158,10 @@ class Training:
         num_logits = self.task.num_classes * (num_steps if self.task.readout == "every" else 1)
         wanted = max(1, min(self.eval_size, MAX_EVAL_STEPS // num_steps, MAX_EVAL_LOGITS // num_logits))
         return next(width for width in range(wanted, 0, -1) if self.eval_size % width == 0)
+
+    def trained(self, state: RunState) -> Any:
+        """The model, a flax.nnx module, with the parameters of this state."""
+        return self._merge(state.params)
 
     def answers(self, state: RunState) -> dict[str, list[dict[str, Any]]]:
         """What the model of this state answers, as tables for the record: the task's choice."""
@@ -236,18 +240,12 @@ class Training:
         return _mean(optax.softmax_cross_entropy_with_integer_labels(logits, batch.targets), batch.weights), carry
 
     def _merge(self, params: Any) -> Any:
-        return nnx.merge(graphdef(self.model), params)
+        return with_params(self.model, params)
 
     def _optimizer(self, hypers: Hypers, step: Int32[Array, ""] | int) -> optax.GradientTransformation:
         # Clipping is part of a run: applied to stacked runs it would couple them.
         peak, max_norm = jnp.asarray(hypers.learning_rate), jnp.asarray(hypers.clip_norm)
         return clipped(make_optimizer(self.optimizer, self.schedule.rate(peak, step)), max_norm)
-
-
-@functools.cache
-def graphdef(model: Config) -> nnx.GraphDef[Any]:
-    """What a model is beside its parameters. flax can't tell inside of a device mesh, so ask before."""
-    return nnx.graphdef(nnx.eval_shape(lambda: model.build(rngs=nnx.Rngs(0))))
 
 
 def lift(function: Callable[..., Any], num_lanes: int, in_axes: Any = 0) -> Callable[..., Any]:

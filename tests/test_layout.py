@@ -30,6 +30,7 @@ ORDER = [
     "memory_saving",
     "scan",
     "self_check",
+    "parameters",
 ]
 ORDER += ["layers", "models", "evaluation", "tasks", "precision", "optimizers", "training", "signals", "terminal"]
 ORDER += ["sweeps", "analysis", "figures"]

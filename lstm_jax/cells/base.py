@@ -6,6 +6,7 @@ import abc
 import dataclasses
 from typing import Any, ClassVar, Literal, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Key, Real
@@ -108,3 +109,15 @@ class PointwiseCell(Cell):
     def is_pointwise(self) -> bool:
         """True: the memory-saving scan may take this cell apart, if its step is what `update` makes."""
         return True
+
+
+def check_state(cell: Cell, state: State) -> None:
+    """Raise ValueError where a state is of another structure than the cell's own, a bare tuple for a NamedTuple say."""
+    own: Any = jax.eval_shape(lambda: cell.initial_state((1,)))
+    given: Any = jax.tree.structure(state)
+    if given != jax.tree.structure(own):
+        fields = f" of {', '.join(own._fields)}" if hasattr(own, "_fields") else ""
+        raise ValueError(
+            f"initial_state: expected what {type(cell).__name__}.initial_state makes, {type(own).__name__}{fields}, "
+            f"got {type(state).__name__}"
+        )

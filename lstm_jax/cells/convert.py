@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jax.typing import ArrayLike
 from jaxtyping import Array
 
 from lstm_jax.cells.base import LinearParams
@@ -21,7 +20,7 @@ Params = LinearParams | GRUParams
 Convertible = RNN | GRU | LSTM
 
 
-def from_torch(cell: Convertible, state_dict: Mapping[str, ArrayLike], layer: int = 0, reverse: bool = False) -> Params:
+def from_torch(cell: Convertible, state_dict: Mapping[str, Any], layer: int = 0, reverse: bool = False) -> Params:
     """Our parameters from `nn.RNN`, `nn.GRU` or `nn.LSTM`: `weight_ih_l0 [G*H, D]`, `weight_hh_l0`, `bias_ih_l0`, ...
 
     PyTorch's two biases add up to ours, but for the GRU's candidate, whose b_hn stands inside the reset. Biases that
@@ -34,7 +33,7 @@ def from_torch(cell: Convertible, state_dict: Mapping[str, ArrayLike], layer: in
     missing = [name for name in names if name not in state_dict]
     if missing:
         raise ValueError(f"state_dict: expected {' and '.join(names)}, got {sorted(state_dict)}")
-    w_ih, w_hh = (jnp.asarray(state_dict[name]).T for name in names)
+    w_ih, w_hh = (_from_tensor(state_dict[name]).T for name in names)
     width = cell.num_gates * cell.hidden_dim
     if w_ih.shape[1:] != (width,) or w_hh.shape != (cell.hidden_dim, width):
         raise ValueError(
@@ -42,7 +41,7 @@ def from_torch(cell: Convertible, state_dict: Mapping[str, ArrayLike], layer: in
             f"got {w_ih.T.shape} and {w_hh.T.shape}"
         )
     names = [f"bias_ih{suffix}", f"bias_hh{suffix}"]
-    biases = [jnp.asarray(state_dict.get(name, jnp.zeros(width, w_ih.dtype))) for name in names]
+    biases = [_from_tensor(state_dict.get(name, jnp.zeros(width, w_ih.dtype))) for name in names]
     for name, bias in zip(names, biases, strict=True):
         if bias.shape != (width,):
             raise ValueError(f"state_dict: {name}: expected [{width}] for {cell}, got {bias.shape}")
@@ -54,8 +53,15 @@ def from_torch(cell: Convertible, state_dict: Mapping[str, ArrayLike], layer: in
 
 
 def to_torch(cell: Convertible, params: Params, layer: int = 0, reverse: bool = False) -> dict[str, np.ndarray]:
-    """What `load_state_dict` takes once each array is a tensor; our bias becomes `bias_ih`, b_hn goes to `bias_hh`."""
+    """What `load_state_dict` takes once each array is a tensor; our bias becomes `bias_ih`, b_hn goes to `bias_hh`.
+
+    NumPy, and with it PyTorch, knows no bfloat16: such parameters are float32, which a module makes its own dtype
+    again. Raises ValueError for a cell that PyTorch does not have, and for parameters of another size than the cell's.
+    """
     _check_torch_has(cell)
+    _check_sizes(cell, params)
+    if params.w_ih.dtype == jnp.bfloat16:
+        params = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), params)
     suffix = _suffix(layer, reverse)
     bias_hh = np.zeros_like(params.bias)
     if isinstance(params, GRUParams):
@@ -106,8 +112,10 @@ def from_flax(module: nnx.RNNCellBase) -> tuple[Convertible, Params]:
 def to_flax(cell: Convertible, params: Params) -> nnx.RNNCellBase:
     """An `nnx.LSTMCell`, `GRUCell` or `SimpleCell` with our weights.
 
-    Raises ValueError where Flax has no such cell: a GRU with reset="before", or with a b_hn that is not zero.
+    Raises ValueError where Flax has no such cell, a GRU with reset="before" or with a b_hn that is not zero, and for
+    parameters of another size than the cell's.
     """
+    _check_sizes(cell, params)
     input_dim, hidden_dim = params.w_ih.shape[0], cell.hidden_dim
     options: dict[str, Any] = {"dtype": params.w_ih.dtype, "param_dtype": params.w_ih.dtype, "rngs": nnx.Rngs(0)}
     if isinstance(cell, LSTM):
@@ -136,6 +144,25 @@ def to_flax(cell: Convertible, params: Params) -> nnx.RNNCellBase:
 def _check_torch_has(cell: Convertible) -> None:
     if isinstance(cell, GRU) and cell.reset != "after":
         raise ValueError('nn.GRU resets after the matmul: expected a GRU with reset="after"')
+
+
+def _check_sizes(cell: Convertible, params: Params) -> None:
+    width = cell.num_gates * cell.hidden_dim
+    expected = {"w_hh": (cell.hidden_dim, width), "bias": (width,), "bias_hn": (cell.hidden_dim,)}
+    shapes = {name: jnp.shape(leaf) for name, leaf in params._asdict().items()}
+    w_ih = shapes.pop("w_ih")
+    if len(w_ih) != 2 or w_ih[1] != width or any(expected[name] != shape for name, shape in shapes.items()):
+        raise ValueError(
+            f"params: expected w_ih [D, {width}], w_hh [{cell.hidden_dim}, {width}] and bias [{width}] for {cell}, "
+            f"got {', '.join(f'{name} {list(shape)}' for name, shape in {'w_ih': w_ih, **shapes}.items())}"
+        )
+
+
+def _from_tensor(value: Any) -> Array:
+    """An array, or a tensor of PyTorch; one in bfloat16 it can't hand to NumPy itself."""
+    if str(getattr(value, "dtype", "")) == "torch.bfloat16":
+        return jnp.asarray(value.detach().float().numpy()).astype(jnp.bfloat16)
+    return jnp.asarray(value)
 
 
 def _suffix(layer: int, reverse: bool) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import functools
 from typing import Any, ClassVar, NamedTuple, Protocol, get_args, runtime_checkable
 
 import jax
@@ -14,6 +15,7 @@ from jaxtyping import Array, Bool, Float, Int32, Integer
 
 from lstm_jax import registry
 from lstm_jax.choices import Backward, Form, Readout
+from lstm_jax.parameters import as_trees, as_variables
 from lstm_jax.text.vocabulary import PAD
 
 
@@ -144,6 +146,33 @@ def lengths_of(tokens: Integer[Array, "T B"]) -> Integer[Array, " B"]:
 def is_token(tokens: Integer[Array, "*S"]) -> Bool[Array, "*S"]:
     """Where there is no padding."""
     return tokens != PAD
+
+
+def params_of(model: nnx.Module) -> Any:
+    """The parameters of a model as runs hold them: the `as_trees` of `nnx.state`."""
+    return as_trees(nnx.state(model, nnx.Param), model)
+
+
+def with_params(config: Config, params: Any) -> Any:
+    """The model that `config` builds, with such parameters."""
+    return nnx.merge(graphdef(config), as_variables(params, _abstract(config)))
+
+
+@functools.cache
+def graphdef(config: Config) -> nnx.GraphDef[Any]:
+    """What a model is beside its parameters. flax can't tell inside of a device mesh, so ask before."""
+    return nnx.graphdef(_abstract(config))
+
+
+@functools.cache
+def _abstract(config: Config) -> nnx.Module:
+    model: nnx.Module = nnx.eval_shape(lambda: config.build(rngs=nnx.Rngs(0)))
+    return model
+
+
+def in_dtype(tree: Any, dtype: DTypeLike) -> Any:
+    """A tree of states in the dtype of a model; whole numbers stay what they are."""
+    return jax.tree.map(lambda leaf: leaf.astype(dtype) if jnp.issubdtype(leaf.dtype, jnp.inexact) else leaf, tree)
 
 
 def count_params(config: Config) -> int:

@@ -89,6 +89,7 @@ class EncoderDecoder(nnx.Module):
 
     def __init__(self, config: EncoderDecoderConfig, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> None:
         self.config = config
+        self.deterministic = False  # what flax's `eval` sets
         shared: dict[str, Any] = {
             "dropout": config.dropout,
             "backward": config.backward,
@@ -116,7 +117,8 @@ class EncoderDecoder(nnx.Module):
     def __call__(
         self, inputs: Pair, *, dropout_key: Array | None = None, teacher_forcing: Float[Array, ""] | None = None
     ) -> Float[Array, "S B C"]:
-        """Logits of the target's words; without a key nothing is dropped and the decoder reads the reference.
+        """Logits of the target's words; without a key, or after `eval()`, nothing is dropped and the decoder reads the
+        reference.
 
         A rate of `teacher_forcing` takes the place of the config's where that is less than 1.
         """
@@ -128,7 +130,7 @@ class EncoderDecoder(nnx.Module):
         """`__call__`, and what the decoder read: with teacher forcing the prefix, else now and then its own words."""
         rate = self.config.teacher_forcing if teacher_forcing is None else teacher_forcing
         encoder_key = decoder_key = None
-        if dropout_key is not None:
+        if dropout_key is not None and not self.deterministic:
             encoder_key, decoder_key = jax.random.split(dropout_key)
         memory, states = self._encode(inputs.source, encoder_key)
         if decoder_key is None or self.config.teacher_forcing == 1.0:

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Integer
 from lstm_jax.cells.base import State
 from lstm_jax.choices import Backward, Readout
 from lstm_jax.layers import Stack, drop
-from lstm_jax.models.base import Step
+from lstm_jax.models.base import Step, in_dtype
 from lstm_jax.models.common import TiedReadout, embedding, linear
 from lstm_jax.models.recurrent import RecurrentConfig
 
@@ -54,6 +54,7 @@ class SequenceModel(nnx.Module):
 
     def __init__(self, config: ModelConfig, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> None:
         self.config = config
+        self.deterministic = False  # what flax's `eval` sets
         if config.tied and config.num_tokens != config.num_outputs:
             raise ValueError(f"tied: expected as many outputs as tokens, got {config.num_outputs}, {config.num_tokens}")
         if config.num_tokens is not None:
@@ -109,7 +110,8 @@ class SequenceModel(nnx.Module):
     def begin(self, source: None, batch_size: int, max_steps: int) -> tuple[tuple[()], tuple[State, ...]]:
         """Nothing to remember, and the states of all layers: see `models.base.Writer`."""
         del source, max_steps
-        return (), self.config.initial_states(batch_size)
+        kernel = self.readout.projection.kernel if isinstance(self.readout, TiedReadout) else self.readout.kernel
+        return (), in_dtype(self.config.initial_states(batch_size), kernel.dtype)
 
     def step(self, memory: tuple[()], state: tuple[State, ...], tokens: Integer[Array, " B"]) -> Step:
         del memory
@@ -125,7 +127,7 @@ class SequenceModel(nnx.Module):
         dropout_key: Array | None,
     ) -> tuple[Array, tuple[State, ...]]:
         vectors = inputs if self.config.num_tokens is None else self.embedding(inputs)
-        keys = [None] * 3 if dropout_key is None else list(jax.random.split(dropout_key, 3))
+        keys = [None] * 3 if dropout_key is None or self.deterministic else list(jax.random.split(dropout_key, 3))
         vectors = drop(vectors, self.config.dropout, keys[0])
         new_states, outputs = self.stack(vectors, states, lengths=lengths, dropout_key=keys[1], last_output=last_output)
         return drop(outputs, self.config.dropout, keys[2]), tuple(new_states)

@@ -106,6 +106,7 @@ class Transformer(nnx.Module):
 
     def __init__(self, config: TransformerConfig, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> None:
         self.config, self.dtype = config, dtype
+        self.deterministic = False  # what flax's `eval` sets
         make: dict[str, Any] = {"rngs": rngs, "dtype": dtype}
         reads_source = config.form == "encoder_decoder"
         encoder = decoder = None
@@ -158,6 +159,7 @@ class Transformer(nnx.Module):
         return self.decoder.project_memory(outputs, is_word)
 
     def _outputs(self, inputs: Array | Pair, key: Array | None) -> Array:
+        key = None if self.deterministic else key
         if isinstance(inputs, Pair):
             assert self.decoder is not None
             keys = (None, None) if key is None else jax.random.split(key)

@@ -163,3 +163,26 @@ def test_other_flax_cells_are_refused():
 
 def test_linear_params_are_what_from_flax_gives():
     assert type(from_flax(nnx.SimpleCell(3, 5, rngs=nnx.Rngs(0)))[1]) is LinearParams
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_bfloat16_goes_to_torch_and_back(name):
+    """NumPy has no such type: as float32 there, and as a tensor of PyTorch back."""
+    torch = pytest.importorskip("torch")
+    cell = cell_of(name)
+    params = params_of(cell, dtype=jnp.bfloat16)
+    kind = {"rnn": torch.nn.RNN, "gru": torch.nn.GRU, "lstm": torch.nn.LSTM}[name]
+    module = kind(params.w_ih.shape[0], cell.hidden_dim).to(torch.bfloat16)
+    module.load_state_dict({key: torch.tensor(array) for key, array in to_torch(cell, params).items()})
+    assert_same(from_torch(cell, module.state_dict()), params)
+    assert_same(from_torch(cell, dict(module.named_parameters())), params)
+
+
+@pytest.mark.parametrize("convert", [to_flax, to_torch])
+@pytest.mark.parametrize("name", NAMES)
+def test_parameters_of_another_size_are_refused(name, convert):
+    cell = cell_of(name)
+    with pytest.raises(ValueError, match=r"params: expected w_ih \[D, \d+\], w_hh .* and bias .*, got w_ih \["):
+        convert(cell_of(name, cell.hidden_dim + 1), params_of(cell))
+    with pytest.raises(ValueError, match=r"bias \[3\]"):
+        convert(cell, params_of(cell)._replace(bias=jnp.zeros(3)))
