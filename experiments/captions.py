@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from lstm_jax.figures.formats import format_span
 from lstm_jax.figures.words import Words
 from lstm_jax.sweeps.config.options import SweepConfig, known
 from lstm_jax.sweeps.sources import canonical
@@ -16,7 +17,8 @@ def words_of(config: SweepConfig) -> Words:
     from lstm_jax.tasks import make_task
 
     task = make_task(config.task, known(config.grid.gaps)[0])
-    return Words(task.axis, "cell" if task.form == "sequence" else "model")
+    outputs = task.outputs
+    return Words(task.axis, "cell" if task.form == "sequence" else "model", outputs.score_name, outputs.loss_name)
 
 
 def describe(config: SweepConfig, records: Sequence[Record], text: str | None = None) -> str:
@@ -37,7 +39,7 @@ def describe(config: SweepConfig, records: Sequence[Record], text: str | None = 
     clip_norm = float(made["clip_norm"])
     clipping = f"clipped at {clip_norm:g}" if math.isfinite(clip_norm) else "not clipped"
     task = f"Task {made['task']}" if text is None else text
-    solved = " Solved: recall accuracy of at least 0.99 at three evaluations in a row." if text is None else ""
+    solved = f" Solved: {_solved(words, records)} at three evaluations in a row." if text is None else ""
     versions = {(canonical(record.run.versions), record.run.environment) for record in records}
     mixed = f" Made with {len(versions)} sets of versions or environments (runs.csv)." if len(versions) > 1 else ""
     return (
@@ -46,6 +48,16 @@ def describe(config: SweepConfig, records: Sequence[Record], text: str | None = 
         f"{_count(len(config.grid.seeds), 'seed')} per point, {tuning}. {_terms(config, records)}{solved}{mixed}"
         f"{seen_in_training(config) if text is None else ''}"
     )
+
+
+def _solved(words: Words, records: Sequence[Record]) -> str:
+    """Describe what counts as solved, which may differ by gap as chance does."""
+    runs = [record.run for record in records]
+    if not runs:
+        return words.score
+    levels = format_span([run.solved_at for run in runs])
+    name = "recall accuracy" if words.score == "accuracy" else words.score
+    return f"{name} of at {'least' if runs[0].higher_is_better else 'most'} {levels}"
 
 
 def _terms(config: SweepConfig, records: Sequence[Record]) -> str:

@@ -137,10 +137,13 @@ def show(config: SweepConfig, console: rich.console.Console) -> int:
 
     jax.config.update("jax_platforms", "cpu")
     for task in tasks:
+        measure = "" if task.outputs.score_name == "accuracy" else f" ({task.outputs.score_name})"
+        unit = " nats" if task.outputs.loss_name.endswith("(nats)") else f" ({task.outputs.loss_name})"
         batch = jax.tree.map(np.asarray, task.sample(jax.random.key(config.grid.seeds[0]), NUM_EXAMPLES))
         console.print(
             f"{config.task}, {Words(task.axis).gap} {task.gap}: {task.num_steps} time steps, "
-            f"chance level {task.chance:.3g}, memoryless loss {task.memoryless_loss:.3g} nats{_size_of(task, config)}",
+            f"chance level {task.chance:.3g}{measure}, memoryless loss {task.memoryless_loss:.3g}{unit}"
+            f"{_size_of(task, config)}",
             style="bold",
         )
         for index in range(NUM_EXAMPLES):

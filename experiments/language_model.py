@@ -226,7 +226,7 @@ class Sample:
     sampling_seed: int = 0
     """Seed of the draws."""
     cell: str | None = None
-    """Which of the trained models, by its label. None: the one with the best held-out accuracy."""
+    """Which of the trained models, by its label. None: the one with the best held-out score."""
     seed: int | None = None
     """Seed of the training run to use. None: the best run."""
 

@@ -145,7 +145,7 @@ class Trained:
 def trained_model(checkpoint: Path, name: str, form: str, cell: str | None, seed: int | None) -> Trained:
     """Restore a model of the sweep in `checkpoint`, or of the job whose folder that is.
 
-    Of several models of that form, the one with the best held-out accuracy. Raises ConfigError where there is none, or
+    Of several models of that form, the one with the best held-out score. Raises ConfigError where there is none, or
     it is of another task than `name`, damaged, or of a corpus that is not there.
     """
     import jax
@@ -186,7 +186,7 @@ def trained_model(checkpoint: Path, name: str, form: str, cell: str | None, seed
             raise ConfigError(
                 f"checkpoint: {checkpoint} has no run{seeds} that has ended; expected one: train it first"
             )
-        record, job = max(found, key=lambda each: each[0].run.accuracy or 0.0)
+        record, job = max(found, key=lambda each: each[0].run.score or 0.0)
         key = RunKey(record.run.seed, record.run.learning_rate)
         state = states.restore(directory.checkpoints(job), job, key)
     except ConfigError:

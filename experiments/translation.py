@@ -165,7 +165,7 @@ def _draw_alignments(config: SweepConfig, records: Sequence[Record]) -> list[Pat
     from lstm_jax.figures.style import save
     from lstm_jax.figures.text.alignment import Alignment, alignments_figure
 
-    for record in sorted(records, key=lambda record: -(record.run.accuracy or 0.0)):
+    for record in sorted(records, key=lambda record: -(record.run.score or 0.0)):
         sentences: dict[int, list[Mapping[str, Any]]] = {}
         for row in record.tables.get("alignments", ()):
             sentences.setdefault(row["sentence"], []).append(row)
@@ -222,7 +222,7 @@ class Translate:
     sentences: tyro.conf.Positional[tuple[str, ...]] = ()
     """Sentences to translate. None: a line of the standard input each."""
     cell: str | None = None
-    """Which of the trained models, by its label. None: the one with the best held-out accuracy."""
+    """Which of the trained models, by its label. None: the one with the best held-out score."""
     seed: int | None = None
     """Seed of the training run to use. None: the best run."""
     beam_size: int = 4

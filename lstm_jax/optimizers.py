@@ -171,7 +171,7 @@ def check_optimizer(text: str, model: Config) -> None:
             raise ValueError("expected a state of numbers; a key goes as jax.random.key_data(key)")
 
     with jax.numpy_dtype_promotion("standard"):  # as in training
-        jax.eval_shape(check, jnp.float32(0))
+        jax.eval_shape(check, jax.ShapeDtypeStruct((), jnp.float32))  # of no device, which may be missing
 
 
 @dataclasses.dataclass(frozen=True)

@@ -21,10 +21,10 @@ from jaxtyping import Array, Float, Int32, Key, UInt32
 
 from lstm_jax.choices import Precision
 from lstm_jax.models import Config
-from lstm_jax.models.base import Pair, params_of, with_params
+from lstm_jax.models.base import params_of, with_params
 from lstm_jax.optimizers import Schedule, clipped, make_optimizer
 from lstm_jax.precision import matrix_products
-from lstm_jax.tasks.base import MANY, Batch, Task
+from lstm_jax.tasks.base import MANY, Batch, Task, fingerprints
 
 MAX_EVAL_STEPS, MAX_EVAL_LOGITS = 2**21, 2**26
 """Time steps, over all sequences, and logits that an evaluation holds in memory at once."""
@@ -72,10 +72,10 @@ _PLAIN: Mapping[str, Any] = {}
 
 
 class Evaluation(NamedTuple):
-    """On the held-out set: loss and accuracy at recall positions, and the loss over all trained positions (nats)."""
+    """On the held-out set: loss and score at recall positions, and the loss over all trained positions."""
 
     loss: Float[Array, ""]
-    accuracy: Float[Array, ""]
+    score: Float[Array, ""]
     sequence_loss: Float[Array, ""]
 
 
@@ -138,24 +138,24 @@ class Training:
         def totals(batch: Batch) -> tuple[Array, ...]:
             with matrix_products(self.precision):
                 logits = self._merge(state.params)(batch.inputs)
-            losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch.targets)
-            correct = (jnp.argmax(logits, axis=-1) == batch.targets).astype(jnp.float32)
-            sums = (losses * batch.recall, correct * batch.recall, losses * batch.weights, batch.recall, batch.weights)
+            losses = self.task.outputs.losses(logits, batch.targets)
+            scores = self.task.outputs.scores(logits, batch.targets)
+            sums = (losses * batch.recall, scores * batch.recall, losses * batch.weights, batch.recall, batch.weights)
             return tuple(map(jnp.sum, sums))
 
         width = self.eval_width
         if width == self.eval_size:
-            loss, correct, sequence_loss, recall, weights = totals(batch)
+            loss, score, sequence_loss, recall, weights = totals(batch)
         else:  # one part after another, so that memory doesn't grow with the gap
             slices = jax.tree.map(lambda leaf: jnp.stack(jnp.split(leaf, self.eval_size // width, axis=1)), batch)
-            loss, correct, sequence_loss, recall, weights = (sums.sum() for sums in jax.lax.map(totals, slices))
-        return Evaluation(loss / recall, correct / recall, sequence_loss / weights)
+            loss, score, sequence_loss, recall, weights = (sums.sum() for sums in jax.lax.map(totals, slices))
+        return Evaluation(loss / recall, score / recall, sequence_loss / weights)
 
     @property
     def eval_width(self) -> int:
         """How many sequences of the held-out set are scored at once, with at most so many time steps and logits."""
         num_steps = self.task.num_steps
-        num_logits = self.task.num_classes * (num_steps if self.task.readout == "every" else 1)
+        num_logits = self.task.outputs.width * (num_steps if self.task.readout == "every" else 1)
         wanted = max(1, min(self.eval_size, MAX_EVAL_STEPS // num_steps, MAX_EVAL_LOGITS // num_logits))
         return next(width for width in range(wanted, 0, -1) if self.eval_size % width == 0)
 
@@ -179,7 +179,7 @@ class Training:
         batch = self.task.train_batch(key, step, self.batch_size, shape)
         if apart is None:
             return batch
-        is_held_out = (_fingerprints(batch)[:, None] == apart).any(axis=1)
+        is_held_out = (fingerprints(batch)[:, None] == apart).any(axis=1)
         return batch._replace(weights=jnp.where(is_held_out, 0.0, batch.weights))
 
     def _apart(self) -> UInt32[Array, " E"] | None:
@@ -187,7 +187,7 @@ class Training:
         keeps_apart = self.task.keeps_apart(self.eval_size)
         if keeps_apart is False:
             return None
-        found = jnp.sort(_fingerprints(self.task.held_out(self.eval_size)))
+        found = jnp.sort(fingerprints(self.task.held_out(self.eval_size)))
         if keeps_apart:
             return found
         # Of N sequences, E^2 / 2 N pairs of E are alike: E / 2 MANY where there are MANY times as many.
@@ -237,7 +237,7 @@ class Training:
             logits, carry = model.advance(batch.inputs, carry, dropout_key=dropout_key)
         else:
             logits = model(batch.inputs, dropout_key=dropout_key, **training_kwargs)
-        return _mean(optax.softmax_cross_entropy_with_integer_labels(logits, batch.targets), batch.weights), carry
+        return _mean(self.task.outputs.losses(logits, batch.targets), batch.weights), carry
 
     def _merge(self, params: Any) -> Any:
         return with_params(self.model, params)
@@ -269,10 +269,3 @@ def lift(function: Callable[..., Any], num_lanes: int, in_axes: Any = 0) -> Call
 
 def _mean(values: Float[Array, "S B"], weights: Float[Array, "S B"]) -> Float[Array, ""]:
     return jnp.sum(values * weights) / jnp.maximum(jnp.sum(weights), 1.0)  # of nothing: 0
-
-
-def _fingerprints(batch: Batch) -> UInt32[Array, " B"]:
-    """A number for each sequence, or source: the same for the same, once in 2^31 for another, and never 0."""
-    tokens = batch.inputs.source if isinstance(batch.inputs, Pair) else batch.inputs
-    factors = np.random.default_rng(0).integers(2**31, size=(len(tokens), 1), dtype=np.uint32) * 2 + 1
-    return (tokens.astype(jnp.uint32) * factors).sum(axis=0, dtype=jnp.uint32) | 1

@@ -8,9 +8,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from experiments import gap_length
+from lstm_jax.sweeps.store.records import read_runs
+from lstm_jax.tasks import make_task
+
 ROOT = Path(__file__).parents[1]
+HERE = ["--executor", "serial", "--wandb", "disabled"]
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +26,7 @@ def blocks():
 
 
 def run(*argv, cwd):
-    environment = {**os.environ, "PYTHONPATH": "."}
+    environment = {**os.environ, "PYTHONPATH": f".{os.pathsep}{ROOT}"}
     done = subprocess.run(
         [sys.executable, *argv], cwd=cwd, env=environment, capture_output=True, text=True, check=False
     )
@@ -28,17 +34,40 @@ def run(*argv, cwd):
     return done.stdout
 
 
-def test_own_cell_task_and_optimizer(blocks, tmp_path):
-    (tmp_path / "my_cells.py").write_text(blocks[0])
-    (tmp_path / "my_tasks.py").write_text(blocks[1])
-    (tmp_path / "my_optimizers.py").write_text(next(block for block in blocks if "# my_optimizers.py" in block))
-    common = ["-m", "experiments.gap_length", "--preset", "smoke", "--task", "my_tasks:FirstBit", "--gaps", "2"]
-    assert "the first was" in run(*common, "--show", cwd=tmp_path)
+@pytest.fixture
+def modules(blocks, tmp_path, monkeypatch):
+    """The blocks that begin with a file's name, as modules in the working directory."""
+    for block in blocks:
+        if name := re.match(r"# (\w+\.py)\n", block):
+            (tmp_path / name[1]).write_text(block)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return tmp_path
+
+
+def test_own_cell_task_and_optimizer(modules, capsys):
+    common = ["--preset", "smoke", "--task", "my_tasks:FirstBit", "--gaps", "2"]
+    assert gap_length.main([*common, "--show"]) == 0 and "the first was" in capsys.readouterr().out
     cells = ["my_cells:OneGate", "my_cells:OneGate@forget_bias=3,init=orthogonal"]
     training = ["--optimizer", "my_optimizers:signs@decay=0.95", "--schedule", "cosine", "--max-steps", "50"]
-    output = run(*common, "--cells", *cells, *training, "--wandb", "disabled", cwd=tmp_path)
-    assert "OneGate" in output
-    assert (tmp_path / "results" / "gap_length" / "gap_length.png").exists()
+    assert gap_length.main([*common, "--cells", *cells, *training, *HERE]) == 0
+    assert "OneGate" in capsys.readouterr().out
+    assert (modules / "results" / "gap_length" / "gap_length.png").exists()
+
+
+def test_own_task_of_numbers(modules, capsys):
+    """The adding problem: its solver, what it shows, and a cell that learns something of it."""
+    task = make_task("my_numbers:Adding", 3)
+    batch = task.held_out(4096)
+    np.testing.assert_allclose(task.solve(batch.inputs), batch.targets, rtol=0, atol=1e-6)
+    assert np.var(batch.targets) == pytest.approx(task.chance, rel=0.05)
+    assert np.var(batch.inputs[0, :, 0]) == pytest.approx(task.memoryless_loss, rel=0.05)
+    options = ["--task", "my_numbers:Adding", "--preset", "smoke", "--gaps", "2", "--cells", "gru", *HERE]
+    assert gap_length.main([*options, "--show"]) == 0 and "0.95* 0.47 0.31*: 1.26" in capsys.readouterr().out
+    assert gap_length.main([*options, "--learning-rates", "0.02", "--max-steps", "300"]) == 0
+    assert "MSE" in capsys.readouterr().out
+    (run,) = read_runs(modules / "results" / "gap_length" / "runs.csv")
+    assert run.score is not None and run.score < task.memoryless_loss / 2
 
 
 def test_from_python(blocks, tmp_path):

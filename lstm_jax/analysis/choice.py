@@ -22,9 +22,9 @@ def best_learning_rates(tuning: RunTable, weights: Floats) -> Integers:
 
     The rate that solved most (as a fraction of its finished runs); among equals the one that solved most at the other
     gaps of the cell, each weighted by 2^-(its distance in octaves); then the fewest updates to solve on average
-    (unsolved: the budget), the highest mean final accuracy, the smaller rate. The other gaps break ties because where
-    no rate solves on a few tuning seeds, anything else would pick one at random. Updates come before accuracy because a
-    run stops when it has solved: among runs that all did, accuracy is noise above 0.99.
+    (unsolved: the budget), the best mean final score, the smaller rate. The other gaps break ties because where no rate
+    solves on a few tuning seeds, anything else would pick one at random. Updates come before the score because a run
+    stops when it has solved: among runs that all did, the score is noise beyond what counts as solved.
 
     Args: `weights` [B, S] counts how often each seed of `tuning` is drawn.
     Returns indices [B, G] into `learning_rates`; NONE where no rate has a finished run.
@@ -40,7 +40,7 @@ def best_learning_rates(tuning: RunTable, weights: Floats) -> Integers:
         solved,
         np.round(np.einsum("gh,bhl->bgl", nearness, solved), 9),
         -weigh(weights, tuning.steps) / runs,
-        np.round(weigh(weights, tuning.accuracy) / scored, 9),
+        np.round(weigh(weights, tuning.progress) / scored, 9),
     )
     candidates = finished > 0.0
     empty = ~candidates.any(axis=-1)

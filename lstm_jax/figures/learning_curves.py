@@ -1,4 +1,4 @@
-"""Learning curves: accuracy, and for the copy task the loss, against updates, per gap."""
+"""Learning curves: score, and for the copy task the loss, against updates, per gap."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from lstm_jax.analysis.arrays import Floats
 from lstm_jax.analysis.gaps.summary import Summary
 from lstm_jax.figures import style
 from lstm_jax.figures.formats import format_span
+from lstm_jax.figures.scores import ScoreAxis
 from lstm_jax.figures.stack import LEFT, Page, add_axes, make_page
 from lstm_jax.figures.style import CellStyle
 from lstm_jax.figures.words import GAP_SWEEP, Words
@@ -91,7 +92,8 @@ def learning_curves_figure(
     shown = _reported(records, summaries, tuning_seeds)
     all_gaps = sorted({record.run.gap for record in shown})
     gaps = pick_evenly(all_gaps, MAX_GAPS)
-    chances = {gap: max(record.run.chance for record in shown if record.run.gap == gap) for gap in gaps}
+    best = max if shown[0].run.higher_is_better else min
+    chances = {gap: best(record.run.chance for record in shown if record.run.gap == gap) for gap in gaps}
     notes = ["Thin: one run; thick: median over runs. Dot: solved, and stopped. Cross: diverged, counted as chance."]
     if len(gaps) < len(all_gaps):
         notes.append(f"{len(gaps)} of {len(all_gaps)} {words.gaps} are shown.")
@@ -105,6 +107,7 @@ def learning_curves_figure(
     page = make_page(
         title, " ".join([caption, *notes]).strip(), handles, grid.num_rows * grid.row_inches, above=0.04, below=0.30
     )
+    scale = ScoreAxis.of([record.run for record in shown], [point.score for record in shown for point in record.curve])
     last = max(record.curve[-1].step for record in shown)
     unit, unit_name = (1000.0, "updates (thousands)") if last >= 1000 else (1.0, "updates")
     width, height = page.figure.get_size_inches()
@@ -114,13 +117,14 @@ def learning_curves_figure(
     )  # fmt: skip
     for place, gap in enumerate(gaps):
         own = [record for record in shown if record.run.gap == gap]
-        for quantity, name in enumerate(("accuracy", "loss (nats)")[: grid.num_quantities]):
+        for quantity, name in enumerate((words.score, words.loss)[: grid.num_quantities]):
             axes = grid.add(page, place, quantity)
             axes.set_xlim(0.0, 1.04 * last / unit)
             axes.locator_params(axis="x", nbins=3)
             if quantity == 0:
                 axes.set_title(f"{words.gap} {gap}", fontsize=style.LABEL_POINTS, pad=4.0)
-                _accuracy_axis(axes, chances[gap])
+                scale.scale(axes, [0.0, 0.5, 1.0])
+                axes.axhline(chances[gap], color=style.GREY, linewidth=0.8, linestyle=_BASELINE, zorder=1)
             else:
                 _loss_axis(axes, own)
             if place % grid.per_row == 0:
@@ -188,7 +192,7 @@ def median_curve(curves: Sequence[Curve], steps: Floats) -> Floats:
 
 def _curve(record: Record, loss: bool, unit: float) -> Curve:
     steps = np.array([point.step for point in record.curve], dtype=np.float64) / unit
-    values = np.array([point.sequence_loss if loss else point.accuracy for point in record.curve], dtype=np.float64)
+    values = np.array([point.sequence_loss if loss else point.score for point in record.curve], dtype=np.float64)
     diverged = record.run.status == "diverged"
     # Nothing is to be seen of values that overflowed: such a model scores chance, and its loss lies above the axes.
     worst = math.inf if loss else record.run.chance
@@ -215,12 +219,6 @@ def _draw_cell(axes: Axes, curves: Sequence[Curve], look: CellStyle, order: int)
         steps, median_curve(curves, steps), color=look.colour, linestyle=look.linestyle,
         linewidth=_MEDIAN_WIDTH * look.linewidth, zorder=3.0 + 0.01 * order,
     )  # fmt: skip
-
-
-def _accuracy_axis(axes: Axes, chance: float) -> None:
-    axes.set_ylim(0.0, 1.06)
-    axes.set_yticks([0.0, 0.5, 1.0], ["0", "0.5", "1"])
-    axes.axhline(chance, color=style.GREY, linewidth=0.8, linestyle=_BASELINE, zorder=1)
 
 
 def _loss_axis(axes: Axes, records: Sequence[Record]) -> None:

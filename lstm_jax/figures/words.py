@@ -6,10 +6,12 @@ from typing import NamedTuple
 
 
 class Words(NamedTuple):
-    """The task's axis, its unit in brackets, and what is compared on it: cells, or models."""
+    """The task's axis, its unit in brackets, what is compared on it (cells, or models), its score and its loss."""
 
     axis: str = "gap (time steps)"
     cell: str = "cell"
+    score: str = "accuracy"
+    loss: str = "loss (nats)"
 
     @property
     def gap(self) -> str:

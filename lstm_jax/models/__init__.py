@@ -67,7 +67,7 @@ def make_model(
     sizes: Sizes,
     *,
     form: Form,
-    num_tokens: int,
+    num_tokens: int | None,
     num_outputs: int,
     readout: Readout = "every",
     gap: int | None = None,
@@ -83,6 +83,8 @@ def make_model(
         raise ValueError(
             f"model {text!r}: expected a task whose models are of the form {' or '.join(model.forms)}, got {form}"
         )
+    if num_tokens is None and not model.takes_vectors:
+        raise ValueError(f"model {text!r}: expected a task whose inputs are tokens, got one of vectors")
     return model.from_spec(spec, sizes, Data(form, num_tokens, num_outputs, readout, gap))
 
 

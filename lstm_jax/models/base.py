@@ -54,7 +54,8 @@ class Data:
     """The properties of a task that its models depend on."""
 
     form: Form
-    num_tokens: int
+    num_tokens: int | None
+    """None where the inputs are vectors, of the width `input_dim`."""
     num_outputs: int
     readout: Readout = "every"
     gap: int | None = None
@@ -70,6 +71,8 @@ class Config(abc.ABC):
     """
 
     forms: ClassVar[tuple[Form, ...]] = get_args(Form)
+    takes_vectors: ClassVar[bool] = False
+    """Whether its inputs may be vectors, where `num_tokens` is None."""
 
     @classmethod
     def from_spec(cls, spec: registry.Spec, sizes: Sizes, data: Data) -> Config:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from lstm_jax import registry
 from lstm_jax.cells import make_cell
@@ -32,6 +32,7 @@ FORMS: Mapping[Form, tuple[str, tuple[str, ...]]] = {
 class RecurrentConfig(Config):
     """The static description of a model of recurrent layers, one cell per layer."""
 
+    takes_vectors: ClassVar[bool] = True
     cells: tuple[Cell, ...]
     input_dim: int
     num_outputs: int

@@ -90,21 +90,24 @@ def _without_effect(config: SweepConfig) -> list[str]:
 def checked_task(config: SweepConfig, gap: int) -> Task:
     """The task at that gap; raises ConfigError where it can't be made, whatever a user's own does."""
     from lstm_jax.tasks import make_task
-    from lstm_jax.tasks.solved import check_guessing
+    from lstm_jax.tasks.kinds import Vectors
+    from lstm_jax.tasks.solved import check_batch, check_guessing
 
-    def make() -> tuple[Task, int]:
+    def make() -> tuple[Task, int, int]:
         task = make_task(config.task, gap)
-        num_steps, *_ = (task.num_steps, task.num_tokens, task.num_classes, task.chance, task.memoryless_loss)
+        num_steps, *_ = (task.num_steps, task.chance, task.memoryless_loss)
         task.segments(known(config.training.batch_size))
         if task.readout not in ("every", "last"):
             raise ValueError(f"task {config.task!r}: readout: expected 'every' or 'last', got {task.readout!r}")
-        return task, num_steps
+        task.outputs  # noqa: B018 - or an error that says what is missing
+        return task, num_steps, task.inputs.width if isinstance(task.inputs, Vectors) else 1
 
-    task, num_steps = _attempt(make, "task", config.task)
-    num_bytes = FLOAT_BYTES * num_steps * max(known(config.training.batch_size), config.training.eval_size)
+    task, num_steps, width = _attempt(make, "task", config.task)
+    num_bytes = FLOAT_BYTES * num_steps * width * max(known(config.training.batch_size), config.training.eval_size)
     if num_bytes > available_bytes():
         raise ConfigError(f"gaps: a batch at gap {gap} needs {num_bytes / 2**30:.0f} GiB; expected a smaller gap")
     check_guessing(task, config.training.eval_size)
+    check_batch(task)
     return task
 
 
@@ -167,11 +170,11 @@ def memory_bytes(job: Job, backward: Backward) -> int:
     """About how much memory a run takes: residuals of the backward pass, the optimizer's state, data."""
     training, settings = job.training(), job.settings
     task, attention = training.task, training.model.attention_floats(training.task.num_steps)
-    num_classes = task.num_classes if task.readout == "every" else 0
+    num_outputs = task.outputs.width if task.readout == "every" else 0
     hidden, embedded = settings.hidden_dim, known(settings.model.embedding_dim)
-    step = FLOATS_PER_STEP[backward] * settings.model.num_layers * hidden + 2 * embedded + 3 * num_classes
+    step = FLOATS_PER_STEP[backward] * settings.model.num_layers * hidden + 2 * embedded + 3 * num_outputs
     update = (task.num_steps * step + 2 * attention) * settings.batch_size
-    eval_step = embedded + 2 * hidden + 2 * num_classes
+    eval_step = embedded + 2 * hidden + 2 * num_outputs
     evaluation = (task.num_steps * eval_step + attention) * training.eval_width
     return FLOAT_BYTES * (max(update, evaluation) + 6 * settings.num_params)
 

@@ -10,21 +10,23 @@ from typing import Any, ClassVar, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int32, Integer, Key
+from jaxtyping import Array, Float, Int32, Integer, Key, Shaped, UInt32
 
 from lstm_jax.choices import Form, Readout
 from lstm_jax.models.base import Pair
+from lstm_jax.tasks.kinds import Classes, Outputs, Tokens, Vectors
 
 
 class Batch(NamedTuple):
     """Sequences and what is asked of them, time-major.
 
-    Targets are given at S steps: all T of them, or the last one, as the task's `readout` says; of a pair, at each step
-    of the prefix. `weights` says where the training loss counts, `recall` where memory is scored; both are 0 or 1.
+    Inputs are tokens or vectors, and targets what the task's `outputs` ask for. Targets are given at S steps: all T of
+    them, or the last one, as the task's `readout` says; of a pair, at each step of the prefix. `weights` says where the
+    training loss counts, `recall` where memory is scored; both are 0 or 1.
     """
 
-    inputs: Integer[Array, "T B"] | Pair
-    targets: Integer[Array, "S B"]
+    inputs: Integer[Array, "T B"] | Shaped[Array, "T B D"] | Pair
+    targets: Integer[Array, "S B"] | Shaped[Array, "S B C"]
     weights: Float[Array, "S B"]
     recall: Float[Array, "S B"]
 
@@ -35,7 +37,7 @@ MANY = 16
 
 @dataclasses.dataclass(frozen=True)
 class Task(abc.ABC):
-    """A family of token sequences at one distance: a frozen dataclass whose `gap` is the distance in time steps.
+    """A family of sequences at one distance: a frozen dataclass whose `gap` is the distance in time steps.
 
     A task whose `gap` counts something else says so by its `axis`, which figures, tables and captions are labelled by.
     What a new task has to say is abstract. The rest has a default: batches of one shape that know nothing of each
@@ -52,14 +54,24 @@ class Task(abc.ABC):
             raise ValueError(f"gap: expected at least 1, got {self.gap}")
 
     @property
-    @abc.abstractmethod
-    def num_tokens(self) -> int:
-        """The size of the input vocabulary."""
+    def inputs(self) -> Tokens | Vectors:
+        """What a model is given at each step: tokens, `num_tokens` of them, unless a task says otherwise."""
+        return Tokens(self.num_tokens)
 
     @property
-    @abc.abstractmethod
+    def outputs(self) -> Outputs:
+        """What is asked of it, with loss and score: one of `num_classes` answers, unless a task says otherwise."""
+        return Classes(self.num_classes)
+
+    @property
+    def num_tokens(self) -> int:
+        """The size of the input vocabulary; not asked for where `inputs` are vectors."""
+        raise TypeError(f"{type(self).__name__}: expected num_tokens, or inputs")
+
+    @property
     def num_classes(self) -> int:
-        """How many answers there are."""
+        """How many answers there are; not asked for where `outputs` are of another kind."""
+        raise TypeError(f"{type(self).__name__}: expected num_classes, or outputs")
 
     @property
     @abc.abstractmethod
@@ -79,12 +91,22 @@ class Task(abc.ABC):
     @property
     @abc.abstractmethod
     def chance(self) -> float:
-        """The accuracy of guessing at recall positions, a fraction."""
+        """The score of guessing at recall positions: of classes the accuracy, of numbers the variance of targets."""
+
+    @property
+    def solved_at(self) -> float:
+        """The score that counts as solved: on the other side of it than `chance` is, or it, a run has solved."""
+        return self.outputs.solved_at(self.chance)
+
+    def is_solved(self, score: float) -> bool:
+        """Whether a score counts as solved; NaN does not."""
+        solved_at = self.solved_at
+        return score >= solved_at if solved_at > self.chance else score <= solved_at
 
     @property
     @abc.abstractmethod
     def memoryless_loss(self) -> float:
-        """The least training loss that a solver without memory reaches, in nats, averaged as `Batch.weights` says."""
+        """The least training loss that a solver without memory reaches, averaged as `Batch.weights` says."""
 
     @abc.abstractmethod
     def sample(self, key: Key[Array, ""], batch_size: int) -> Batch:
@@ -122,7 +144,7 @@ class Task(abc.ABC):
         them, which `seen_share` says. Where one answer a sequence is scored, no constant answer scores more than
         chance: the sequences are chosen so from up to four times as many.
         """
-        if self.readout != "last":
+        if self.readout != "last" or not isinstance(self.outputs, Classes):
             return self.sample(held_out_key(), size)
         pool = self.sample(held_out_key(), 2 * size + min(2 * size, math.ceil(16 / self.chance)))
         chosen = _evenly(pool.targets[0], size, self.chance)
@@ -160,18 +182,29 @@ class Task(abc.ABC):
         del model
         return {}
 
-    def solve(self, inputs: Any) -> Integer[np.ndarray, "S B"]:
+    def solve(self, inputs: Any) -> Integer[np.ndarray, "S B"] | Shaped[np.ndarray, "S B C"]:
         """The right answers, found from the inputs alone by a script: what the task asks can be done."""
         raise NotImplementedError(f"{type(self).__name__}: no script solves this task")
 
     @abc.abstractmethod
-    def show(self, inputs: Any, targets: Integer[np.ndarray, " S"]) -> str:
+    def show(self, inputs: Any, targets: Any) -> str:
         """One sequence as a person would read it."""
 
 
 def held_out_key() -> Key[Array, ""]:
     """The key of the held-out set: runs fold 0 into the key of their seed."""
     return jax.random.fold_in(jax.random.key(0), 1)
+
+
+def fingerprints(batch: Batch) -> UInt32[Array, " B"]:
+    """A number for each sequence, or source: the same for the same, once in 2^31 for another, and never 0."""
+    inputs = batch.inputs.source if isinstance(batch.inputs, Pair) else batch.inputs
+    if jnp.issubdtype(inputs.dtype, jnp.floating):  # its bits, for a fraction is 0 as a whole number
+        inputs = jax.lax.bitcast_convert_type(inputs.astype(jnp.float32), jnp.uint32)
+    factors = (
+        np.random.default_rng(0).integers(2**31, size=(len(inputs), 1, *inputs.shape[2:]), dtype=np.uint32) * 2 + 1
+    )
+    return (inputs.astype(jnp.uint32) * factors).sum(axis=(0, *range(2, inputs.ndim)), dtype=jnp.uint32) | 1
 
 
 def balanced(key: Key[Array, ""], num_rows: int, size: int, num_values: int) -> Integer[Array, "R B"]:

@@ -71,7 +71,7 @@ def make_run(
     status: Status = "unsolved",
     solved_step: int | None = None,
     steps: int = BUDGET,
-    accuracy: float | None = 0.5,
+    score: float | None = 0.5,
 ) -> Run:
     """Make a run of which only these columns matter."""
     return Run(
@@ -87,7 +87,7 @@ def make_run(
         status=status,
         solved_step=solved_step,
         steps=steps,
-        accuracy=accuracy,
+        score=score,
         loss=None,
         chance=CHANCE,
         duration_seconds=1.0,
@@ -159,7 +159,7 @@ def simulate_runs(
             status=status,
             solved_step=step if learned else None,
             steps=step if learned else BUDGET // 4 if status == "diverged" else BUDGET,
-            accuracy=None if status in ("diverged", "failed") else float(accuracy[s, g, r]),
+            score=None if status in ("diverged", "failed") else float(accuracy[s, g, r]),
         )
         runs.append(run)
     return runs

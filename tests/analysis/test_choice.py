@@ -9,15 +9,13 @@ from lstm_jax.analysis.gaps.summary import choose_learning_rate, summarise
 from lstm_jax.sweeps.store.records import Run
 
 
-def solved(rate: float, seed: int, *, gap: int = 10, step: int = 500, accuracy: float = 0.99) -> Run:
-    return make_run(
-        learning_rate=rate, seed=seed, gap=gap, status="solved", solved_step=step, steps=step, accuracy=accuracy
-    )
+def solved(rate: float, seed: int, *, gap: int = 10, step: int = 500, score: float = 0.99) -> Run:
+    return make_run(learning_rate=rate, seed=seed, gap=gap, status="solved", solved_step=step, steps=step, score=score)
 
 
-def test_the_rate_that_solves_most_is_chosen_whatever_its_speed_and_accuracy() -> None:
-    runs = [solved(0.1, 0, step=1900), solved(0.1, 1, step=1900), solved(0.01, 0, step=10, accuracy=1.0)]
-    assert choose_learning_rate([*runs, make_run(learning_rate=0.01, seed=1, accuracy=0.98)]) == 0.1
+def test_the_rate_that_solves_most_is_chosen_whatever_its_speed_and_score() -> None:
+    runs = [solved(0.1, 0, step=1900), solved(0.1, 1, step=1900), solved(0.01, 0, step=10, score=1.0)]
+    assert choose_learning_rate([*runs, make_run(learning_rate=0.01, seed=1, score=0.98)]) == 0.1
 
 
 def test_most_solved_is_a_fraction_so_that_a_missing_run_is_no_failure() -> None:
@@ -26,7 +24,7 @@ def test_most_solved_is_a_fraction_so_that_a_missing_run_is_no_failure() -> None
 
 
 def test_a_diverged_run_is_a_failure() -> None:
-    runs = [solved(0.1, 0), make_run(learning_rate=0.1, seed=1, status="diverged", accuracy=None)]
+    runs = [solved(0.1, 0), make_run(learning_rate=0.1, seed=1, status="diverged", score=None)]
     assert choose_learning_rate([*runs, solved(0.01, 0), solved(0.01, 1)]) == 0.01
 
 
@@ -39,16 +37,16 @@ def test_among_equals_the_near_gaps_decide_before_speed() -> None:
     assert choose_learning_rate([*here[:2], solved(0.1, 0)], elsewhere=near) == 0.1  # its own gap comes first
 
 
-def test_then_speed_then_accuracy_then_the_smaller_rate() -> None:
-    assert choose_learning_rate([solved(0.01, 0, step=90), solved(0.1, 0, step=80, accuracy=0.99)]) == 0.1
-    unsolved = [make_run(learning_rate=0.01, accuracy=0.3), make_run(learning_rate=0.1, accuracy=0.4)]
+def test_then_speed_then_score_then_the_smaller_rate() -> None:
+    assert choose_learning_rate([solved(0.01, 0, step=90), solved(0.1, 0, step=80, score=0.99)]) == 0.1
+    unsolved = [make_run(learning_rate=0.01, score=0.3), make_run(learning_rate=0.1, score=0.4)]
     assert choose_learning_rate(unsolved) == 0.1
     assert choose_learning_rate([make_run(learning_rate=0.1), make_run(learning_rate=0.01)]) == 0.01
 
 
-def test_a_run_without_accuracy_neither_helps_nor_harms() -> None:
-    runs = [make_run(learning_rate=0.01, seed=seed, accuracy=value) for seed, value in enumerate((float("nan"), 0.4))]
-    assert choose_learning_rate([*runs, make_run(learning_rate=0.1, accuracy=0.3)]) == 0.01
+def test_a_run_without_score_neither_helps_nor_harms() -> None:
+    runs = [make_run(learning_rate=0.01, seed=seed, score=value) for seed, value in enumerate((float("nan"), 0.4))]
+    assert choose_learning_rate([*runs, make_run(learning_rate=0.1, score=0.3)]) == 0.01
 
 
 @pytest.mark.parametrize("runs", [[], [make_run(status="failed")], [make_run(gap=5), make_run(gap=6)]])
@@ -65,9 +63,9 @@ def test_report_seeds_never_influence_the_choice() -> None:
         flipped = [
             run
             if run.seed in design.tuning_seeds or run.status == "failed"
-            else dataclasses.replace(run, status="unsolved", solved_step=None, steps=2000, accuracy=rng.random())
+            else dataclasses.replace(run, status="unsolved", solved_step=None, steps=2000, score=rng.random())
             if run.status == "solved"
-            else dataclasses.replace(run, status="solved", solved_step=1, steps=1, accuracy=1.0)
+            else dataclasses.replace(run, status="solved", solved_step=1, steps=1, score=1.0)
             for run in runs
         ]
         chosen, after = (

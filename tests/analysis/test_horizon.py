@@ -114,9 +114,7 @@ def test_failed_runs_are_as_absent_as_missing_ones(sweep: list[Run]) -> None:
 
 def test_a_diverged_run_counts_as_unsolved(sweep: list[Run]) -> None:
     unsolved = [
-        dataclasses.replace(run, status="unsolved", accuracy=run.chance, steps=2000)
-        if run.status == "diverged"
-        else run
+        dataclasses.replace(run, status="unsolved", score=run.chance, steps=2000) if run.status == "diverged" else run
         for run in sweep
     ]
     assert horizons(unsolved, QUICK.tuning_seeds) == horizons(sweep, QUICK.tuning_seeds)

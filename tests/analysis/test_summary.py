@@ -11,13 +11,14 @@ from lstm_jax.sweeps.store.records import Run, columns_of
 
 
 def solved(step: int, seed: int = 0, **changes: float) -> Run:
-    run = make_run(seed=seed, status="solved", solved_step=step, steps=step, accuracy=1.0)
+    run = make_run(seed=seed, status="solved", solved_step=step, steps=step, score=1.0)
     return dataclasses.replace(run, **changes)  # type: ignore[arg-type]
 
 
 def test_columns_are_those_of_the_file() -> None:
     assert ",".join(columns_of(Summary)) == (
-        "cell,gap,learning_rate,num_runs,num_solved,num_diverged,solve_rate,ci_low,ci_high,accuracy,chance,median_solved_step"
+        "cell,gap,learning_rate,num_runs,num_solved,num_diverged,solve_rate,ci_low,ci_high,score,chance,"
+        "median_solved_step,measure,solved_at"
     )
 
 
@@ -64,16 +65,16 @@ def test_median_is_reached_by_exactly_half_and_not_by_less() -> None:
 
 def test_accuracy_counts_diverged_runs_as_chance_and_leaves_out_what_was_not_evaluated() -> None:
     runs = [
-        make_run(seed=0, accuracy=0.9),
-        make_run(seed=1, status="diverged", accuracy=None),
-        make_run(seed=2, status="diverged", accuracy=0.7),
-        make_run(seed=3, accuracy=None),
-        make_run(seed=4, accuracy=float("nan")),
+        make_run(seed=0, score=0.9),
+        make_run(seed=1, status="diverged", score=None),
+        make_run(seed=2, status="diverged", score=0.7),
+        make_run(seed=3, score=None),
+        make_run(seed=4, score=float("nan")),
     ]
     (row,) = summarise(runs, ())
-    assert row.accuracy == pytest.approx((0.9 + 2 * CHANCE) / 3, abs=1e-15)
+    assert row.score == pytest.approx((0.9 + 2 * CHANCE) / 3, abs=1e-15)
     (unknown,) = summarise(runs[3:], ())
-    assert unknown.accuracy is None
+    assert unknown.score is None
 
 
 def test_tuning_and_failed_runs_are_not_reported_and_what_has_none_yet_is_left_out() -> None:

@@ -133,8 +133,8 @@ def test_scores_do_not_depend_on_the_order_of_sentences_or_runs() -> None:
 
 def test_a_system_is_the_mean_over_its_runs_and_a_baseline_a_row_of_its_own() -> None:
     translations: Translations = [
-        (run(seed=3, accuracy=0.5, loss=3.0), rows_of(REFERENCES, BAD, greedy=GOOD)),
-        (run(seed=1, accuracy=0.7, loss=2.0), rows_of(REFERENCES, GOOD, greedy=GOOD)),
+        (run(seed=3, score=0.5, loss=3.0), rows_of(REFERENCES, BAD, greedy=GOOD)),
+        (run(seed=1, score=0.7, loss=2.0), rows_of(REFERENCES, GOOD, greedy=GOOD)),
     ]
     mean, first, second, copy = translation_scores(translations, {"copy": BAD}, num_bootstrap=100)
     assert [(row.seed, row.num_runs, row.kind) for row in (mean, first, second)] == [
@@ -155,7 +155,7 @@ def test_a_system_is_the_mean_over_its_runs_and_a_baseline_a_row_of_its_own() ->
 def test_what_one_run_does_not_know_their_mean_does_not_either() -> None:
     rows = rows_of(REFERENCES, GOOD)
     without = [{name: row[name] for name in ("source", "reference", "output")} for row in rows]
-    runs = [run(seed=0), run(seed=1, loss=None, accuracy=None), run(seed=2, loss=float("nan"))]
+    runs = [run(seed=0), run(seed=1, loss=None, score=None), run(seed=2, loss=float("nan"))]
     mean, *each = translation_scores([(runs[0], rows), (runs[1], without), (runs[2], rows)], num_bootstrap=10)
     assert (mean.loss, mean.token_accuracy, mean.greedy_bleu) == (None, None, None)
     assert [row.loss for row in each] == [2.0, None, None]
@@ -168,7 +168,7 @@ def test_a_failed_run_is_left_out_and_one_that_diverged_counts_with_what_it_wrot
     translations: Translations = [
         (run(seed=0), good),
         (run(seed=1, status="failed"), rows_of(REFERENCES, BAD)),
-        (run(seed=2, status="diverged", accuracy=None), []),
+        (run(seed=2, status="diverged", score=None), []),
         (run(seed=3, status="diverged"), rows_of(REFERENCES, BAD)),
         (run(seed=4), []),  # interrupted: there is no table yet
         (run("gru", seed=0, status="failed"), []),

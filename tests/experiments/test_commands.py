@@ -17,9 +17,9 @@ from lstm_jax.sweeps.store.records import columns_of, read_runs
 
 COLUMNS = {
     "runs.csv": "job,cell,task,gap,seed,learning_rate,hidden_dim,num_params,forget_bias,status,solved_step,steps,"
-    "accuracy,loss,chance,duration_seconds,backward,lanes,device,settings,versions,environment",
-    "summary.csv": "cell,gap,learning_rate,num_runs,num_solved,num_diverged,solve_rate,ci_low,ci_high,accuracy,chance,"
-    "median_solved_step",
+    "score,loss,chance,duration_seconds,measure,solved_at,backward,lanes,device,settings,versions,environment",
+    "summary.csv": "cell,gap,learning_rate,num_runs,num_solved,num_diverged,solve_rate,ci_low,ci_high,score,chance,"
+    "median_solved_step,measure,solved_at",
     "horizon.csv": "cell,horizon,ci_low,ci_high,bound",
 }
 TINY = shlex.split(

@@ -90,7 +90,7 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypa
 def test_heights_are_exact_and_points_stand_near_their_gap() -> None:
     summaries, horizons = sweep(10, GAPS)
     figure = gap_length_figure(summaries, horizons, caption="", title="")
-    for axes, name in ((figure.axes[0], "solve_rate"), (figure.axes[2], "accuracy")):
+    for axes, name in ((figure.axes[0], "solve_rate"), (figure.axes[2], "score")):
         curves = [line for line in axes.get_lines() if len(np.asarray(line.get_xdata())) == len(GAPS)]
         assert len(curves) == 10
         for cell, curve in zip(CELLS, curves, strict=True):
@@ -127,7 +127,7 @@ def test_cells_differ_without_colour_and_keep_their_look() -> None:
 
 def test_an_accuracy_that_is_not_known_is_no_point() -> None:
     rows = [summary("rnn", 5, 5), summary("rnn", 10, 2)]
-    rows[1] = type(rows[1])(**{**vars(rows[1]), "accuracy": None})
+    rows[1] = type(rows[1])(**{**vars(rows[1]), "score": None})
     figure = gap_length_figure(rows, [], caption="", title="")
     check_layout(figure, ["rnn"])
     assert len(np.asarray(figure.axes[2].get_lines()[-1].get_xdata())) == 1

@@ -41,20 +41,21 @@ RUN = Run(
     status="solved",
     solved_step=150,
     steps=250,
-    accuracy=0.99609375,
+    score=0.99609375,
     loss=0.012345678901234567,
     chance=0.125,
     duration_seconds=1.5,
 )
 UNSOLVED = dataclasses.replace(RUN, status="unsolved", solved_step=None, forget_bias=None)
-FAILED = dataclasses.replace(UNSOLVED, status="failed", accuracy=None, loss=None, steps=0)
+FAILED = dataclasses.replace(UNSOLVED, status="failed", score=None, loss=None, steps=0)
 
 
 def test_columns_of_runs_csv():
     expected = (
         "job, cell, task, gap, seed, learning_rate, hidden_dim, num_params, forget_bias, status, solved_step, steps, "
     )
-    expected += "accuracy, loss, chance, duration_seconds, backward, lanes, device, settings, versions, environment"
+    expected += "score, loss, chance, duration_seconds, measure, solved_at, backward, lanes, device, settings, "
+    expected += "versions, environment"
     assert ", ".join(columns_of(Run)) == expected
 
 
@@ -65,7 +66,7 @@ def test_runs_csv_reads_back(tmp_path):
     with (tmp_path / "runs.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert rows[0]["cell"] == RUN.cell, "a label with a comma is one cell"
-    assert rows[1]["solved_step"] == rows[1]["forget_bias"] == rows[2]["accuracy"] == ""
+    assert rows[1]["solved_step"] == rows[1]["forget_bias"] == rows[2]["score"] == ""
 
 
 def test_read_runs_names_line_and_columns(tmp_path):

@@ -190,7 +190,7 @@ def test_a_job_that_fails_is_named_and_the_others_finish(tmp_path):
     assert [run.status for run in runs if run.cell == "rnn"] != []
     failed = [run for run in runs if run.status == "failed"]
     assert [run.seed for run in failed] == [0, 1]
-    assert all(run.accuracy is None and run.steps == 0 for run in failed)
+    assert all(run.score is None and run.steps == 0 for run in failed)
     again, _ = sweep(config)
     assert again.num_trained == 0 and again.failures, "a failed job is tried again, done ones are not"
 

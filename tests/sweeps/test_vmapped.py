@@ -58,7 +58,7 @@ def bits(record, state):
 def outcome(record):
     """Device, outcome and curve."""
     run = record.run
-    curve = [[point.train_loss, point.loss, point.accuracy, point.grad_norm] for point in record.curve]
+    curve = [[point.train_loss, point.loss, point.score, point.grad_norm] for point in record.curve]
     return [run.device, run.status, run.steps, curve]
 
 

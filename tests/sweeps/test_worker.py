@@ -104,7 +104,7 @@ def test_solved_means_three_evaluations_in_a_row(trained, accuracies, status, so
     lane = LiveRun(RunKey(0, 0.02))
     for index, accuracy in enumerate(accuracies, 1):
         assert lane.status is None
-        lane.observe(dataclasses.replace(point, step=10 * index, accuracy=accuracy), 0, job)
+        lane.observe(dataclasses.replace(point, step=10 * index, score=accuracy), accuracy >= 0.99, 0, job)
     assert (lane.status, lane.solved_step, lane.ended_step) == (status, solved_step, 10 * len(accuracies))
 
 
@@ -114,7 +114,7 @@ def test_a_run_that_need_not_stop_goes_on_and_keeps_when_it_solved(trained):
     lane = LiveRun(RunKey(0, 0.02))
     for step, accuracy in zip(range(10, 90, 10), [0.5, 1.0, 1.0, 1.0, 0.5, 1.0, 0.5, 0.5], strict=True):
         assert lane.status is None
-        lane.observe(dataclasses.replace(point, step=step, accuracy=accuracy), 0, job)
+        lane.observe(dataclasses.replace(point, step=step, score=accuracy), accuracy >= 0.99, 0, job)
         lane = LiveRun.from_json(lane.to_json()) if step < 80 else lane
     assert (lane.status, lane.solved_step, lane.ended_step) == ("solved", 20, 80)
 
@@ -123,7 +123,7 @@ def test_a_run_that_need_not_stop_goes_on_and_keeps_when_it_solved(trained):
 def test_what_counts_as_diverged(trained, loss, diverged_step):
     point = records_of(*trained[:2])[0].curve[0]
     lane = LiveRun(RunKey(0, 0.02))
-    lane.observe(dataclasses.replace(point, step=10, loss=loss, accuracy=1.0), diverged_step, trained[1])
+    lane.observe(dataclasses.replace(point, step=10, loss=loss, score=1.0), True, diverged_step, trained[1])
     assert (lane.status, lane.solved_step, lane.ended_step) == ("diverged", None, diverged_step or 10)
 
 
@@ -168,7 +168,7 @@ def test_any_budget_is_enough_to_have_solved(trained, max_steps, chunk_steps):
         step = lane.boundary(job)
         assert lane.step < step <= lane.step + chunk_steps
         lane.step = step
-        lane.observe(dataclasses.replace(point, step=step, accuracy=1.0), 0, job)
+        lane.observe(dataclasses.replace(point, step=step, score=1.0), True, 0, job)
     assert lane.status == "solved" and lane.solved_step == lane.curve[0].step
 
 

@@ -19,8 +19,8 @@ class RunTable:
     """The runs of one cell: axes in ascending order, then arrays [S, G, L] that are 0 where there is no such run.
 
     `finished` and `solved` are 0 or 1. `steps` is the updates until solved, or the budget where the run did not solve.
-    `accuracy` is the final accuracy where `scored` is 1. A `failed` run (a crash) is as absent as one that was never
-    started; a diverged run is finished, unsolved and at chance.
+    `progress` is the final score where `scored` is 1, on a scale from 0 at chance to 1 at solved. A `failed` run (a
+    crash) is as absent as one that was never started; a diverged run is finished, unsolved and at chance.
     """
 
     cell: str
@@ -31,7 +31,7 @@ class RunTable:
     solved: Floats
     steps: Floats
     scored: Floats
-    accuracy: Floats
+    progress: Floats
 
     def select(self, seeds: Integers) -> RunTable:
         """Return the same arrays with exactly these seeds, in this order; a seed without runs is a row of zeros."""
@@ -43,7 +43,7 @@ class RunTable:
             taken[found] = values[rows]
             return taken
 
-        arrays = (self.finished, self.solved, self.steps, self.scored, self.accuracy)
+        arrays = (self.finished, self.solved, self.steps, self.scored, self.progress)
         return RunTable(self.cell, seeds, self.gaps, self.learning_rates, *map(take, arrays))
 
 
@@ -55,11 +55,11 @@ def budget_of(runs: Sequence[Run]) -> int:
     return max((run.steps for run in runs), default=0)
 
 
-def final_accuracy(run: Run) -> float | None:
-    """Return the accuracy that a run ended with: chance where it diverged, None where it was never evaluated."""
+def final_score(run: Run) -> float | None:
+    """Return the score that a run ended with: chance where it diverged, None where it was never evaluated."""
     if run.status == "diverged":
         return run.chance
-    return run.accuracy if run.accuracy is not None and math.isfinite(run.accuracy) else None
+    return run.score if run.score is not None and math.isfinite(run.score) else None
 
 
 def tabulate(runs: Sequence[Run]) -> list[RunTable]:
@@ -101,11 +101,12 @@ def _tabulate_cell(cell: str, runs: list[Run], budget: int) -> RunTable:
 
     solved = np.array([run.status == "solved" and run.solved_step is not None for run in runs])
     steps = np.array([run.solved_step or 0 for run in runs])
-    # As `final_accuracy`, for all at once.
+    # As `final_score`, for all at once.
     diverged = np.array([run.status == "diverged" for run in runs])
-    accuracy = np.array([math.nan if run.accuracy is None else run.accuracy for run in runs])
-    accuracy = np.where(diverged, [run.chance for run in runs], accuracy)
-    scored = np.isfinite(accuracy)
+    score = np.array([math.nan if run.score is None else run.score for run in runs])
+    chance, solved_at = (np.array([getattr(run, name) for run in runs]) for name in ("chance", "solved_at"))
+    progress = (np.where(diverged, chance, score) - chance) / (solved_at - chance)
+    scored = np.isfinite(progress)
     return RunTable(
         cell,
         seeds,
@@ -115,5 +116,5 @@ def _tabulate_cell(cell: str, runs: list[Run], budget: int) -> RunTable:
         solved=scatter(np.array([run.status == "solved" for run in runs])),
         steps=scatter(np.where(solved, steps, budget)),
         scored=scatter(scored),
-        accuracy=scatter(np.where(scored, accuracy, 0.0)),
+        progress=scatter(np.where(scored, progress, 0.0)),
     )

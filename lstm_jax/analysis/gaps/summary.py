@@ -10,18 +10,19 @@ import numpy as np
 from scipy import stats
 
 from lstm_jax.analysis.choice import NONE, chosen_learning_rates
-from lstm_jax.analysis.gaps.run_table import budget_of, final_accuracy, tabulate
+from lstm_jax.analysis.gaps.run_table import budget_of, final_score, tabulate
 from lstm_jax.sweeps.store.records import Run
+from lstm_jax.tasks.solved import SOLVED_ACCURACY
 
 
 @dataclass(frozen=True)
 class Summary:
     """One cell at one gap, on the report seeds: a row of summary.csv.
 
-    `num_runs` counts solved, unsolved and diverged runs. `solve_rate` has a 95% Wilson interval. `accuracy` is the mean
-    final accuracy, a diverged run counting as chance; None where no run was evaluated. `chance` is what guessing scores
-    at that gap, the most of it where the runs' differ. `median_solved_step` is the
-    Kaplan-Meier median in updates, None where it is not reached within the budget.
+    `num_runs` counts solved, unsolved and diverged runs. `solve_rate` has a 95% Wilson interval. `score` is the mean
+    final score, a diverged run counting as chance; None where no run was evaluated. `chance` is what guessing scores at
+    that gap, the best of it where the runs' differ. `measure` is the name of the score, and `solved_at` what counts as
+    solved. `median_solved_step` is the Kaplan-Meier median in updates, None where it is not reached within the budget.
     """
 
     cell: str
@@ -33,9 +34,16 @@ class Summary:
     solve_rate: float
     ci_low: float
     ci_high: float
-    accuracy: float | None
+    score: float | None
     chance: float
     median_solved_step: float | None
+    measure: str = "accuracy"
+    solved_at: float = SOLVED_ACCURACY
+
+    @property
+    def higher_is_better(self) -> bool:
+        """The direction of the score."""
+        return self.solved_at > self.chance
 
 
 def choose_learning_rate(runs: Sequence[Run], elsewhere: Sequence[Run] = ()) -> float:
@@ -105,7 +113,8 @@ def median_solved_step(runs: Sequence[Run], budget: int) -> float | None:
 def _summarise(runs: list[Run], budget: int) -> Summary:
     num_solved = sum(run.status == "solved" for run in runs)
     interval = stats.binomtest(num_solved, len(runs)).proportion_ci(confidence_level=0.95, method="wilson")
-    accuracies = [accuracy for accuracy in map(final_accuracy, runs) if accuracy is not None]
+    scores = [score for score in map(final_score, runs) if score is not None]
+    best = max if runs[0].higher_is_better else min
     return Summary(
         cell=runs[0].cell,
         gap=runs[0].gap,
@@ -117,7 +126,9 @@ def _summarise(runs: list[Run], budget: int) -> Summary:
         ci_low=float(interval.low),
         ci_high=float(interval.high),
         # fsum: the order of the runs does not show in the last digit.
-        accuracy=math.fsum(accuracies) / len(accuracies) if accuracies else None,
-        chance=max(run.chance for run in runs),
+        score=math.fsum(scores) / len(scores) if scores else None,
+        chance=best(run.chance for run in runs),
         median_solved_step=median_solved_step(runs, budget),
+        measure=runs[0].measure,
+        solved_at=runs[0].solved_at,
     )

@@ -16,7 +16,7 @@ import numpy as np
 
 from lstm_jax.analysis.arrays import Floats, Integers
 from lstm_jax.analysis.gaps.horizon import holm
-from lstm_jax.analysis.gaps.run_table import final_accuracy
+from lstm_jax.analysis.gaps.run_table import final_score
 from lstm_jax.analysis.resampling import interval, p_value
 from lstm_jax.analysis.text.ngram_scores import bleu, bleu_of_short, bleu_statistics, chrf, chrf_statistics, signatures
 from lstm_jax.analysis.text.systems import (
@@ -148,7 +148,7 @@ def translation_scores(
                 chrf=float(chrf(chrf_statistics(outputs, test.references).sum(axis=0))),
                 greedy_bleu=None if greedy is None else _bleu(greedy, test.references),
                 exact_match=float(np.mean([*map(str.__eq__, outputs, test.references)])),
-                token_accuracy=final_accuracy(run) if run else None,
+                token_accuracy=final_score(run) if run else None,
                 loss=run.loss if run and run.loss is not None and math.isfinite(run.loss) else None,
                 num_sentences=len(test.references),
                 num_params=run.num_params if run else None,

@@ -1,4 +1,4 @@
-"""The main figure: solve rate, horizon and accuracy of every cell against the gap."""
+"""The main figure: solve rate, horizon and score of every cell against the gap."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from lstm_jax.analysis.gaps.summary import Summary
 from lstm_jax.figures import style
 from lstm_jax.figures.formats import format_horizon, format_span
 from lstm_jax.figures.reach import OPEN_ENDS, Reach, draw_reaches, mark_reach, reaches_inches
+from lstm_jax.figures.scores import ScoreAxis
 from lstm_jax.figures.stack import label_axes, stack_axes
 from lstm_jax.figures.style import CellStyle
 from lstm_jax.figures.words import GAP_SWEEP, Words
 
 _ONE_HALF = "one half"
 _SIDE_BY_SIDE = " {}s stand side by side at each {}, so that none hides another."
-_RATE_INCHES, _ACCURACY_INCHES = 2.25, 1.75
+_RATE_INCHES, _SCORE_INCHES = 2.25, 1.75
 
 
 def gap_length_figure(
@@ -31,10 +32,10 @@ def gap_length_figure(
     title: str,
     words: Words = GAP_SWEEP,
 ) -> Figure:
-    """Draw solve rates, horizons and accuracies against the gap.
+    """Draw solve rates, horizons and scores against the gap.
 
     At the top the solve rate with its 95% Wilson band, and each cell's horizon on the line of one half; in the middle
-    the horizons with their intervals, one row per cell; at the bottom the mean final accuracy, and chance at each gap.
+    the horizons with their intervals, one row per cell; at the bottom the mean final score, and chance at each gap.
     An arrow is an end that the measured gaps leave open, a hollow marker a bound. Points stand beside their gap by at
     most a tenth of the distance between two gaps, so that no cell hides another; their heights are exact.
 
@@ -45,7 +46,8 @@ def gap_length_figure(
     cells = style.in_order([*(row.cell for row in summaries), *(found.cell for found in horizons)])
     styles = style.cell_styles(cells)
     gaps = sorted({row.gap for row in summaries})
-    chances = [max(row.chance for row in summaries if row.gap == gap) for gap in gaps]
+    best = max if summaries[0].higher_is_better else min
+    chances = [best(row.chance for row in summaries if row.gap == gap) for gap in gaps]
 
     notes = f" {OPEN_ENDS.format(words.gaps)}"
     if len(cells) > 1:
@@ -55,9 +57,9 @@ def gap_length_figure(
         (caption + notes).strip(),
         [style.handle(cell, styles[cell]) for cell in cells],
         [_ONE_HALF, *_chance_label(chances).splitlines(), *map(format_horizon, horizons)],
-        (_RATE_INCHES, reaches_inches(len(cells)), _ACCURACY_INCHES),
+        (_RATE_INCHES, reaches_inches(len(cells)), _SCORE_INCHES),
     )
-    rate, reach, accuracy = stack.axes
+    rate, reach, score = stack.axes
     style.set_gap_axis(rate, gaps)
     _draw_rates(rate, summaries, styles, gaps)
     reaches = [Reach(found.cell, found.horizon, found.ci_low, found.ci_high, found.bound) for found in horizons]
@@ -65,9 +67,9 @@ def gap_length_figure(
     for found in reaches:
         if found.bound == "":  # on the line of one half only where the curve crosses it
             mark_reach(rate, found, 0.5, styles[found.cell])
-    _draw_accuracies(accuracy, summaries, styles, gaps, chances)
+    _draw_scores(score, summaries, styles, gaps, chances)
     style.label_gaps(rate, gaps, stack.axes_inches)
-    label_axes(stack, words.axis, ("solve rate", "horizon", "accuracy"))
+    label_axes(stack, words.axis, ("solve rate", "horizon", words.score))
     return stack.figure
 
 
@@ -86,15 +88,15 @@ def _draw_rates(axes: Axes, summaries: Sequence[Summary], styles: dict[str, Cell
         style.draw_curve(axes, x, rate, look, index)
 
 
-def _draw_accuracies(
+def _draw_scores(
     axes: Axes,
     summaries: Sequence[Summary],
     styles: dict[str, CellStyle],
     gaps: Sequence[int],
     chances: Sequence[float],
 ) -> None:
-    axes.set_ylim(0.0, 1.06)
-    axes.set_yticks([0.0, 0.25, 0.5, 0.75, 1.0], ["0", "0.25", "0.5", "0.75", "1"])
+    scores = [row.score for row in summaries if row.score is not None]
+    ScoreAxis.of(summaries, scores).scale(axes, [0.0, 0.25, 0.5, 0.75, 1.0])
     grey: dict[str, Any] = {"color": style.GREY, "linewidth": 0.8, "linestyle": (0, (4, 3)), "zorder": 1}
     if len(set(chances)) == 1:
         axes.axhline(chances[0], **grey)
@@ -103,9 +105,9 @@ def _draw_accuracies(
     style.beside_axis(axes, chances[-1], _chance_label(chances))
     for index, (cell, look) in enumerate(styles.items()):
         rows = sorted((row for row in summaries if row.cell == cell), key=lambda row: row.gap)
-        known = [row for row in rows if row.accuracy is not None]
+        known = [row for row in rows if row.score is not None]
         x = np.array([row.gap for row in known]) * style.beside_gap(gaps, index, len(styles))
-        style.draw_curve(axes, x, np.array([row.accuracy for row in known], dtype=np.float64), look, index)
+        style.draw_curve(axes, x, np.array([row.score for row in known], dtype=np.float64), look, index)
 
 
 def _chance_label(chances: Sequence[float]) -> str:

@@ -13,17 +13,19 @@ from rich.text import Text
 from lstm_jax.analysis.gaps.horizon import Horizon
 from lstm_jax.analysis.gaps.summary import Summary, at_edge
 from lstm_jax.figures.formats import format_ends, format_horizon
+from lstm_jax.figures.scores import format_score
 from lstm_jax.figures.words import GAP_SWEEP, Words
 
 # Widths fit the widest entry, so that the tables of all cells line up; 76 columns in all, where the axis has no word of
 # more than seven letters.
 _AXIS_WIDTH = 7
+SCORE = ""  # has the name of the task's
 _COLUMNS = (
     ("learning rate", 14),
     ("solved", 8),
     ("diverged", 8),
     ("solve rate (95%)", 17),
-    ("accuracy", 8),
+    (SCORE, 8),
     ("updates", 8),
 )
 
@@ -41,11 +43,11 @@ def print_summary(
     is the Kaplan-Meier median until solved.
     """
     flagged = False
-    console.print(_table(words.gap, show_header=True))
+    console.print(_table(words, show_header=True))
     for cell, group in itertools.groupby(summaries, key=lambda row: row.cell):
         # As text: a label with brackets is no markup.
         console.print(Text(cell, style="bold"))
-        table = _table(words.gap, show_header=False)
+        table = _table(words, show_header=False)
         for row in group:
             edge = at_edge(row, learning_rates)
             flagged |= edge
@@ -55,7 +57,7 @@ def print_summary(
                 f"{row.num_solved}/{row.num_runs}",
                 str(row.num_diverged),
                 f"{row.solve_rate:.2f} ({row.ci_low:.2f}, {row.ci_high:.2f})",
-                "-" if row.accuracy is None else f"{row.accuracy:.3f}",
+                "-" if row.score is None else format_score(row.score, row.solved_at),
                 "-" if row.median_solved_step is None else f"{row.median_solved_step:.0f}",
             )
         console.print(table)
@@ -77,10 +79,14 @@ def print_reaches(console: Console, name: str, rows: Sequence[tuple[str, str, st
     console.print(reach)
 
 
-def _table(axis: str, show_header: bool) -> Table:
+def _table(words: Words, show_header: bool) -> Table:
     table = Table(box=None, show_header=show_header, pad_edge=False, padding=(0, 1, 0, 0))
-    width = max(_AXIS_WIDTH, *map(len, axis.split()))  # a name of several words has a line for each
-    table.add_column(axis, justify="right", min_width=width, max_width=width)
+    width = max(_AXIS_WIDTH, *map(len, words.gap.split()))  # a name of several words has a line for each
+    table.add_column(words.gap, justify="right", min_width=width, max_width=width)
     for name, width in _COLUMNS:
-        table.add_column(name, justify="right", min_width=width, no_wrap=True)
+        if name is SCORE:
+            width = max(width, *map(len, words.score.split()))
+            table.add_column(words.score, justify="right", min_width=width, max_width=width)
+        else:
+            table.add_column(name, justify="right", min_width=width, no_wrap=True)
     return table

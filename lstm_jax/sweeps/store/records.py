@@ -16,6 +16,7 @@ from lstm_jax.sweeps.environment import environment
 from lstm_jax.sweeps.job import AS_BEFORE, Job, RunKey
 from lstm_jax.sweeps.machine import versions
 from lstm_jax.sweeps.store.files import read_sealed, write_sealed
+from lstm_jax.tasks.solved import SOLVED_ACCURACY
 
 if TYPE_CHECKING:
     from lstm_jax.training import Training
@@ -28,11 +29,12 @@ Tables = Mapping[str, Sequence[Mapping[str, Any]]]
 class Run:
     """The outcome of one training: one row of runs.csv, with its columns in their order.
 
-    `gap` counts time steps, `solved_step` and `steps` count updates, `loss` is the cross-entropy in nats at recall
-    positions, `accuracy` and `chance` are fractions. None is an empty cell: no forget bias, not solved, not evaluated.
-    The last six say under what the numbers repeat bit for bit: what the backward pass stores, runs side by side
-    in one program on a device, the kind of device, a hash of the job's settings, versions of the libraries, variables
-    of the environment that may change numbers.
+    `gap` counts time steps, `solved_step` and `steps` count updates, `loss` and `score` are those at recall positions:
+    for one answer of several the cross-entropy in nats and the accuracy, a fraction. `measure` is the name of the
+    score, which `chance` is for guessing; a run has solved that has passed `solved_at`, above chance or below it. None
+    is an empty cell: no forget bias, not solved, not evaluated. The last six say under what the numbers repeat bit for
+    bit: what the backward pass stores, runs side by side in one program on a device, the kind of device, a hash of the
+    job's settings, versions of the libraries, variables of the environment that may change numbers.
     """
 
     job: str
@@ -47,10 +49,12 @@ class Run:
     status: Status
     solved_step: int | None
     steps: int
-    accuracy: float | None
+    score: float | None
     loss: float | None
     chance: float
     duration_seconds: float
+    measure: str = "accuracy"
+    solved_at: float = SOLVED_ACCURACY
     backward: str = ""
     lanes: int = 1
     device: str = ""
@@ -58,20 +62,31 @@ class Run:
     versions: str = ""
     environment: str = ""
 
+    @property
+    def higher_is_better(self) -> bool:
+        """The direction of the score."""
+        return self.solved_at > self.chance
+
+
+RENAMED = {"accuracy": "score"}
+"""Columns of earlier versions, of whose tasks accuracy was the only score."""
+LATER = ("measure", "solved_at")
+"""Columns that they did not have."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)  # a large sweep has millions of them
 class CurvePoint:
     """One evaluation of a run: a row of curves.csv, and a step of its wandb run.
 
     `train_loss` is the mean over the updates since the evaluation before; `sequence_loss` is the held-out loss over
-    all trained positions, `memoryless_loss` what a solver without memory reaches there. All in nats per position.
+    all trained positions, `memoryless_loss` what a solver without memory reaches there. All are means over positions.
     `grad_norm` is the global norm of the gradient before clipping, a mean as `train_loss` is.
     """
 
     step: int
     train_loss: float
     loss: float
-    accuracy: float
+    score: float
     sequence_loss: float
     memoryless_loss: float
     grad_norm: float | None = None
@@ -96,7 +111,7 @@ class Record:
 
 def run_row(job: Job, training: Training, run: RunKey, status: Status, **outcome: Any) -> Run:
     """The row of one run of `job`; without an outcome, that of a run which was never trained."""
-    never: dict[str, Any] = {"solved_step": None, "steps": 0, "accuracy": None, "loss": None, "duration_seconds": 0.0}
+    never: dict[str, Any] = {"solved_step": None, "steps": 0, "score": None, "loss": None, "duration_seconds": 0.0}
     settings = job.settings
     return Run(
         job=job.name,
@@ -110,6 +125,8 @@ def run_row(job: Job, training: Training, run: RunKey, status: Status, **outcome
         forget_bias=training.model.initial_forget_bias,
         status=status,
         chance=training.task.chance,
+        measure=training.task.outputs.score_name,
+        solved_at=training.task.solved_at,
         settings=settings.hash,
         versions=versions(),
         environment=environment(),
@@ -175,9 +192,9 @@ def read_record(path: Path) -> Record:
     """Read what `write_record` wrote; raises DamagedError for a file that is not as it was."""
     tree = read_sealed(path)
     try:
-        curve = tuple(CurvePoint(**point) for point in tree["curve"])
+        curve = tuple(CurvePoint(**renamed(point)) for point in tree["curve"])
         return Record(
-            Run(**tree["run"]),
+            Run(**renamed(tree["run"])),
             curve,
             tree["error"],
             tree["checkpoint"],
@@ -186,6 +203,11 @@ def read_record(path: Path) -> Record:
         )
     except (TypeError, KeyError) as error:
         raise DamagedError(f"{path}: expected the record of a run ({error})") from None
+
+
+def renamed(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns of an earlier version by their names now."""
+    return {RENAMED.get(name, name): value for name, value in tree.items()}
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
@@ -224,11 +246,12 @@ def read_runs(path: Path) -> list[Run]:
     runs = []
     with path.open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
-        if reader.fieldnames is None or list(reader.fieldnames) != columns_of(Run):
+        found = [RENAMED.get(name, name) for name in reader.fieldnames or ()]
+        if found not in (columns_of(Run), [name for name in columns_of(Run) if name not in LATER]):
             raise ValueError(f"{path}: expected the columns {', '.join(columns_of(Run))}, got {reader.fieldnames}")
-        for row in reader:
+        for row in map(renamed, reader):
             try:
-                runs.append(Run(**{name: _parse(row[name], hints[name]) for name in columns_of(Run)}))
+                runs.append(Run(**{name: _parse(row[name], hints[name]) for name in found}))
             except (TypeError, ValueError) as error:
                 raise ValueError(f"{path}, line {reader.line_num}: {error}") from None
     return runs

@@ -26,7 +26,7 @@ MAX_FAILURES = 3
 """Failures after which a sweep goes on without wandb."""
 MAX_TABLE_ROWS = 200
 """Of what a trained model answered, evenly spread."""
-OUTCOMES = ("status", "solved_step", "steps", "accuracy", "loss", "chance", "duration_seconds")
+OUTCOMES = ("status", "solved_step", "steps", "score", "loss", "chance", "measure", "solved_at", "duration_seconds")
 """What a run came to: columns of runs.csv that go to the summary of its wandb run, and are no part of its id."""
 CONFIG_COLUMNS = tuple(name for name in columns_of(Run) if name not in (*OUTCOMES, "job", "settings", "versions"))
 """Columns that say which run it is and how it was made: its wandb config, beside the settings of its record."""
@@ -200,7 +200,7 @@ class WandbLogger:
                         "train/loss": point.train_loss,
                         "train/grad_norm": point.grad_norm,
                         "held_out/loss": point.loss,
-                        "held_out/accuracy": point.accuracy,
+                        f"held_out/{record.run.measure}": point.score,
                         "held_out/sequence_loss": point.sequence_loss,
                     }
                 )

@@ -21,9 +21,9 @@ from lstm_jax.sweeps.config.fields import single
 from lstm_jax.sweeps.environment import environment
 from lstm_jax.sweeps.job import Job, RunKey
 from lstm_jax.sweeps.machine import versions
-from lstm_jax.sweeps.store.records import CurvePoint, Record, Status, plain_tables, run_row
+from lstm_jax.sweeps.store.records import CurvePoint, Record, Status, plain_tables, renamed, run_row
 from lstm_jax.sweeps.worker.states import to_host
-from lstm_jax.tasks.solved import SOLVED_ACCURACY, SOLVED_EVALUATIONS
+from lstm_jax.tasks.solved import SOLVED_EVALUATIONS
 from lstm_jax.training import DIVERGED_LOSS, NO_UPDATES, Hypers, Training, lift
 
 CALL_SECONDS = 1.0
@@ -49,12 +49,12 @@ class LiveRun:
             (self.step // job.settings.eval_steps + 1) * job.settings.eval_steps, job.settings.training.max_steps
         )
 
-    def observe(self, point: CurvePoint, diverged_step: int, job: Job) -> None:
-        """Take note of an evaluation; sets `status` where the run has ended with it."""
+    def observe(self, point: CurvePoint, passed: bool, diverged_step: int, job: Job) -> None:
+        """Take note of an evaluation, whose score counts as solved or not; sets `status` where the run has ended."""
         training = job.settings.training
         self.curve.append(point)
         self.ended_step = point.step
-        self.passed = self.passed + 1 if point.accuracy >= SOLVED_ACCURACY else 0
+        self.passed = self.passed + 1 if passed else 0
         if self.solved_step is None and self.passed == SOLVED_EVALUATIONS:
             self.solved_step = self.curve[-SOLVED_EVALUATIONS].step
         is_solved = self.solved_step is not None
@@ -72,7 +72,7 @@ class LiveRun:
     @classmethod
     def from_json(cls, tree: dict[str, Any]) -> LiveRun:
         """The inverse of `to_json`."""
-        curve = [CurvePoint(**point) for point in tree["curve"]]
+        curve = [CurvePoint(**renamed(point)) for point in tree["curve"]]
         run = cls(RunKey(*tree["run"]), tree["step"], curve, tree["passed"], tree["seconds"])
         return dataclasses.replace(run, solved_step=tree["solved_step"])
 
@@ -202,12 +202,12 @@ class VmappedRuns:
                 run.step,
                 float(metrics.train_loss),
                 float(evaluation.loss[index]),
-                float(evaluation.accuracy[index]),
+                float(evaluation.score[index]),
                 float(evaluation.sequence_loss[index]),
                 self._training.task.memoryless_loss,
                 float(metrics.grad_norm),
             )
-            run.observe(point, int(metrics.diverged_step), self._job)
+            run.observe(point, self._training.task.is_solved(point.score), int(metrics.diverged_step), self._job)
             for values in self._metrics:
                 values[index] = 0
         return [index for index in at_boundary if self.runs[index].status is not None]
@@ -222,7 +222,7 @@ class VmappedRuns:
             run.status,
             solved_step=run.solved_step,
             steps=run.ended_step,
-            accuracy=run.curve[-1].accuracy,
+            score=run.curve[-1].score,
             loss=run.curve[-1].loss,
             duration_seconds=round(run.seconds, 3),
             backward=self._training.model.backward_mode,

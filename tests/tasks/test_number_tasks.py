@@ -1,0 +1,208 @@
+"""Tasks of real numbers, images by pixel and labels: trained, scored and reported as those of tokens are."""
+
+from __future__ import annotations
+
+import csv
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import special, stats
+
+from lstm_jax.analysis.gaps.summary import choose_learning_rate, summarise
+from lstm_jax.cells import make_cell
+from lstm_jax.errors import ConfigError
+from lstm_jax.models import ModelConfig, Sizes, make_model
+from lstm_jax.sweeps.config.options import SweepConfig
+from lstm_jax.sweeps.plan import checked_task, make_jobs
+from lstm_jax.sweeps.store.records import Run
+from lstm_jax.tasks import make_task
+from lstm_jax.tasks.base import fingerprints
+from lstm_jax.tasks.kinds import Classes, Labels, Reals
+from lstm_jax.training import Hypers, Training
+
+NAMES = [f"number_tasks:{name}" for name in ("FirstNumber", "EveryNumber", "Parts", "Pixels")]
+RNG = np.random.default_rng(0)
+
+
+def numbers_of(*shape):
+    return jnp.asarray(RNG.normal(size=shape), jnp.float32)
+
+
+# Losses and scores, against NumPy
+
+
+def test_classes():
+    outputs, targets = numbers_of(2, 5, 4), jnp.asarray(RNG.integers(4, size=(2, 5)))
+    logs = special.log_softmax(np.float64(outputs), axis=-1)
+    expected = -np.take_along_axis(logs, np.asarray(targets)[..., None], -1)[..., 0]
+    np.testing.assert_allclose(Classes(4).losses(outputs, targets), expected, rtol=0, atol=1e-6)
+    np.testing.assert_array_equal(Classes(4).scores(outputs, targets), np.argmax(outputs, -1) == targets)
+
+
+def test_labels():
+    outputs, targets = numbers_of(2, 5, 4), jnp.asarray(RNG.integers(2, size=(2, 5, 4)))
+    probability = special.expit(np.float64(outputs))
+    expected = -np.log(np.where(targets, probability, 1 - probability)).mean(-1)
+    np.testing.assert_allclose(Labels(4).losses(outputs, targets), expected, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(
+        Labels(4).scores(outputs, targets), np.mean((np.asarray(outputs) > 0) == np.asarray(targets), -1), atol=1e-7
+    )
+
+
+def test_numbers():
+    outputs, targets = numbers_of(2, 5, 3), numbers_of(2, 5, 3)
+    expected = ((np.float64(outputs) - np.float64(targets)) ** 2).mean(-1)
+    np.testing.assert_allclose(Reals(3).losses(outputs, targets), expected, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(Reals(3).scores(outputs, targets), expected, rtol=0, atol=1e-6)
+
+
+def test_luck_of_numbers_is_that_of_normal_targets():
+    """The error of the best constant on n targets, against what counts as solved."""
+    draws = RNG.normal(size=(200_000, 4))
+    found = ((draws**2).mean(axis=1) <= 0.1).mean()
+    luck = Reals(1).luck(np.array([4]), chance=2.0, solved_at=0.2)[0]
+    assert luck == pytest.approx(stats.chi2.cdf(0.4, 4), rel=1e-12) == pytest.approx(found, abs=0.002)
+
+
+# Tasks
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_solver_has_solved_and_a_constant_is_at_chance(name):
+    task = make_task(name, 4)
+    batch = task.held_out(2048)
+    answers = jnp.asarray(task.solve(np.asarray(batch.inputs)))
+
+    def score(outputs):
+        scores = task.outputs.scores(outputs, batch.targets)
+        return float((scores * batch.recall).sum() / batch.recall.sum())
+
+    right = jax.nn.one_hot(answers, 2) if isinstance(task.outputs, Classes) else answers.astype(jnp.float32)
+    right = 2.0 * right - 1.0 if isinstance(task.outputs, Labels) else right
+    assert task.is_solved(score(right))
+    assert score(jnp.zeros_like(right)) == pytest.approx(task.chance, rel=0.1)
+    assert not task.is_solved(task.chance) and not task.is_solved(float("nan"))
+
+
+def test_sequences_of_fractions_have_their_own_fingerprints():
+    """As whole numbers all would be 0, and none would be left to train on."""
+    batch = make_task("number_tasks:Pixels", 4).sample(jax.random.key(0), 500)
+    assert len(np.unique(fingerprints(batch))) == 500
+    again = fingerprints(batch._replace(inputs=batch.inputs[:, 100:200]))
+    np.testing.assert_array_equal(again, fingerprints(batch)[100:200])
+
+
+def test_training_leaves_out_the_held_out_sequences():
+    task = make_task("number_tasks:FirstNumber", 3)
+    training = Training(task, ModelConfig((make_cell("rnn", 4, 3),), 1, 1, readout="last"), batch_size=8, eval_size=16)
+    mixed = jax.tree.map(
+        lambda one, other: jnp.concatenate([one[:, :3], other[:, :5]], axis=1),
+        task.held_out(16),
+        task.sample(jax.random.key(1), 8),
+    )
+    apart = training._apart()
+    object.__setattr__(task, "sample", lambda key, size: mixed)
+    weights = training.train_batch(jax.random.key(0), jnp.int32(0), apart=apart).weights
+    np.testing.assert_array_equal(weights, [[0.0] * 3 + [1.0] * 5])
+
+
+def test_evaluation_in_parts_is_that_of_all(monkeypatch):
+    task = make_task("number_tasks:EveryNumber", 3)
+    training = Training(task, ModelConfig((make_cell("lstm", 4, 3),), 1, 1), batch_size=4, eval_size=24)
+    state = training.init(Hypers(jnp.uint32(0), jnp.float32(0.01), jnp.float32(1.0)))
+    whole = jax.jit(training.evaluate)(state)
+    batch = task.held_out(24)
+    outputs = training.trained(state)(batch.inputs)
+    expected = float((((outputs - batch.targets) ** 2)[..., 0] * batch.recall).sum() / batch.recall.sum())
+    assert float(whole.score) == float(whole.loss) == pytest.approx(expected, rel=1e-5)
+    monkeypatch.setattr("lstm_jax.training.MAX_EVAL_STEPS", 6 * 8)
+    parts = jax.jit(lambda state: training.evaluate(state))(state)
+    np.testing.assert_allclose(parts, whole, rtol=1e-5)
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("FlatTargets", r"task: targets: expected \[S, B, 1\], got \[1, 2\]"),
+        ("WrongWidth", r"task: inputs: expected vectors, \[T, B, 2\], got \[4, 2, 1\]"),
+        ("NoInputs", r"task: .*NoInputs: expected num_tokens, or inputs"),
+        ("FirstNumber@scale=0", r"task: expected a chance level above 0, the variance of the targets, got 0"),
+    ],
+)
+def test_a_task_that_is_not_what_it_says(name, message):
+    with pytest.raises(ConfigError, match=message):
+        checked_task(SweepConfig.of(task=f"number_tasks:{name}"), 3)
+
+
+def test_few_numbers_are_solved_by_luck():
+    with pytest.raises(ConfigError, match=r"eval_size: got 1; expected at least .*, so that guessing, whose MSE is 1"):
+        checked_task(SweepConfig.of(task="number_tasks:FirstNumber", eval_size=1), 3)
+    checked_task(SweepConfig.of(task="number_tasks:FirstNumber", eval_size=32), 3)
+
+
+def test_models_of_tokens_say_so():
+    with pytest.raises(ValueError, match="'transformer': expected a task whose inputs are tokens, got one of vectors"):
+        make_model("transformer", Sizes(8, 3), form="decoder", num_tokens=None, num_outputs=1)
+
+
+# Whole runs
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    """A directory with a sweep of FirstNumber that the command has made."""
+    from experiments import gap_length
+
+    out = tmp_path_factory.mktemp("numbers") / "out"
+    argv = "--task number_tasks:FirstNumber --cells rnn lstm --gaps 1 2 --learning-rates 0.003 0.03 --hidden-dim 16"
+    argv += " --seeds 0 --tuning-seeds 1 --max-steps 1000 --executor serial --wandb disabled"
+    assert gap_length.main([*argv.split(), "--out", str(out)]) == 0
+    return out
+
+
+def test_a_sweep(swept):
+    """Some run solves, by a score that falls; the tables say which score it is, and what chance and solved are."""
+    with (swept / "runs.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {row["measure"] for row in rows} == {"MSE"}
+    assert {(row["chance"], row["solved_at"]) for row in rows} == {("1.0", "0.01")}
+    for row in rows:
+        assert (float(row["score"]) <= 0.01) == (row["status"] == "solved")
+    assert {row["status"] for row in rows if row["gap"] == "1" and row["learning_rate"] == "0.03"} == {"solved"}
+    with (swept / "summary.csv").open() as file:
+        assert {row["measure"] for row in csv.DictReader(file)} == {"MSE"}
+    assert (swept / "gap_length.png").exists() and (swept / "learning_curves.png").exists()
+
+
+def run_of(rate, score, **changes):
+    values = {"status": "unsolved", "solved_step": None, "steps": 9} | changes
+    return Run(
+        "rnn-gap2", "rnn", "t", 2, 0, rate, 5, 9, None, score=score, loss=score, chance=1.0,
+        duration_seconds=1.0, measure="MSE", solved_at=0.01, **values,
+    )  # fmt: skip
+
+
+def test_less_of_an_error_is_better():
+    assert choose_learning_rate([run_of(0.1, 0.9), run_of(0.01, 0.5), run_of(0.001, 0.7)]) == 0.01
+    diverged = run_of(0.01, None, status="diverged")
+    assert choose_learning_rate([run_of(0.1, 0.9), diverged]) == 0.1, "diverged is at chance"
+    (row,) = summarise([run_of(0.1, 0.25)], ())
+    assert (row.score, row.chance, row.measure, row.solved_at) == (0.25, 1.0, "MSE", 0.01)
+
+
+def test_an_own_level_counts_as_solved():
+    task = make_task("number_tasks:OwnLevel", 2)
+    assert task.is_solved(0.5) and not task.is_solved(0.51)
+
+
+def test_vectors_are_taken_as_they_are():
+    """A model of vectors has no embedding, and cells of the vectors' width."""
+    config = SweepConfig.of(task="number_tasks:Parts", cells=("gru",), gaps=(2,), hidden_dim=4)
+    (job,) = make_jobs(config)[0]
+    model = job.training().model
+    assert (model.num_tokens, model.input_dim, model.num_outputs) == (None, 2, 3)
