@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from lstm_jax.figures.formats import format_span
 from lstm_jax.figures.words import Words
@@ -39,25 +40,34 @@ def describe(config: SweepConfig, records: Sequence[Record], text: str | None = 
     clip_norm = float(made["clip_norm"])
     clipping = f"clipped at {clip_norm:g}" if math.isfinite(clip_norm) else "not clipped"
     task = f"Task {made['task']}" if text is None else text
-    solved = f" Solved: {_solved(words, records)} at three evaluations in a row." if text is None else ""
+    solved = f" Solved: {_solved(config)} at three evaluations in a row." if text is None else ""
     versions = {(canonical(record.run.versions), record.run.environment) for record in records}
     mixed = f" Made with {len(versions)} sets of versions or environments (runs.csv)." if len(versions) > 1 else ""
     return (
         f"{task}: trained from scratch with {made['optimizer']} on at most "
-        f"{made['max_steps']} updates of {made['batch_size']} sequences, gradients {clipping}; "
+        f"{made['max_steps']} updates of {made['batch_size']} sequences, gradients {clipping}{_schedule(made)}; "
         f"{_count(len(config.grid.seeds), 'seed')} per point, {tuning}. {_terms(config, records)}{solved}{mixed}"
         f"{seen_in_training(config) if text is None else ''}"
     )
 
 
-def _solved(words: Words, records: Sequence[Record]) -> str:
+def _schedule(made: Mapping[str, Any]) -> str:
+    """Describe how the rate goes through a run, and the precision, where they are not the defaults."""
+    schedule, warmup_steps, precision = (made[name] for name in ("schedule", "warmup_steps", "precision"))
+    warmup = f", rate rising over {warmup_steps} updates" if warmup_steps else ""
+    decay = f", rate falling to 0 ({schedule})" if schedule != "constant" else ""
+    return warmup + decay + (f", matrix products in {precision}" if precision != "float32" else "")
+
+
+def _solved(config: SweepConfig) -> str:
     """Describe what counts as solved, which may differ by gap as chance does."""
-    runs = [record.run for record in records]
-    if not runs:
-        return words.score
-    levels = format_span([run.solved_at for run in runs])
-    name = "recall accuracy" if words.score == "accuracy" else words.score
-    return f"{name} of at {'least' if runs[0].higher_is_better else 'most'} {levels}"
+    from lstm_jax.tasks import make_task
+
+    tasks = [make_task(config.task, gap) for gap in known(config.grid.gaps)]
+    name = tasks[0].outputs.score_name
+    direction = "least" if tasks[0].solved_at > tasks[0].chance else "most"
+    levels = format_span([task.solved_at for task in tasks])
+    return f"{'recall accuracy' if name == 'accuracy' else name} of at {direction} {levels}"
 
 
 def _terms(config: SweepConfig, records: Sequence[Record]) -> str:

@@ -39,6 +39,19 @@ def test_captions_call_the_axis_as_the_task_does():
     assert "for each model on" in describe(few, [], "some text") and "length" not in describe(few, [], "some text")
 
 
+def test_captions_say_what_counts_as_solved_and_how_the_rate_goes():
+    quick = GAP.presets["quick"]
+    caption = describe(quick, [])
+    assert "Solved: recall accuracy of at least 0.99 at three" in caption
+    assert "gradients clipped at 1; 4 seeds" in caption, "neither schedule nor precision, as they are the defaults"
+    changed = quick.replace(
+        task="number_tasks:FirstNumber@scale=2", schedule="cosine", warmup_steps=7, precision="bfloat16"
+    )
+    caption = describe(changed, [])
+    assert "Solved: MSE of at most 0.04 at three" in caption
+    assert "rate rising over 7 updates, rate falling to 0 (cosine), matrix products in bfloat16" in caption
+
+
 @pytest.mark.parametrize(
     ("task", "gap", "said"),
     [
