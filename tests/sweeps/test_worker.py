@@ -72,7 +72,7 @@ def test_records_and_curves(trained):
     for record in records:
         assert [point.step for point in record.curve] == list(range(25, record.run.steps + 1, 25))
         assert record.run.forget_bias == 1.0 and record.run.chance == 0.125 and record.run.task == "gap"
-        assert (record.run.accuracy, record.run.loss) == (record.curve[-1].accuracy, record.curve[-1].loss)
+        assert (record.run.score, record.run.loss) == (record.curve[-1].score, record.curve[-1].loss)
 
 
 def test_a_solved_run_stops_at_the_third_good_evaluation(trained):
@@ -84,7 +84,7 @@ def test_a_solved_run_stops_at_the_third_good_evaluation(trained):
             == record.run.solved_step + 2 * job.settings.training.chunk_steps
             < job.settings.training.max_steps
         )
-        good = [point.step for point in record.curve if point.accuracy >= 0.99]
+        good = [point.step for point in record.curve if point.score >= 0.99]
         assert good[-3:] == [record.run.solved_step + 25 * n for n in range(3)]
 
 
@@ -243,7 +243,7 @@ def test_lanes_end_one_by_one_with_their_own_states(tmp_path, lanes):
         assert int(state.step) == record.run.steps
         assert record.run.status == ("solved" if key.learning_rate == 0.02 else "unsolved")
         evaluation = jax.jit(job.training().evaluate)(state)
-        assert float(evaluation.accuracy) == record.run.accuracy
+        assert float(evaluation.score) == record.run.score
         assert float(evaluation.loss) == pytest.approx(record.run.loss, rel=1e-4)
 
 
