@@ -153,15 +153,15 @@ class Stack(nnx.Module):
                 inputs = drop(inputs, self.dropout, key)
             initial_state = initial_states[index]
             if last_output and index == len(self.layers) - 1:
-                state, output = layer.last(inputs, initial_state, lengths=lengths)
+                state, output = layer.last(inputs, initial_state=initial_state, lengths=lengths)
                 inputs = output[None]
             elif self.other_way is None:
-                state, inputs = layer(inputs, initial_state, lengths=lengths, reverse=reverse)
+                state, inputs = layer(inputs, initial_state=initial_state, lengths=lengths, reverse=reverse)
             else:
                 directions = ((layer, reverse), (self.other_way[index], not reverse))
                 initial_state = initial_state or (None, None)
                 both = [
-                    each(inputs, state, lengths=lengths, reverse=back)
+                    each(inputs, initial_state=state, lengths=lengths, reverse=back)
                     for (each, back), state in zip(directions, initial_state, strict=True)
                 ]
                 state, inputs = (both[0][0], both[1][0]), jnp.concatenate([both[0][1], both[1][1]], axis=-1)
@@ -239,3 +239,14 @@ class CellAsFlax(nnx.RNNCellBase):
     def num_feature_axes(self) -> int:
         """One: inputs are `[*B, D]`."""
         return 1
+
+
+def table_row(row: Any) -> bool:
+    """A `row_filter` for `nnx.tabulate(layer, inputs, row_filter=table_row)`: it has outputs shown by their paths.
+
+    flax 0.12 fails at showing a NamedTuple, as states are, inside of a tuple or a list.
+    """
+    leaves = jax.tree_util.tree_leaves_with_path(row.outputs)
+    if len(leaves) != 1 or leaves[0][0]:
+        row.outputs = {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
+    return not issubclass(row.type, nnx.RngStream)

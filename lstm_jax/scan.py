@@ -68,6 +68,9 @@ def scan(
       The state after the last step, and outputs `[T, *B, O]` or None. Raises ValueError for inputs or lengths that
       don't fit, a step that returns another form of state, a truncation below 1 or an unknown `backward`.
 
+    On a mesh with explicit axes (in `jax.set_mesh`) inputs, state and lengths are sharded over the batch as any of
+    them is; parameters, and whatever is sharded over something else, are gathered for the scan.
+
     Flax's `nnx.RNN` does not zero outputs past `seq_lengths`; PyTorch does this with packed sequences.
     """
     given = _checked(cell, params, inputs, initial_state, lengths, backward)
@@ -134,7 +137,7 @@ def _checked(
     else:
         check_state(cell, state)
     x = jax.ShapeDtypeStruct(inputs.shape[1:], inputs.dtype)
-    params, inputs, state, lengths = alike((params, inputs, jax.tree.map(jnp.asarray, state), lengths))
+    params, inputs, state, lengths = alike(params, inputs, jax.tree.map(jnp.asarray, state), lengths)
     x = jax.eval_shape(lambda inputs: inputs[0], inputs) if num_steps else x
     state = _promoted(cell, params, state, x)
     apart = backward != "autodiff" and can_be_taken_apart(cell, params, state, x)

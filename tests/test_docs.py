@@ -75,6 +75,13 @@ def test_from_python(blocks, tmp_path):
     assert "solved" in run("mine.py", cwd=tmp_path)
 
 
+@pytest.mark.standard_promotion
+def test_in_flax():
+    text = (ROOT / "docs" / "flax.md").read_text()
+    code = "\n".join(re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL))
+    exec(compile(code, "docs/flax.md", "exec"), {})
+
+
 @pytest.mark.parametrize(
     "file", sorted(path.relative_to(ROOT) for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]), ids=str
 )

@@ -31,21 +31,20 @@ def as_flax(hidden_dim, rngs, name="lstm"):
     return nnx.RNN(CellAsFlax(cell_of(name, hidden_dim), DIM, rngs=rngs))
 
 
+# Cells are the cheapest to compile that show what a test is about: others are no different to Flax.
 # Each from inputs [T, B, DIM] to outputs [T, B, DIM], so that they can be layers on top of each other.
 LAYERS = {
     "Recurrent": lambda rngs: Recurrent(cell_of(), DIM, rngs=rngs),
     "Recurrent, states": lambda rngs: Recurrent(cell_of(), DIM, backward="states", rngs=rngs),
     "Recurrent of a Flax cell": lambda rngs: Recurrent(cell_of("flax.nnx:GRUCell"), DIM, rngs=rngs),
-    "Stack": lambda rngs: Stack(
-        [cell_of("gru", DIM // 2), cell_of("rnn", DIM // 2)], DIM, dropout=0.1, bidirectional=True, rngs=rngs
-    ),
+    "Stack": lambda rngs: Stack([cell_of("rnn", DIM // 2)] * 2, DIM, dropout=0.1, bidirectional=True, rngs=rngs),
     "RNN": lambda rngs: as_flax(DIM, rngs),
-    "Bidirectional": lambda rngs: nnx.Bidirectional(as_flax(DIM // 2, rngs), as_flax(DIM // 2, rngs, "gru")),
+    "Bidirectional": lambda rngs: nnx.Bidirectional(as_flax(DIM // 2, rngs, "rnn"), as_flax(DIM // 2, rngs, "rnn")),
 }
 MODELS = {
     "SequenceModel": lambda rngs: ModelConfig((cell_of(),), DIM, DIM).build(rngs=rngs),
     "EncoderDecoder": lambda rngs: EncoderDecoderConfig(
-        (cell_of("gru"),), 3, 7, num_tokens=7, attention="dot", bidirectional=True, tied=True, dropout=0.1
+        (cell_of("rnn"),), 3, 7, num_tokens=7, attention="dot", bidirectional=True, tied=True, dropout=0.1
     ).build(rngs=rngs),
 }
 BOTH = LAYERS | MODELS
@@ -165,7 +164,6 @@ def test_gradients(name):
     model = build(name)
     value, grads = nnx.jit(nnx.value_and_grad(loss_fn))(model)
     assert all(np.isfinite(leaf).all() and np.any(leaf) for leaf in jax.tree.leaves(grads))
-    assert_same(nnx.jit(nnx.grad(loss_fn))(model), grads, 1e-6)
     assert_same(nnx.jit(nnx.grad(nnx.remat(loss_fn)))(model), grads, 1e-6)
     graphdef, params, rest = nnx.split(model, nnx.Param, ...)
     by_jax = jax.jit(jax.value_and_grad(lambda params: loss_fn(nnx.merge(graphdef, params, rest, copy=True))))(params)
@@ -337,7 +335,7 @@ def test_eval_turns_dropout_off(name):
         "Stack": lambda: (Stack(cells, DIM, dropout=0.5, rngs=nnx.Rngs(0)), X),
         "SequenceModel": lambda: (ModelConfig(cells, DIM, 7, **sizes).build(rngs=nnx.Rngs(0)), tokens),
         "EncoderDecoder": lambda: (
-            EncoderDecoderConfig(cells, DIM, 7, teacher_forcing=0.5, **sizes).build(rngs=nnx.Rngs(0)),
+            EncoderDecoderConfig(cells[:1], DIM, 7, teacher_forcing=0.5, **sizes).build(rngs=nnx.Rngs(0)),
             pair,
         ),
         "Transformer": lambda: (
@@ -345,12 +343,12 @@ def test_eval_turns_dropout_off(name):
             tokens,
         ),
     }[name]()
-    calm, dropped = nnx.jit(lambda model: (model(inputs), model(inputs, dropout_key=KEY)))(model)
+    both = nnx.jit(lambda model: (model(inputs), model(inputs, dropout_key=KEY)))  # compiled for each of two modes
+    calm, dropped = both(model)
     model.eval()
-    both = nnx.jit(lambda model: (model(inputs), model(inputs, dropout_key=KEY)))(model)
-    assert_same(both, (calm, calm))
+    assert_same(both(model), (calm, calm))
     model.train()
-    assert_same(nnx.jit(lambda model: model(inputs, dropout_key=KEY))(model), dropped)
+    assert_same(both(model), (calm, dropped))
     different = jax.tree.map(lambda one, other: bool((one != other).any()), calm, dropped)
     assert any(jax.tree.leaves(different))
 
@@ -381,8 +379,8 @@ def test_states_that_do_not_fit():
         Recurrent(cell, DIM, rngs=nnx.Rngs(0))(X, tuple(state))
 
 
-@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
-def test_a_carry_has_the_dtype_of_the_model(dtype):
+def test_a_carry_has_the_dtype_of_the_model():
+    dtype = jnp.bfloat16
     module = CellAsFlax(cell_of(), DIM, rngs=nnx.Rngs(0), dtype=dtype)
     assert module.initialize_carry((BATCH, DIM)).cell.dtype == dtype
     cast = CellAsFlax(cell_of(), DIM, rngs=nnx.Rngs(0))

@@ -228,7 +228,7 @@ class _Layers(nnx.Module):
         for number, layer in enumerate(self.layers):
             source = None if memory is None else memory[number]
             before = None if state is None else (state.prefixes[number], state.position)
-            vectors, read, weights = layer(vectors, visible, source, before, keys[1 + number])
+            vectors, read, weights = layer(vectors, visible, source=source, before=before, key=keys[1 + number])
             reads.append(read)
         return self.norm(vectors), tuple(reads), weights
 
@@ -260,7 +260,7 @@ class _Layer(nnx.Module):
         if before is not None:
             rows = jnp.arange(inputs.shape[1])
             read = jax.tree.map(lambda old, new: old.at[rows, before[1]].set(new[:, 0]), before[0], read)
-        inputs = inputs + drop(self.self_attention(normed, read, visible)[0], self.dropout, keys[0])
+        inputs = inputs + drop(self.self_attention(normed, memory=read, visible=visible)[0], self.dropout, keys[0])
         if self.source_attention is not None:
             assert source is not None and source.mask is not None, "encoder_decoder: expected a Pair"
             found, weights = self.source_attention(self.norms[1](inputs), source, source.mask[:, None, None])
