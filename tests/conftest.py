@@ -14,8 +14,11 @@ import jaxtyping
 import pytest
 
 os.environ["JAX_PLATFORMS"] = "cpu"  # the numbers that tests assert are a CPU's; before jax is imported
-# Tests spend their time compiling: a lower level is faster. A test process a core leaves no core for threads.
-os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false --xla_backend_optimization_level=1"
+# Tests spend their time compiling: with a lower level, and without fusions by way of MLIR, it is less than half of it.
+# A test process a core leaves no core for threads.
+os.environ["XLA_FLAGS"] = " ".join(
+    ["--xla_cpu_multi_thread_eigen=false", "--xla_backend_optimization_level=0", "--xla_cpu_use_fusion_emitters=false"]
+)
 # What one test has compiled, others need not: all processes of a session share what they compile, commands too.
 if "PYTEST_XDIST_WORKER" not in os.environ:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="lstm_jax-xla-")
