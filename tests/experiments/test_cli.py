@@ -103,12 +103,12 @@ def test_it_does_what_the_module_does(lstm_jax, tmp_path):
     """Trains in worker processes, which import the script anew; its status too, and its errors."""
     argv = shlex.split(
         "--preset smoke --cells lstm --gaps 2 --tuning-seeds --seeds 0 1 --learning-rates 0.01 --max-steps 20 "
-        "--chunk-steps 10 --eval-size 32 --hidden-dim 4 --wandb disabled --workers 2"
+        "--chunk-steps 10 --eval-size 32 --hidden-dim 4 --wandb disabled --workers 1"
     )
     status, output, errors = lstm_jax("gap-length", *argv, cwd=tmp_path)
     assert (status, errors) == (0, "") and "plot: results/gap_length/gap_length.png" in output
     done = subprocess.run(
-        [sys.executable, "-m", "experiments.gap_length", *argv, "--out", "other"],
+        [sys.executable, "-m", "experiments.gap_length", *argv, "--executor", "serial", "--out", "other"],
         cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert "plot: other/gap_length.png" in done.stdout

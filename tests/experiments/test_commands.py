@@ -23,7 +23,8 @@ COLUMNS = {
     "horizon.csv": "cell,horizon,ci_low,ci_high,bound",
 }
 TINY = shlex.split(
-    "--cells rnn --gaps 2 --learning-rates 0.01 --tuning-seeds --hidden-dim 8 --max-steps 50 --wandb disabled"
+    "--cells rnn --gaps 2 --learning-rates 0.01 --tuning-seeds --hidden-dim 8 --max-steps 50 --executor serial "
+    "--wandb disabled"
 )
 
 
@@ -142,7 +143,20 @@ def test_the_command_of_the_issue(tmp_path):
 
 def test_copy_task(tmp_path):
     status, output, errors = run(
-        "copy_task", "--preset", "smoke", "--gaps", 2, "--max-steps", 50, "--seeds", 0, "--out", "c", cwd=tmp_path
+        "copy_task",
+        "--preset",
+        "smoke",
+        "--gaps",
+        2,
+        "--max-steps",
+        50,
+        "--seeds",
+        0,
+        "--executor",
+        "serial",
+        "--out",
+        "c",
+        cwd=tmp_path,
     )
     assert status == 0, errors
     assert (tmp_path / "c" / "copy_task.png").exists() and "copy_task.png" in output

@@ -18,7 +18,8 @@ from lstm_jax.sweeps.config.options import SweepConfig
 from lstm_jax.tasks import TASKS
 from lstm_jax.terminal import make_console
 
-SMALL = "--preset smoke --hidden-dim 4 --max-steps 20 --eval-size 16 --seeds 0 1 --wandb disabled --out out"
+SMALL = "--preset smoke --hidden-dim 4 --max-steps 20 --eval-size 16 --seeds 0 1 --wandb disabled"
+SMALL += " --executor serial --out out"
 COMMANDS = {
     "gap_length": "--cells rnn lstm@forget_bias=5 --gaps 2 4 --learning-rates 0.003 0.01 --tuning-seeds 100",
     "translation": "--task reverse --cells rnn lstm@attention=dot --gaps 2 4 --embedding-dim 4 --batch-size 8",
