@@ -38,7 +38,7 @@ def smoke(tmp_path_factory):
     """`--preset smoke` in an empty directory, with a label that has settings; its seconds, output and directory."""
     path = tmp_path_factory.mktemp("smoke")
     started = time.monotonic()
-    status, output, errors = run("gap_length", "--preset", "smoke", "--out", "out", cwd=path)
+    status, output, errors = run("gap_length", "--preset", "smoke", "--out", "out", cwd=path, fresh=True)
     assert status == 0, errors
     return time.monotonic() - started, output, path / "out"
 
@@ -179,7 +179,7 @@ def test_help_answers_within_a_second_without_jax(module, tmp_path):
     seconds = []
     for _ in range(3):
         started = time.monotonic()
-        status, output, _ = run(module, "--help", cwd=tmp_path)
+        status, output, _ = run(module, "--help", cwd=tmp_path, fresh=True)
         seconds.append(time.monotonic() - started)
         assert status == 0 and "usage: python -m experiments" in output
     assert min(seconds) < 1.0

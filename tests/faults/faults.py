@@ -13,6 +13,8 @@ import sys
 import time
 from pathlib import Path
 
+import forking
+
 ROOT = Path(__file__).parents[2]
 LONG = os.environ.get("FAULTS") == "long"
 """Whether this is `make test-faults`."""
@@ -33,14 +35,17 @@ SWEEP = shlex.split(
 
 def start(out, *arguments, sweep=SWEEP, before=(), **environment):
     """The command that runs the sweep, in a session of its own so that a test can find and end all of its processes."""
-    argv = [*before, sys.executable, "-m", "experiments.gap_length", *sweep, "--out", out, *arguments]
+    argv = [str(each) for each in (*sweep, "--out", out, *arguments)]
     variables = {"JAX_PLATFORMS": "cpu", "PYTHONPATH": f"{ROOT}:{ROOT / 'tests' / 'helpers'}"}
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("WANDB")}
+    env = inherited | variables | environment
+    if not before:
+        return forking.popen("experiments.gap_length", argv, cwd=None, env=env, merged=True)
     ours = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored, which a child inherits
     try:
         return subprocess.Popen(
-            [str(each) for each in argv],
-            env=inherited | variables | environment,
+            [*map(str, before), sys.executable, "-m", "experiments.gap_length", *argv],
+            env=env,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
