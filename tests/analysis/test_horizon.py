@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from simulate import FULL, QUICK, Cell, make_run, simulate_runs
 
+from lstm_jax.analysis.gaps.bootstrap import percentile_interval
 from lstm_jax.analysis.gaps.horizon import Contrast, Horizon, contrasts, holm, horizons
 from lstm_jax.sweeps.store.records import Run, columns_of
 
@@ -189,3 +190,10 @@ def test_holm_against_a_hand_calculation() -> None:
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06], abs=1e-15)
     assert holm([0.5, 0.9]) == [1.0, 1.0]
     assert holm([]) == []
+
+
+def test_a_percentile_interval_leaves_out_as_many_on_both_sides() -> None:
+    """Of 999 values 24 below and 24 above for 95%: the 25th from either end (Davison & Hinkley 1997, 5.3)."""
+    values = np.random.default_rng(0).permutation(np.arange(1.0, 1000.0))
+    assert percentile_interval(values, values + 0.5, 0.95) == (25.0, 975.5)
+    assert percentile_interval(values, values, 0.50) == (250.0, 750.0)
