@@ -174,6 +174,14 @@ def test_contrasts_turned_round_are_the_same() -> None:
     assert there.p_value == pytest.approx(2 / 2001, rel=1e-12)
 
 
+def test_a_ratio_of_separated_cells_is_all_that_their_ends_allow() -> None:
+    """One horizon lies between 10 and 20, the other between 20 and 40: their ratio between 10/40 and 20/20."""
+    sooner, later = (grid({gap: [gap <= last] * 5 for gap in (5, 10, 20, 40, 80)}, f"{last}") for last in (10, 20))
+    (found,) = contrasts(sooner + later, ())
+    assert found.ratio == pytest.approx(0.5, rel=1e-6)
+    assert (found.ci_low or 0.0) <= 0.25 and (found.ci_high or np.inf) >= 1.0 and found.p_value == 1.0
+
+
 def test_a_seed_that_is_good_for_both_cells_cancels_in_their_ratio() -> None:
     # The same seeds reach 20 or 80 with both cells: the horizons are uncertain, their ratio is not.
     gaps = (5, 10, 20, 40, 80, 160)
