@@ -301,8 +301,8 @@ MEMORY_SAVING = (
     Mutant(
         "memory_saving/chunk-longer-than-the-sequence",
         "lstm_jax/memory_saving.py",
-        "about = min(num_steps, max(",
-        "about = max(max(",
+        "about = min(num_steps, max(MIN_CHUNK, min(MAX_CHUNK, num_steps // NUM_CHUNKS)))",
+        "about = max(MIN_CHUNK, min(MAX_CHUNK, num_steps // NUM_CHUNKS))",
         "tests/test_memory_saving.py::test_chunks",
     ),
     Mutant(
@@ -1114,7 +1114,7 @@ TEXT = (
         "lstm_jax/text/corpus.py",
         "if _bare(pair[1]) not in trained}",
         "if pair}",
-        "tests/text/test_corpus.py::test_no_sentence_is_in_two_splits",
+        "tests/text/test_corpus.py::test_a_translation_that_is_in_train_is_in_no_other_split",
     ),
     Mutant(
         "text/a-split-by-case",
@@ -1211,7 +1211,7 @@ EVALUATION = (
         "lstm_jax/evaluation/decoding.py",
         "((5 + lengths) / 6)",
         "((6 + lengths) / 6)",
-        "tests/models/test_decoding.py::test_a_beam_as_wide_as_all_texts_finds_the_best[1.0]",
+        "tests/models/test_decoding.py::test_the_length_penalty_is_that_of_wu_et_al[-1.155-True]",
     ),
     Mutant(
         "evaluation/the-search-ends-too-early",
@@ -1225,7 +1225,7 @@ EVALUATION = (
         "lstm_jax/evaluation/decoding.py",
         "reshape(batch_size, -1), 2 * beam_size)",
         "reshape(batch_size, -1), beam_size + 1)",
-        "tests/models/test_decoding.py::test_beam_search_is_the_plain_loop[3-0.6]",
+        "tests/models/test_decoding.py::test_a_beam_is_as_wide_where_all_its_hypotheses_end",
     ),
     Mutant(
         "evaluation/states-of-another-hypothesis",
