@@ -521,7 +521,7 @@ REGISTRY = (
         "registry/the-gap-is-not-passed-on",
         "lstm_jax/registry.py",
         "for setting, value in fixed.items() if setting in fields}",
-        "for setting, value in fixed.items() if setting in fields and setting in values}",
+        "for setting, value in fixed.items() if setting in fields and setting != 'gap'}",
         "tests/test_registry.py::test_chrono_is_told_the_gap",
     ),
 )
@@ -1171,8 +1171,8 @@ LAYERS = (
     Mutant(
         "layers/dropout-of-the-inputs",
         "lstm_jax/layers.py",
-        "if index > 0:",
-        "if index >= 0:",
+        "index > 0:\n                key = None if dropout_key is None else jax.random.fold_in(dropout_key, index - 1)",
+        "index >= 0:\n                key = None if dropout_key is None else jax.random.fold_in(dropout_key, index)",
         "tests/test_layers.py::test_dropout_is_between_layers_only",
     ),
     Mutant(
