@@ -52,14 +52,14 @@ CELLS = (
         "lstm_jax/cells/lstm.py",
         "input_bias = -forget_bias",
         "input_bias = forget_bias",
-        "tests/cells/test_initializers.py::test_chrono_distribution",
+        "tests/cells/test_initializers.py::test_chrono_distribution[20]",
     ),
     Mutant(
         "cells/chrono-reaches-beyond-the-gap",
         "lstm_jax/cells/initializers.py",
         "max(gap - 1.0, 1.0)",
         "max(gap + 1.0, 1.0)",
-        "tests/cells/test_initializers.py::test_chrono_distribution",
+        "tests/cells/test_initializers.py::test_chrono_distribution[3]",
     ),
     Mutant(
         "cells/gru-update-gate-the-other-way-round",
@@ -136,7 +136,7 @@ CELLS = (
         "lstm_jax/cells/convert.py",
         "[module.ii, module.if_, module.ig, module.io]",
         "[module.ii, module.ig, module.if_, module.io]",
-        "tests/cells/test_numerics.py::test_from_flax",
+        "tests/cells/test_numerics.py::test_from_flax[LSTMCell]",
     ),
 )
 
@@ -223,7 +223,7 @@ SCAN = (
         "lstm_jax/steps.py",
         "most > num_steps",
         "most >= num_steps",
-        "tests/test_scan_arguments.py::test_lengths_of_any_kind",
+        "tests/test_scan_arguments.py::test_lengths_of_any_kind[list]",
     ),
     Mutant(
         "scan/second-derivatives-go-through",
@@ -331,7 +331,7 @@ MEMORY_SAVING = (
         "lstm_jax/pointwise.py",
         "if num_used(jaxpr.outvars) or len(users)",
         "if len(users)",
-        "tests/test_drawn_cells.py::test_which_cells_add_their_projections",
+        "tests/test_drawn_cells.py::test_which_cells_add_their_projections[old-h_proj-sum]",
     ),
     Mutant(
         "memory_saving/a-difference-counts-as-a-sum",
@@ -355,14 +355,14 @@ TASKS = (
         "lstm_jax/tasks/gap.py",
         "shape, self.num_facts, self.num_facts + self._num_fillers)",
         "shape, 0, self.num_facts + self._num_fillers)",
-        "tests/tasks/test_tasks.py::test_scripted_solver_scores_everywhere",
+        "tests/tasks/test_tasks.py::test_gap_is_the_number_of_fillers_between_fact_and_query[7-gap]",
     ),
     Mutant(
         "tasks/gap-fact-always-at-the-start",
         "lstm_jax/tasks/gap.py",
         "[fillers[:num_before], facts, fillers[num_before:], query]",
         "[facts, fillers, query]",
-        "tests/tasks/test_tasks.py::test_gap_is_the_number_of_fillers_between_fact_and_query",
+        "tests/tasks/test_tasks.py::test_gap_is_the_number_of_fillers_between_fact_and_query[7-gap@length=30]",
     ),
     Mutant(
         "tasks/gap-a-blank-sequence-counts-for-many",
@@ -390,14 +390,14 @@ TASKS = (
         "lstm_jax/tasks/reverse.py",
         "(self.gap, batch_size), 0, self.num_symbols)\n        return self.batch(symbols, symbols[::-1])",
         "(self.gap, batch_size), 0, self.num_symbols)\n        return self.batch(symbols, symbols)",
-        "tests/tasks/test_tasks.py::test_scripted_solver_scores_everywhere",
+        "tests/tasks/test_tasks.py::test_scripted_solver_scores_everywhere[reverse-7]",
     ),
     Mutant(
         "tasks/addition-without-carry",
         "lstm_jax/tasks/addition.py",
         "total = digits + carry\n",
         "total = digits\n",
-        "tests/tasks/test_tasks.py::test_scripted_solver_scores_everywhere",
+        "tests/tasks/test_tasks.py::test_scripted_solver_scores_everywhere[addition-7]",
     ),
     Mutant(
         "tasks/addition-chance-of-too-few-digits",
@@ -411,7 +411,7 @@ TASKS = (
         "lstm_jax/tasks/symbol_pairs.py",
         "jnp.concatenate([jnp.full_like(ends, BOS), target]))",
         "jnp.concatenate([target, ends]))",
-        "tests/tasks/test_tasks.py::test_the_decoder_reads_the_target_one_step_later",
+        "tests/tasks/test_tasks.py::test_the_decoder_reads_the_target_one_step_later[reverse]",
     ),
     Mutant(
         "tasks/the-end-is-scored",
@@ -449,7 +449,7 @@ TASKS = (
         "lstm_jax/tasks/base.py",
         "jnp.arange(num_rows * size).reshape(num_rows, size) % num_values",
         "jnp.tile(jnp.arange(size) % num_values, (num_rows, 1))",
-        "tests/tasks/test_held_out.py::test_no_constant_answer_scores_more_than_chance",
+        "tests/tasks/test_held_out.py::test_no_constant_answer_scores_more_than_chance[copy-5-100]",
     ),
     Mutant(
         "tasks/held-out-answers-as-they-are-drawn",
@@ -668,7 +668,7 @@ OPTIMIZERS = (
         "lstm_jax/optimizers.py",
         "made = factory(**{RATE: learning_rate}, **settings)",
         "made = factory(**{RATE: learning_rate})",
-        "tests/test_optimizers.py::test_a_name_is_the_optimizer_of_optax",
+        "tests/test_optimizers.py::test_a_name_is_the_optimizer_of_optax[sgd@momentum=0.9,nesterov=true]",
     ),
 )
 
@@ -1201,7 +1201,7 @@ LAYERS = (
         "lstm_jax/layers.py",
         "layer.last(inputs, initial_state, lengths=lengths)",
         "layer.last(inputs, initial_state)",
-        "tests/test_layers.py::test_stack_is_its_layers_one_after_another",
+        "tests/test_layers.py::test_stack_is_its_layers_one_after_another[lengths1]",
     ),
 )
 
@@ -1267,7 +1267,7 @@ EVALUATION = (
         "lstm_jax/evaluation/language.py",
         "[place - context : place + after + 1]",
         "[place - context - 1 : place + after + 1]",
-        "tests/tasks/test_text_tasks.py::test_loss_by_context_is_that_of_the_words_seen",
+        "tests/tasks/test_text_tasks.py::test_loss_by_context_is_that_of_the_words_seen[decoder-gru]",
     ),
 )
 
@@ -1284,7 +1284,7 @@ MODELS = (
         "lstm_jax/models/sequence.py",
         'self.config.readout == "last", lengths',
         "False, lengths",
-        "tests/models/test_sequence.py::test_readout_of_the_last_step",
+        "tests/models/test_sequence.py::test_readout_of_the_last_step[names0]",
     ),
     Mutant(
         "models/teacher-forcing-the-other-way-round",
@@ -1347,7 +1347,7 @@ MODELS = (
         "lstm_jax/models/multi_head.py",
         "query, key) / query.shape[-1] ** 0.5",
         "query, key) / inputs.shape[-1] ** 0.5",
-        "tests/models/test_transformer.py::test_logits_are_those_of_loops",
+        "tests/models/test_transformer.py::test_logits_are_those_of_loops[decoder-False]",
     ),
 )
 
