@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # Further options of the command, as in: make gap-length ARGS="--cells lstm --gaps 5 10"
 ARGS ?=
 
-.PHONY: gap-length copy-task translate language-model test test-faults test-slurm benchmark lint peers lock clean help
+.PHONY: gap-length copy-task translate language-model test test-faults test-slurm mutants benchmark lint peers lock clean help
 
 help:  ## What there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -32,6 +32,9 @@ test-faults: $(VENV)/.dev  ## The tests of faults in their long form: kills, fli
 test-slurm: $(VENV)/.dev  ## The Slurm executor on a real Slurm: installed by apt if missing, started, tested, stopped
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[slurm]'
 	SLURM_TEST=1 tests/slurm/with_slurm.sh $(BIN)/python -m pytest tests/slurm $(ARGS)
+
+mutants: peers  ## Put faults into copies of the code, one at a time: a test must see each (ten minutes on two cores)
+	$(BIN)/python tests/mutants.py --baseline $(ARGS)
 
 benchmark: peers  ## Ours against Flax, Haiku, Equinox and PyTorch: a training step, then a whole sweep (an hour on two cores)
 	$(BIN)/python -m benchmarks.step --threads 1 --out results/benchmarks/step_one_thread.csv

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 
 import drawn_cells
@@ -15,6 +16,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lstm_jax.cells import CELLS, make_cell
+from lstm_jax.cells.rnn import RNN
 from lstm_jax.pointwise import adds_projections, can_be_taken_apart
 from lstm_jax.scan import scan
 
@@ -105,6 +107,32 @@ def test_which_classes_are_taken_apart(kind):
     assert can_be_taken_apart(kind(2), *shapes_of(kind(2))) == (kind in TAKEN_APART)
     for other in ({"counts": True}, {"reads_weights": True}):
         assert not can_be_taken_apart(kind(2, **other), *shapes_of(kind(2, **other)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Scaled(RNN):
+    """Has a number, and a setting of an operation, in its update; its own step may have others."""
+
+    number: float = 2.0
+    backwards: bool = False
+    its_number: float = 2.0
+    its_backwards: bool = False
+
+    def update(self, params, state, x_proj, h_proj):
+        hidden = self.number * jax.lax.cumsum(x_proj + h_proj, axis=x_proj.ndim - 1, reverse=self.backwards)
+        return state._replace(hidden=hidden), hidden
+
+    def step(self, params, state, x):
+        its = dataclasses.replace(self, number=self.its_number, backwards=self.its_backwards)
+        return RNN.step(its, params, state, x)
+
+
+@pytest.mark.parametrize(
+    ("options", "same"), [({}, True), ({"its_number": 3.0}, False), ({"its_backwards": True}, False)]
+)
+def test_a_step_that_differs_in_a_number_alone_is_not_taken_apart(options, same):
+    cell = Scaled(2, **options)
+    assert can_be_taken_apart(cell, *shapes_of(cell)) is same
 
 
 @pytest.mark.parametrize("mix", ["sum", "twice", "difference", "double", "product", "nested"])

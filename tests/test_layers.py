@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 
 import jax
@@ -11,6 +12,7 @@ import pytest
 from cell_cases import FLAX, INPUT_DIM, OURS, OWN, add_noise, call, cell_of, inputs_of, jit_scan, state_of
 from flax import nnx
 
+from lstm_jax.cells.base import Cell, HiddenState
 from lstm_jax.layers import CellAsFlax, Recurrent, Stack
 from lstm_jax.scan import scan, scan_last
 
@@ -305,3 +307,41 @@ def test_carry_init(name):
     assert_close(module.initialize_carry((4, INPUT_DIM), nnx.Rngs(carry=3).carry, normal), carry)
     with pytest.raises(ValueError, match="initialize_carry: carry_init needs rngs, got None"):
         module.initialize_carry((4, INPUT_DIM), carry_init=normal)
+
+
+@dataclasses.dataclass(frozen=True)
+class Passing(Cell):
+    """Gives what it gets."""
+
+    def init(self, key, input_dim, dtype=jnp.float32):
+        return {"unused": jnp.zeros(1, dtype)}
+
+    def initial_state(self, batch_shape, dtype=jnp.float32):
+        return HiddenState(jnp.zeros((*batch_shape, self.hidden_dim), dtype))
+
+    def step(self, params, state, x):
+        return state, x
+
+
+def test_each_layer_has_a_mask_of_its_own():
+    """What three layers let through, two masks did: a quarter and not a half."""
+    stack = Stack([Passing(50)] * 3, 50, dropout=0.5, rngs=nnx.Rngs(0))
+    _, outputs = call(stack, jnp.ones((20, 10, 50)), dropout_key=jax.random.key(0))
+    share = (np.asarray(outputs) != 0).mean()
+    assert abs(share - 0.25) < 5 * (0.25 * 0.75 / outputs.size) ** 0.5
+    assert set(np.unique(outputs)) == {0.0, 4.0}
+
+
+@pytest.mark.parametrize("lengths", [None, LENGTHS])
+def test_a_bidirectional_stack_is_two_scans_side_by_side(lengths, x64):
+    """This way first, then the other; each sequence backwards from its own last step."""
+    stack, inputs = make_stack(bidirectional=True, dtype=jnp.float64), inputs_of(NUM_STEPS, (3,), dtype=jnp.float64)
+    states, outputs, expected = *call(stack, inputs, lengths=lengths), inputs
+    for state, one, other in zip(states, stack.layers, stack.other_way, strict=True):
+        (end, there), (begin, back) = (
+            scan(layer.cell, layer.params.get_value(), expected, lengths=lengths, reverse=reverse)
+            for layer, reverse in ((one, False), (other, True))
+        )
+        assert_close(state, (end, begin), 1e-12)
+        expected = jnp.concatenate([there, back], axis=-1)
+    assert_close(outputs, expected, 1e-12)

@@ -127,6 +127,25 @@ def test_bfloat16(backward):
     assert sum(errors(backward)) < 1.1 * sum(errors("autodiff"))
 
 
+@dataclasses.dataclass(frozen=True)
+class Adding(type(cell_of("rnn"))):
+    """Gives what its linear maps give: with weights of zero, the bias at each step."""
+
+    def update(self, params, state, x_proj, h_proj):
+        return state._replace(hidden=x_proj + h_proj), x_proj + h_proj
+
+
+@every_mode
+def test_sums_over_many_steps_are_exact_in_bfloat16(backward):
+    """Of 5000 ones, which bfloat16 rounds to 4992: summed up in that type, they would be something else."""
+    params = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, jnp.bfloat16), cell_of("rnn").init(jax.random.key(0), 3))
+    inputs = jnp.ones((5000, 1, 3), jnp.bfloat16)
+    gradient = jax.jit(
+        jax.grad(lambda params: scan(Adding(5), params, inputs, backward=backward)[1].astype(jnp.float32).sum())
+    )(params)
+    assert set(np.asarray(gradient.bias, np.float32)) == set(np.ravel(gradient.w_ih).astype(np.float32)) == {4992.0}
+
+
 @every_mode
 @pytest.mark.parametrize("name", ["gru", "lstm"])
 def test_vmap_over_runs(name, backward, x64):

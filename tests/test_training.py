@@ -245,3 +245,28 @@ def test_held_out_set_is_no_runs_training_data():
             key, batch_key, _ = jax.random.split(key, 3)
             batch = training.task.sample(batch_key, training.batch_size)
             assert not (np.asarray(batch.inputs).T[:, None] == np.asarray(held_out.inputs).T[None]).all(-1).any()
+
+
+def test_dropout_and_batch_have_a_key_each():
+    training = training_of(dropout=0.5)
+    state = jax.jit(training.init)(hypers_of())
+    _, batch_key, dropout_key = jax.random.split(state.key, 3)
+    batch = training.task.sample(batch_key, training.batch_size)
+    loss_of = jax.jit(lambda key: training._train_loss(state.params, batch, (), key)[0])
+    losses = [float(loss_of(key)) for key in (dropout_key, batch_key)]
+    _, metrics = jax.jit(training.advance)(state, hypers_of(), 1)
+    assert metrics.train_loss == pytest.approx(losses[0], rel=1e-6) and abs(losses[0] - losses[1]) > 1e-3
+
+
+def test_each_loss_of_an_evaluation_is_over_its_own_positions():
+    """Against sums by NumPy: the loss where memory is scored, the sequence loss where the task trains."""
+    training = training_of(task="copy@num_recalled=2", gap=4)
+    state = jax.jit(training.init)(hypers_of())
+    batch = jax.tree.map(np.asarray, jax.jit(lambda: training.task.held_out(training.eval_size))())
+    logits = np.asarray(jax.jit(lambda inputs: training.trained(state)(inputs))(batch.inputs), np.float64)
+    log_probs = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
+    losses = -np.take_along_axis(log_probs, batch.targets[..., None], axis=-1)[..., 0]
+    found = jax.jit(training.evaluate)(state)
+    assert batch.recall.sum() < batch.weights.sum()
+    assert found.loss == pytest.approx(losses[batch.recall == 1].mean(), rel=1e-5)
+    assert found.sequence_loss == pytest.approx(losses[batch.weights == 1].mean(), rel=1e-5)

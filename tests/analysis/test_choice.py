@@ -21,6 +21,8 @@ def test_the_rate_that_solves_most_is_chosen_whatever_its_speed_and_score() -> N
 def test_most_solved_is_a_fraction_so_that_a_missing_run_is_no_failure() -> None:
     runs = [solved(0.1, 0), make_run(learning_rate=0.1, seed=1), make_run(learning_rate=0.1, seed=2, status="failed")]
     assert choose_learning_rate([*runs, *[solved(0.01, 3)], make_run(learning_rate=0.01, status="failed")]) == 0.01
+    more = [solved(0.1, 4, step=10), make_run(learning_rate=0.1, seed=5)]
+    assert choose_learning_rate([*runs, *more, solved(0.01, 3, step=1900)]) == 0.01, "2 of 4 are fewer than 1 of 1"
 
 
 def test_a_diverged_run_is_a_failure() -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from simulate import FULL, QUICK, Cell, make_run, simulate_runs
 
+from lstm_jax.analysis.gaps.bootstrap import percentile_interval
 from lstm_jax.analysis.gaps.horizon import Contrast, Horizon, contrasts, holm, horizons
 from lstm_jax.sweeps.store.records import Run, columns_of
 
@@ -171,6 +172,14 @@ def test_contrasts_turned_round_are_the_same() -> None:
     assert there.p_value == pytest.approx(2 / 2001, rel=1e-12)
 
 
+def test_a_ratio_of_separated_cells_is_all_that_their_ends_allow() -> None:
+    """One horizon lies between 10 and 20, the other between 20 and 40: their ratio between 10/40 and 20/20."""
+    sooner, later = (grid({gap: [gap <= last] * 5 for gap in (5, 10, 20, 40, 80)}, f"{last}") for last in (10, 20))
+    (found,) = contrasts(sooner + later, ())
+    assert found.ratio == pytest.approx(0.5, rel=1e-6)
+    assert (found.ci_low or 0.0) <= 0.25 and (found.ci_high or np.inf) >= 1.0 and found.p_value == 1.0
+
+
 def test_a_seed_that_is_good_for_both_cells_cancels_in_their_ratio() -> None:
     # The same seeds reach 20 or 80 with both cells: the horizons are uncertain, their ratio is not.
     gaps = (5, 10, 20, 40, 80, 160)
@@ -187,3 +196,10 @@ def test_holm_against_a_hand_calculation() -> None:
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06], abs=1e-15)
     assert holm([0.5, 0.9]) == [1.0, 1.0]
     assert holm([]) == []
+
+
+def test_a_percentile_interval_leaves_out_as_many_on_both_sides() -> None:
+    """Of 999 values 24 below and 24 above for 95%: the 25th from either end (Davison & Hinkley 1997, 5.3)."""
+    values = np.random.default_rng(0).permutation(np.arange(1.0, 1000.0))
+    assert percentile_interval(values, values + 0.5, 0.95) == (25.0, 975.5)
+    assert percentile_interval(values, values, 0.50) == (250.0, 750.0)

@@ -224,6 +224,24 @@ def test_what_is_finished_is_not_lost_to_what_is_live():
     assert value == pytest.approx(math.log(0.34), abs=1e-12)
 
 
+@pytest.mark.parametrize(("longer", "wins"), [(-1.155, True), (-1.18, False)])
+def test_the_length_penalty_is_that_of_wu_et_al(longer, wins):
+    """One word of log probability -1 counts -1, two words count 6/7 of theirs: -0.99 and -1.01."""
+    second = math.exp(longer) / (1 - math.exp(-1.0))
+    goes_on = {EOS: second, 5: (1 - second) / 2, 6: (1 - second) / 2}
+    table = chain((PAD, BOS, {EOS: math.exp(-1.0), 5: 1 - math.exp(-1.0)}), (BOS, 5, goes_on))
+    text, value = search_of(table, length_penalty=1.0)
+    assert text == ((5, EOS) if wins else (EOS,)) and value == pytest.approx(longer if wins else -1.0, abs=1e-12)
+
+
+def test_a_beam_is_as_wide_where_all_its_hypotheses_end():
+    """Both may end, and both are likelier to: the beam goes on with two, of which the second wins."""
+    shares = {EOS: 0.4, 5: 0.35, 6: 0.25}
+    table = chain((PAD, BOS, {5: 0.51, 6: 0.49}), (BOS, 5, shares), (BOS, 6, shares), (5, 5, {5: 0.5, 6: 0.5}))
+    text, value = search_of(table, length_penalty=1.0)
+    assert text == (6, 5, EOS) and value == pytest.approx(math.log(0.49 * 0.35), abs=1e-12)
+
+
 def test_the_search_goes_on_while_something_live_can_win():
     """By the length penalty, a sure chain of words overtakes the text that was finished first."""
     table = chain((PAD, BOS, {EOS: 0.6, 5: 0.4}), (BOS, 5, {6: 1.0}), (5, 6, {6: 1.0}), (6, 6, {EOS: 1.0}))

@@ -16,7 +16,7 @@ from lstm_jax.errors import ConfigError
 from lstm_jax.models import count_params
 from lstm_jax.registry import is_as_before
 from lstm_jax.sweeps import environment, sources
-from lstm_jax.sweeps.config.options import FIELDS, ModelOptions, SweepConfig, TrainingOptions
+from lstm_jax.sweeps.config.options import FIELDS, ModelOptions, SweepConfig, TrainingOptions, replaced
 from lstm_jax.sweeps.job import AS_BEFORE, Job, RunKey
 from lstm_jax.sweeps.machine import versions
 from lstm_jax.sweeps.plan import make_jobs
@@ -333,6 +333,15 @@ def test_every_field_of_settings_is_part_of_the_identity():
     own = {"cell", "task", "gap", "code"}
     names = own | {field.name for part in (ModelOptions, TrainingOptions) for field in dataclasses.fields(part)}
     assert settings.flat.keys() == names
+
+
+def test_every_option_alone_is_another_identity():
+    """Also where it is not in the code's digest, of which another of the same code knows nothing."""
+    settings = dataclasses.replace(job_of().settings, code="0123456789ab")
+    names = OTHER_SETTINGS.keys() & settings.flat.keys()
+    assert {*AS_BEFORE, "optimizer", "batch_size", "hidden_dim", "truncation", "lanes"} <= names
+    hashes = {name: replaced(settings, **{name: OTHER_SETTINGS[name]}).hash for name in names}
+    assert len({settings.hash, *hashes.values()}) == 1 + len(names)
 
 
 def test_records_have_their_settings(tmp_path):

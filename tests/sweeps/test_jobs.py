@@ -140,3 +140,14 @@ def test_names_are_read_once(monkeypatch):
     sent = pickle.loads(pickle.dumps(jobs))
     assert [job.settings.hash for job in sent] == [job.settings.hash for job in jobs]
     assert {job.training().task.filler for job in sent} == {"blank"}
+
+
+def test_lanes_take_memory_each(monkeypatch):
+    """As many as fit side by side are planned, and no more."""
+    config = SMALL.replace(cells=("rnn",), gaps=(4,), backward="states", executor="serial", lanes=3)
+    (job,), _ = make_jobs(config)
+    monkeypatch.setattr("lstm_jax.sweeps.plan.has_accelerator", lambda: False)
+    monkeypatch.setattr("lstm_jax.sweeps.plan.available_bytes", lambda: 3 * memory_bytes(job, "states") + 1)
+    make_jobs(config)
+    with pytest.raises(ConfigError, match="GiB a worker; expected at most"):
+        make_jobs(config.replace(lanes=4))

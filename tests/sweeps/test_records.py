@@ -169,3 +169,10 @@ def test_every_writer_of_json_is_strict():
                 call = ast.unparse(node)
                 is_hashed = "sort_keys=True" in call and "separators" not in call
                 assert "allow_nan=False" in call or is_hashed or call == "json.dumps(_myself())", (path, call)
+
+
+def test_a_record_says_what_it_was_made_with(tmp_path):
+    """What an early record does not say is as all had it then; what it says, stays."""
+    write_record(tmp_path / "a.json", Record(RUN, settings={"cell": "rnn", "schedule": "cosine", "warmup_steps": 3}))
+    expected = {"cell": "rnn", "schedule": "cosine", "warmup_steps": 3, "precision": "float32"}
+    assert read_record(tmp_path / "a.json").settings == expected

@@ -339,3 +339,16 @@ def test_out_of_memory_in_the_middle(tmp_path, monkeypatch):
         "it goes on, and no memory is short a second time"
     )
     assert {record.run.lanes for record in records_of(tmp_path, job)} == {2}
+
+
+def test_a_training_loss_is_the_mean_of_its_chunk(trained):
+    """And not of all updates so far."""
+    path, job, _ = trained
+    record = records_of(path, job)[0]
+    training = job.training(record.run.backward)
+    hypers = Hypers(np.uint32(0), np.float32(0.02), np.float32(job.settings.training.clip_norm))
+    advance, state = jax.jit(training.advance), jax.jit(training.init)(hypers)
+    for point in record.curve[:3]:
+        state, metrics = advance(state, hypers, 25)
+        assert point.train_loss == pytest.approx(float(metrics.train_loss), rel=1e-4)
+        assert point.grad_norm == pytest.approx(float(metrics.grad_norm), rel=1e-3)

@@ -186,3 +186,55 @@ def test_the_key_of_the_held_out_set_is_no_runs_key():
         key = training.init(Hypers(np.uint32(seed), np.float32(0.01), np.float32(1.0))).key
         for each in (base, *jax.random.split(base), key, *jax.random.split(key, 3)):
             assert jax.random.key_data(each).tobytes() not in keys
+
+
+def test_no_run_draws_a_batch_from_the_key_of_the_held_out_set(monkeypatch):
+    """As the program itself draws them, of 32 seeds: no two batches of one key, and none of that key or one of it."""
+    training, seen = training_of("gap", 2, batch_size=2, eval_size=8), []
+    plain = Training.train_batch
+
+    def spied(self, key, *arguments, **options):
+        jax.debug.callback(lambda data: seen.append(np.asarray(data).tobytes()), jax.random.key_data(key))
+        return plain(self, key, *arguments, **options)
+
+    monkeypatch.setattr(Training, "train_batch", spied)
+    seeds = np.array([*range(31), 2**32 - 1], np.uint32)
+    hypers = Hypers(seeds, np.full(32, 0.01, np.float32), np.ones(32, np.float32))
+    states = jax.jit(jax.vmap(training.init))(hypers)
+    jax.block_until_ready(jax.jit(jax.vmap(lambda *each: training.advance(*each, 40)))(states, hypers))
+    jax.effects_barrier()
+    assert len(seen) == len(set(seen)) == 32 * 40
+    drawn = jax.random.wrap_key_data(np.frombuffer(b"".join(seen), np.uint32).reshape(-1, 2))
+    assert not made_of(drawn) & made_of(held_out_key()[None])
+
+
+def made_of(keys):
+    """Keys, and what a task may make of them: each split in two, in three, and folded with 0 and 1."""
+
+    def each(key):
+        folded = [jax.random.fold_in(key, number) for number in (0, 1)]
+        return jax.random.key_data(jnp.stack([key, *jax.random.split(key), *jax.random.split(key, 3), *folded]))
+
+    return {row.tobytes() for row in np.asarray(jax.jit(jax.vmap(each))(keys)).reshape(-1, 2)}
+
+
+@pytest.mark.parametrize(
+    ("name", "gap", "is_large"),
+    [
+        *(("gap", 20, True), ("gap@length=30", 5, True), ("copy", 20, True), ("reverse", 12, True)),
+        *(("addition", 8, True), ("own_tasks:Few", 20, True)),
+        *(("gap@filler=blank", 5, False), ("copy@num_recalled=3", 5, False), ("reverse", 3, False)),
+        *(("addition", 1, False), ("own_tasks:Few@filler=blank", 5, False)),
+    ],
+)
+def test_the_held_out_set_is_no_batch_of_seed_0(name, gap, is_large):
+    """As drawn, before any is left out. Of a large task no sequence comes; of a small one not the set as it stands."""
+    training = training_of(name, gap, batch_size=64, eval_size=64)
+    expected = rows_of(held_out(training.task, 64))
+    key = training.init(Hypers(np.uint32(0), np.float32(0.01), np.float32(1.0))).key
+    sample = jax.jit(lambda key: training.task.sample(key, 64))
+    for _ in range(60):
+        key, batch_key, _ = jax.random.split(key, 3)
+        rows = rows_of(sample(batch_key))
+        assert not (is_large and set(rows) & set(expected))
+        assert sum(map(bytes.__eq__, rows, expected)) < 32

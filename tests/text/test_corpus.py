@@ -50,6 +50,15 @@ def test_more_pairs_move_none(pairs):
         assert not set(getattr(before, name).sources) & others
 
 
+def test_a_translation_that_is_in_train_is_in_no_other_split():
+    """Of two English sentences of one translation that are in different splits, train has it."""
+    corpus = prepare_pairs(tuple((f"word {number}", f"शब्द {number // 2}") for number in range(600)), min_count=1)
+    targets = {name: set(getattr(corpus, name).targets) for name in SPLITS}
+    assert targets["dev"] and targets["test"] and not targets["train"] & (targets["dev"] | targets["test"])
+    dropped = corpus.facts["dropped"]["dev or test, the Marathi is in train"]
+    assert dropped > 50 and sum(corpus.facts["kept"].values()) == 600 - dropped
+
+
 def test_case_and_punctuation_keep_sentences_together():
     assert split_key(["Open", "..."]) == split_key(["open"]) == split_key(["OPEN", "!"])
     assert split_key(["don’t"]) == split_key(["don't"]) != split_key(["do"])
