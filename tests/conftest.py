@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import shutil
 import sys
@@ -42,8 +43,26 @@ def x64() -> Iterator[None]:
         yield
 
 
+MOST_MAPPINGS = 20_000
+"""Of memory, of a process; where it has 65,530 of them, Linux gives no more, and compiling ends in a crash."""
+
+
+def forget_programs() -> None:
+    """Let go of what jax has compiled, once it is so much: a program has several mappings of memory."""
+    import jax
+
+    try:
+        with open("/proc/self/maps", "rb") as file:
+            num_mappings = sum(1 for _ in file)
+    except OSError:  # not Linux
+        return
+    if num_mappings > MOST_MAPPINGS:
+        jax.clear_caches()
+        gc.collect()
+
+
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, object, object]:
     """No silent mixing of dtypes, in fixtures of any scope too, unless a test is marked `standard_promotion`.
 
     A sweep needs no mark: it pins the option to what users have, as commands do, in processes of their own.
@@ -52,7 +71,11 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
     standard = item.get_closest_marker("standard_promotion") is not None
     jax.config.update("jax_numpy_dtype_promotion", "standard" if standard else "strict")
-    return (yield)
+    try:
+        return (yield)
+    finally:
+        if nextitem is None or nextitem.path != item.path:
+            forget_programs()
 
 
 def pytest_collection_modifyitems(config, items):

@@ -23,7 +23,7 @@ import sys
 import threading
 import time
 
-AT_IMPORT = ("JAX", "XLA", "TF_", "PYTHON", "MPL", "LD_", "CUDA", "OMP_", "OPENBLAS", "LC_", "LANG")
+AT_IMPORT = ("JAX", "PYTHON", "MPL", "LD_", "CUDA", "OMP_", "OPENBLAS", "LC_", "LANG")
 """Variables that count when Python starts or a package is imported, by how they begin."""
 LIMITS = {name: resource.getrlimit(getattr(resource, name)) for name in dir(resource) if name.startswith("RLIMIT_")}
 MODULES = "jax, flax.nnx, optax, orbax.checkpoint, matplotlib.figure, scipy.stats, scipy.optimize, rich.console, tyro"

@@ -103,6 +103,7 @@ def test_every_option_that_draws_numbers_is_pinned():
 )
 def test_what_cannot_be_pinned_is_recorded(monkeypatch, variables, expected):
     monkeypatch.setattr(environment, "has_accelerator", lambda: False)
+    monkeypatch.delenv("XLA_FLAGS")  # those of all tests
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert environment.environment() == expected
@@ -115,6 +116,7 @@ def test_variables_that_have_no_effect_are_named(monkeypatch):
 
 
 def test_runs_of_two_environments_are_not_mixed(tmp_path, monkeypatch):
+    monkeypatch.delenv("XLA_FLAGS")
     train(tmp_path / "out")
     monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_enable_fast_math=true")
     with pytest.raises(ConfigError, match=r"without flags there, --xla_cpu_enable_fast_math=true here"):
