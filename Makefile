@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # Further options of the command, as in: make gap-length ARGS="--cells lstm --gaps 5 10"
 ARGS ?=
 
-.PHONY: gap-length copy-task translate language-model test test-faults test-slurm mutants benchmark lint peers lock clean help
+.PHONY: gap-length copy-task translate language-model test test-quick test-faults test-slurm mutants benchmark lint peers lock clean help
 
 help:  ## What there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -25,6 +25,16 @@ language-model: $(VENV)/.run  ## The King James Bible, quick preset: the plot is
 
 test: $(VENV)/.dev  ## All tests
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(ARGS)
+
+# What says most in a minute: each part of the package, but no whole command.
+QUICK := $(addprefix tests/,analysis/test_choice.py analysis/test_summary.py analysis/test_horizon.py \
+  cells/test_registered_cells.py cells/test_initializers.py figures/test_table.py models/test_models.py \
+  sweeps/test_config.py sweeps/test_jobs.py sweeps/test_options.py sweeps/test_queue.py sweeps/test_records.py \
+  tasks/test_tasks.py tasks/test_solved.py text test_layers.py test_layout.py test_mutants.py test_parameters.py \
+  test_registry.py test_scan.py)
+
+test-quick: $(VENV)/.dev  ## A part of the tests, in under 90 seconds: what to run while editing
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(QUICK) $(ARGS)
 
 test-faults: $(VENV)/.dev  ## The tests of faults in their long form: kills, flipped bits, races, cut points (an hour)
 	FAULTS=long $(BIN)/python -m pytest tests/faults tests/sweeps/test_ray.py tests/sweeps/test_slurm_local.py $(ARGS)
