@@ -33,19 +33,6 @@ class RunTable:
     scored: Floats
     progress: Floats
 
-    def select(self, seeds: Integers) -> RunTable:
-        """Return the same arrays with exactly these seeds, in this order; a seed without runs is a row of zeros."""
-        found = np.isin(seeds, self.seeds)
-        rows = np.searchsorted(self.seeds, seeds[found])
-
-        def take(values: Floats) -> Floats:
-            taken = np.zeros((len(seeds), *values.shape[1:]))
-            taken[found] = values[rows]
-            return taken
-
-        arrays = (self.finished, self.solved, self.steps, self.scored, self.progress)
-        return RunTable(self.cell, seeds, self.gaps, self.learning_rates, *map(take, arrays))
-
 
 def budget_of(runs: Sequence[Run]) -> int:
     """Return the budget in updates: the most that any run made.
