@@ -87,6 +87,13 @@ def test_accuracy_counts_diverged_runs_as_chance_and_leaves_out_what_was_not_eva
     assert unknown.score is None
 
 
+def test_a_run_that_solved_and_overflowed_later_is_solved_and_ends_at_chance() -> None:
+    runs = [solved(100, 0), solved(200, 1, score=float("nan"))]
+    (row,) = summarise(runs, ())
+    assert (row.num_solved, row.num_diverged, row.median_solved_step) == (2, 0, 150.0)
+    assert row.score == pytest.approx((1.0 + CHANCE) / 2, abs=1e-15)
+
+
 def test_tuning_and_failed_runs_are_not_reported_and_what_has_none_yet_is_left_out() -> None:
     runs = [
         solved(10, 0),
