@@ -28,12 +28,11 @@ def describe(config: SweepConfig, records: Sequence[Record], text: str | None = 
     Settings are those of the records, which are all of one way of training.
     """
     words = words_of(config)
-    of_what = f"{words.cell} and {words.gap}" if text is None else words.cell
     made = {**config.flat, **next((record.settings for record in records), {})}
     others = _count(len(config.grid.tuning_seeds), "other seed")
     rates = ", ".join(f"{rate:g}" for rate in sorted({record.run.learning_rate for record in records}))
     tuning = (
-        f"learning rate chosen from {{{rates}}} for each {of_what} on {others}"
+        f"learning rate chosen from {{{rates}}} for each {words.cell} on {others}"
         if len(config.grid.learning_rates) > 1
         else f"learning rate {rates}, not tuned"
     )

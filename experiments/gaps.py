@@ -13,8 +13,8 @@ from lstm_jax.sweeps.config.options import SweepConfig
 from lstm_jax.sweeps.store.records import Record, write_rows
 
 INTERVALS = (
-    "Bands: 95% Wilson intervals. Horizon: the {} that half of the runs still learn, with a 95% bootstrap interval "
-    "over seeds."
+    "Bands: 95% Wilson intervals. Horizon: the {} that half of the runs still learn at that learning rate, with a 95% "
+    "interval (from two seeds on)."
 )
 
 
@@ -22,7 +22,8 @@ def report(
     experiment: Experiment, config: SweepConfig, records: Sequence[Record], console: rich.console.Console
 ) -> None:
     """Write summary.csv, horizon.csv, contrasts.csv and the figures; print the summary and where the plot is."""
-    from lstm_jax.analysis.gaps.horizon import Contrast, Horizon, contrasts, horizons
+    from lstm_jax.analysis.gaps.contrasts import Contrast, contrasts
+    from lstm_jax.analysis.gaps.horizon import Horizon, horizons
     from lstm_jax.analysis.gaps.summary import Summary, summarise
     from lstm_jax.figures.gaps.gap_length import gap_length_figure
     from lstm_jax.figures.gaps.table import print_summary

@@ -118,7 +118,9 @@ def draw_curves(experiment: Experiment, config: SweepConfig, shown: Sequence[Rec
     from lstm_jax.figures.learning_curves import learning_curves_figure
     from lstm_jax.figures.style import save
 
-    summaries = summarise([record.run for record in shown], ())
+    gaps = sorted({record.run.gap for record in shown})
+    # By gap, each of which has a rate of its own.
+    summaries = [row for gap in gaps for row in summarise([each.run for each in shown if each.run.gap == gap], ())]
     write_rows(config.out / "summary.csv", Summary, summaries)
     title = f"Learning curves. {experiment.title}"
     words = words_of(config)

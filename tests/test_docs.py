@@ -62,7 +62,7 @@ def test_own_task_of_numbers(modules, capsys):
     np.testing.assert_allclose(task.solve(batch.inputs), batch.targets, rtol=0, atol=1e-6)
     assert np.var(batch.targets) == pytest.approx(task.chance, rel=0.05)
     assert np.var(batch.inputs[0, :, 0]) == pytest.approx(task.memoryless_loss, rel=0.05)
-    options = ["--task", "my_numbers:Adding", "--preset", "smoke", "--gaps", "2", "--cells", "gru", *HERE]
+    options = ["--task", "my_numbers:Adding", "--preset", "smoke", "--gaps", "1", "--cells", "gru", *HERE]
     assert gap_length.main([*options, "--show"]) == 0 and "0.95* 0.47 0.31*: 1.26" in capsys.readouterr().out
     assert gap_length.main([*options, "--learning-rates", "0.02", "--max-steps", "300"]) == 0
     assert "MSE" in capsys.readouterr().out

@@ -10,64 +10,41 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from lstm_jax.analysis.arrays import Floats, Integers
 from lstm_jax.analysis.gaps.run_table import RunTable
 from lstm_jax.sweeps.store.records import Run
 
 NONE = -1
 
 
-def best_learning_rates(tuning: RunTable, weights: Floats) -> Integers:
-    """Choose a learning rate for every gap under every weighting of the tuning seeds.
+def tuned_rate(table: RunTable, tuning_seeds: Collection[int]) -> int:
+    """Choose the one learning rate of a cell on its tuning seeds, over all gaps together.
 
-    The rate that solved most (as a fraction of its finished runs); among equals the one that solved most at the other
-    gaps of the cell, each weighted by 2^-(its distance in octaves); then the fewest updates to solve on average
-    (unsolved: the budget), the best mean final score, the smaller rate. The other gaps break ties because where no rate
-    solves on a few tuning seeds, anything else would pick one at random. Updates come before the score because a run
-    stops when it has solved: among runs that all did, the score is noise beyond what counts as solved.
+    The rate with the largest sum over gaps of the share of runs that solved; among equals the one with the fewest
+    updates to solve on average (unsolved: the budget), the best mean final score, the smaller rate. A rate is judged on
+    no fewer runs than half of the most that any rate has at that gap, as if the rest had not solved: one that solved
+    where its other runs crashed is not the best for it. Updates come before the score because a run stops when it has
+    solved: among runs that all did, the score is noise beyond what counts as solved.
 
-    Args: `weights` [B, S] counts how often each seed of `tuning` is drawn.
-    Returns indices [B, G] into `learning_rates`; NONE where no rate has a finished run.
-    """
-    finished = weigh(weights, tuning.finished)
-    runs = np.maximum(finished, 1.0)
-    solved = weigh(weights, tuning.solved) / runs
-    octaves = np.log2(tuning.gaps)
-    nearness = 2.0 ** -np.abs(octaves[:, None] - octaves)
-    scored = np.maximum(weigh(weights, tuning.scored), 1.0)
-    # Equal sums may differ in their last bits with the order of the seeds; rounding keeps a tie a tie.
-    criteria = (
-        solved,
-        np.round(np.einsum("gh,bhl->bgl", nearness, solved), 9),
-        -weigh(weights, tuning.steps) / runs,
-        np.round(weigh(weights, tuning.progress) / scored, 9),
-    )
-    candidates = finished > 0.0
-    empty = ~candidates.any(axis=-1)
-    for criterion in criteria:
-        score = np.where(candidates, criterion, -np.inf)
-        candidates &= score == score.max(axis=-1, keepdims=True)
-    return np.where(empty, NONE, candidates.argmax(axis=-1))
-
-
-def chosen_learning_rates(table: RunTable, tuning_seeds: Collection[int]) -> Integers:
-    """Return the index [G] of the learning rate that is reported at each gap; NONE where there is none yet.
-
-    Looks at the tuning seeds alone. A cell with a single learning rate needs no tuning.
-
-    Raises ValueError where a gap has runs at several learning rates and `tuning_seeds` is empty.
+    Returns an index into `learning_rates`; NONE where no tuning run has finished. A cell with a single learning rate
+    needs no tuning. Raises ValueError where there are several and `tuning_seeds` is empty.
     """
     if len(table.learning_rates) == 1:
-        return np.zeros(len(table.gaps), dtype=np.int64)
-    present = table.finished.sum(axis=0) > 0.0
+        return 0
     if not tuning_seeds:
-        several = np.flatnonzero(present.sum(axis=-1) > 1)
-        if len(several) > 0:
-            rates = table.learning_rates[present[several[0]]].tolist()
-            raise _no_tuning_seeds(table.cell, int(table.gaps[several[0]]), rates)
-        return np.asarray(present.argmax(axis=-1), dtype=np.int64)
-    seeds = table.seeds[np.isin(table.seeds, np.array(sorted(tuning_seeds), dtype=np.int64))]
-    return np.asarray(best_learning_rates(table.select(seeds), np.ones((1, len(seeds))))[0])
+        raise _no_tuning_seeds(table.cell, table.learning_rates.tolist())
+    own = np.isin(table.seeds, sorted(tuning_seeds))
+    finished, solved, steps, scored, progress = (
+        each[own].sum(axis=0) for each in (table.finished, table.solved, table.steps, table.scored, table.progress)
+    )
+    if not finished.any():
+        return NONE
+    runs = np.maximum(finished, 1.0)
+    share = solved / np.maximum(runs, finished.max(axis=1, keepdims=True) / 2.0)
+    updates = np.where(finished > 0.0, steps / runs, table.steps[own].max())
+    score = progress.sum(axis=0) / np.maximum(scored.sum(axis=0), 1.0)
+    # Equal sums may differ in their last bits with the order of the seeds; rounding makes a tie of them.
+    ranked = np.lexsort(np.round([-score, updates.mean(axis=0), -share.sum(axis=0), ~finished.any(axis=0)], 9))
+    return int(ranked[0])
 
 
 def least_loss_runs(
@@ -88,10 +65,10 @@ def least_loss_runs(
     for run in runs:
         places.setdefault((run.cell, run.gap), []).append(run)
     reported, without = [], []
-    for (cell, gap), own in places.items():
+    for (cell, _), own in places.items():
         rates = sorted({*learning_rates, *(run.learning_rate for run in own)})
         if len(rates) > 1 and not tuning_seeds:
-            raise _no_tuning_seeds(cell, gap, rates)
+            raise _no_tuning_seeds(cell, rates)
         scores = [
             _loss_of([run for run in own if run.learning_rate == rate and run.seed in tuning_seeds]) for rate in rates
         ]
@@ -118,14 +95,9 @@ def _loss_of(runs: Sequence[Run]) -> tuple[float, float]:
     return (1.0 - len(finite) / len(losses), math.fsum(finite) / len(finite)) if finite else (math.inf, math.inf)
 
 
-def _no_tuning_seeds(cell: str, gap: int, rates: Sequence[float]) -> ValueError:
+def _no_tuning_seeds(cell: str, rates: Sequence[float]) -> ValueError:
     return ValueError(
-        f"expected tuning seeds to choose a learning rate by, got none: {cell} has runs at gap {gap} with the learning "
-        f"rates {', '.join(f'{rate:g}' for rate in rates)}. Name some seeds as tuning seeds (results are then reported "
-        "on the others), or keep one learning rate"
+        f"expected tuning seeds to choose a learning rate by, got none: {cell} has runs with the learning rates "
+        f"{', '.join(f'{rate:g}' for rate in rates)}. Name some seeds as tuning seeds (results are then reported on "
+        "the others), or keep one learning rate"
     )
-
-
-def weigh(weights: Floats, values: Floats) -> Floats:
-    """Sum `values` [S, ...] over the seeds, once under each weighting [B, S]; returns [B, ...]."""
-    return np.asarray(np.tensordot(weights, values, axes=1))

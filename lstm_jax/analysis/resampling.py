@@ -1,11 +1,13 @@
-"""Paired resampling of test units and of seeds; intervals and p-values from it."""
+"""Paired resampling of test units and of seeds; intervals and p-values from it, and p-values of many comparisons."""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from lstm_jax.analysis.arrays import Floats
-from lstm_jax.analysis.gaps.bootstrap import percentile_interval
 
 
 def unit_weights(num_units: int, num_bootstrap: int, seed: int) -> Floats:
@@ -37,12 +39,22 @@ def seed_shifts(values: Floats, num_bootstrap: int, seed: int) -> Floats:
 
 
 def interval(value: float, replicates: Floats, confidence: float) -> tuple[float, float]:
-    """Return the percentile interval of replicates [R], widened where it leaves out the value itself."""
-    low, high = percentile_interval(replicates, replicates, confidence)
-    return min(low, value), max(high, value)
+    """Return the percentile interval of replicates [R], by order statistics, widened to hold the value itself."""
+    rank = max(1, math.floor((len(replicates) + 1) * (1.0 - confidence) / 2.0))
+    ordered = np.sort(replicates)
+    return min(float(ordered[rank - 1]), value), max(float(ordered[-rank]), value)
 
 
 def p_value(differences: Floats) -> float:
     """Return the two-sided p-value for no difference: where the percentile interval of [R] would just touch 0."""
     tail = min(int((differences <= 0.0).sum()), int((differences >= 0.0).sum()))
     return min(1.0, 2.0 * (tail + 1) / (len(differences) + 1))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Correct p-values for their number by Holm's step-down method (Holm 1979), in their order."""
+    corrected, largest = [0.0] * len(p_values), 0.0
+    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        corrected[index] = largest
+    return corrected

@@ -23,8 +23,9 @@ CELLS: Mapping[str, str] = {
 def make_cell(text: str, hidden_dim: int, gap: int | None = None) -> Cell:
     """The cell that `text` names, `lstm@forget_bias=5` say, with `hidden_dim` units.
 
-    `gap` (time steps) is passed on to a cell that has such a field, as chrono initialisation needs. A Flax cell
-    (`flax.nnx:GRUCell`) is wrapped. Raises ValueError that names the field, what was given and what is allowed.
+    `gap`, the time steps to be bridged, is passed on to a cell that has such a field, as chrono initialisation needs.
+    A Flax cell (`flax.nnx:GRUCell`) is wrapped. Raises ValueError that names the field, what was given and what is
+    allowed.
     """
     from lstm_jax.cells import base, flax_cell  # jax is imported where a cell is made, not where it is named
 

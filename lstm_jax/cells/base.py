@@ -38,7 +38,7 @@ class Cell(abc.ABC):
 
     A subclass is a frozen dataclass that holds hyperparameters only. If its step is a linear map of the hidden state
     plus a pointwise update, let it derive from `PointwiseCell`, which writes `step` for it. A field called `gap` is
-    set to the task's gap.
+    set to the task's distance.
     """
 
     hidden_dim: int

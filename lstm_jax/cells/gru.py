@@ -33,7 +33,7 @@ class GRU(PointwiseCell):
         h' = (1 - z) * n + z * h
 
     `update_bias` is what b_z starts at: z keeps the state, so it plays the part of an LSTM's forget bias. `chrono`
-    draws it as log U(1, gap - 1) instead (Tallec & Ollivier 2018) and is told the gap.
+    draws it as log U(1, gap - 1) instead (Tallec & Ollivier 2018) and is told the gap, the steps to be bridged.
 
     With reset before the matmul the step is no longer linear maps plus a pointwise update, there is no b_hn, and the
     parameters are `LinearParams`. Cho et al. 2014 swap the roles of z and 1 - z. `nnx.GRUCell` resets after the

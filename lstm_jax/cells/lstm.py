@@ -31,7 +31,7 @@ class LSTM(PointwiseCell):
 
     `forget_bias` is what b_f starts at (Gers et al. 2000; Jozefowicz et al. 2015 recommend 1, the default); nothing
     is added inside a step. `chrono` draws b_f = log U(1, gap - 1) and b_i = -b_f instead (Tallec & Ollivier 2018,
-    equation 16) and is told the gap.
+    equation 16) and is told the gap, the steps to be bridged.
 
     Hochreiter & Schmidhuber 1997, with the forget gate of Gers et al. 2000. PyTorch's `nn.LSTM` has a second bias,
     which adds to b; `nnx.LSTMCell` starts all biases at zero, Haiku adds 1 to f inside the step.

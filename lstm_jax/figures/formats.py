@@ -12,13 +12,13 @@ def format_gap(gap: float) -> str:
     return f"{gap:.0f}" if gap >= 100 else f"{gap:.1f}".removesuffix(".0")
 
 
-def format_bound(bound: str, gap: float) -> str:
-    """Return a gap or a bound of it with its sign: `28.3`, `> 160`."""
-    return f"{bound} {format_gap(gap)}".strip()
+def format_bound(bound: str, gap: float | None) -> str:
+    """Return a gap or a bound of it with its sign, None as what it means: `28.3`, `> 160`, `not known`."""
+    return "not known" if gap is None else f"{bound} {format_gap(gap)}".strip()
 
 
 def format_horizon(found: Horizon) -> str:
-    """Return a horizon as text, a bound with its sign: `28.3`, `> 160`."""
+    """Return a horizon as text: `28.3`, `> 160`, `not known`."""
     return format_bound(found.bound, found.horizon)
 
 

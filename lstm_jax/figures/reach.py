@@ -18,10 +18,10 @@ _ROW_INCHES = 0.155
 
 
 class Reach(NamedTuple):
-    """The reach of a cell on the x axis; an open end of the interval is None."""
+    """The reach of a cell on the x axis, None where it is not known; an open end of the interval is None."""
 
     cell: str
-    value: float
+    value: float | None
     ci_low: float | None
     ci_high: float | None
     bound: Bound
@@ -54,7 +54,9 @@ def draw_reaches(axes: Axes, reaches: Iterable[Reach], styles: Mapping[str, Cell
 
 
 def mark_reach(axes: Axes, found: Reach, y: float, look: CellStyle) -> None:
-    """Mark the reach of a cell; hollow where it is a bound."""
+    """Mark the reach of a cell, where it is known; hollow where it is a bound."""
+    if found.value is None:
+        return
     axes.plot(
         [found.value], [y], marker=look.marker, markersize=6.0, linestyle="none", zorder=5, clip_on=False,
         color=look.colour if found.bound == "" else "white", markeredgewidth=0.9 if found.bound == "" else 1.4,

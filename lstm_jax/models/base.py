@@ -59,6 +59,7 @@ class Data:
     num_outputs: int
     readout: Readout = "every"
     gap: int | None = None
+    """Its distance, the time steps over which what is asked for has to be held."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -145,7 +145,7 @@ def build(settings: Settings, backward: Backward) -> Training:
         num_tokens=task.inputs.number if isinstance(task.inputs, Tokens) else None,
         num_outputs=task.outputs.width,
         readout=task.readout,
-        gap=settings.gap,
+        gap=task.distance,
     )
     return Training(
         task,

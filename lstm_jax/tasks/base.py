@@ -39,7 +39,9 @@ MANY = 16
 class Task(abc.ABC):
     """A family of sequences at one distance: a frozen dataclass whose `gap` is the distance in time steps.
 
-    A task whose `gap` counts something else says so by its `axis`, which figures, tables and captions are labelled by.
+    `gap` counts the steps that lie between what is to be remembered and where it is first asked for: an answer at step
+    t is of what ended at step t - gap - 1. A task whose `gap` counts something else says so by its `axis`, which
+    figures, tables and captions are labelled by.
     What a new task has to say is abstract. The rest has a default: batches of one shape that know nothing of each
     other, a held-out set from the same distribution, nothing said of how many sequences there are, nothing written.
     """
@@ -52,6 +54,14 @@ class Task(abc.ABC):
     def __post_init__(self) -> None:
         if self.gap < 1:
             raise ValueError(f"gap: expected at least 1, got {self.gap}")
+
+    @property
+    def distance(self) -> int:
+        """The steps over which a model has to hold what it is asked for, which a cell with a field `gap` is given.
+
+        `gap`, one less than the difference of indices, unless a task says otherwise.
+        """
+        return self.gap
 
     @property
     def inputs(self) -> Tokens | Vectors:

@@ -1,7 +1,8 @@
 """The copying memory task of Arjovsky, Shah & Bengio 2016, "Unitary evolution recurrent neural networks", section 5.1.
 
 Definition. `num_recalled` symbols out of `num_symbols`, then T - 1 blanks, a delimiter, and as many blanks as there
-were symbols; the answer is blank until the delimiter has been seen, then the symbols in their order. T is the `gap`.
+were symbols; the answer is blank until the delimiter has been seen, then the symbols in their order. T is the `gap`,
+the steps between the last symbol and the first answer; each symbol comes T + `num_recalled` steps before its answer.
 
     tokens    symbols 0 .. S-1    blank S    delimiter S+1
     S=8, two symbols recalled (10 in the paper), T=3:
@@ -58,6 +59,11 @@ class Copy(Task):
     @property
     def num_steps(self) -> int:
         return self.gap + 2 * self.num_recalled
+
+    @property
+    def distance(self) -> int:
+        """T + `num_recalled`, the difference of indices between a symbol and its answer."""
+        return self.gap + self.num_recalled
 
     @property
     def readout(self) -> Readout:

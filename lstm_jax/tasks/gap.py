@@ -1,6 +1,7 @@
 """One fact, a gap, a query: name the fact.
 
-Definition. One of `num_facts` facts, then `gap` filler tokens, then a query; the answer at the query is the fact.
+Definition. One of `num_facts` facts, then `gap` filler tokens, then a query; the answer at the query is the fact, whose
+index is `gap` + 1 less.
 
     tokens    facts 0 .. K-1    fillers K .. K+F-1    query K+F        (F = num_fillers, or 1 if filler=blank)
     K=8, F=8, gap=5:

@@ -2,88 +2,99 @@ import dataclasses
 
 import numpy as np
 import pytest
-from simulate import QUICK, draw_cell, make_run, simulate_runs
+from simulate import counts, make_run, simulated_runs
 
+from benchmarks.coverage import QUICK
 from lstm_jax.analysis.choice import least_loss_runs
-from lstm_jax.analysis.gaps.summary import choose_learning_rate, summarise
+from lstm_jax.analysis.gaps.horizon import horizons
+from lstm_jax.analysis.gaps.summary import summarise
 from lstm_jax.sweeps.store.records import Run
+
+REPORTED = 50
+RATES = (0.001, 0.01, 0.1)
 
 
 def solved(rate: float, seed: int, *, gap: int = 10, step: int = 500, score: float = 0.99) -> Run:
     return make_run(learning_rate=rate, seed=seed, gap=gap, status="solved", solved_step=step, steps=step, score=score)
 
 
+def tuned(*tuning: Run) -> float:
+    """The one rate that is reported at all gaps, chosen by these runs."""
+    gaps = {run.gap for run in tuning}
+    report = [make_run(gap=gap, seed=REPORTED, learning_rate=rate) for gap in gaps for rate in RATES]
+    rows = summarise([*tuning, *report], {run.seed for run in tuning})
+    (rate,) = {row.learning_rate for row in rows}
+    assert {row.gap for row in rows} == gaps
+    return rate
+
+
 def test_the_rate_that_solves_most_is_chosen_whatever_its_speed_and_score() -> None:
     runs = [solved(0.1, 0, step=1900), solved(0.1, 1, step=1900), solved(0.01, 0, step=10, score=1.0)]
-    assert choose_learning_rate([*runs, make_run(learning_rate=0.01, seed=1, score=0.98)]) == 0.1
+    assert tuned(*runs, make_run(learning_rate=0.01, seed=1, score=0.98)) == 0.1
+
+
+def test_all_gaps_together_choose_one_rate() -> None:
+    one = [solved(0.01, 0, gap=5), solved(0.01, 0, gap=10), make_run(learning_rate=0.01, gap=20)]
+    other = [solved(0.1, 0, gap=20, step=10), *(make_run(learning_rate=0.1, gap=gap) for gap in (5, 10))]
+    assert tuned(*one, *other) == 0.01
 
 
 def test_most_solved_is_a_fraction_so_that_a_missing_run_is_no_failure() -> None:
     runs = [solved(0.1, 0), make_run(learning_rate=0.1, seed=1), make_run(learning_rate=0.1, seed=2, status="failed")]
-    assert choose_learning_rate([*runs, *[solved(0.01, 3)], make_run(learning_rate=0.01, status="failed")]) == 0.01
-    more = [solved(0.1, 4, step=10), make_run(learning_rate=0.1, seed=5)]
-    assert choose_learning_rate([*runs, *more, solved(0.01, 3, step=1900)]) == 0.01, "2 of 4 are fewer than 1 of 1"
+    others = [solved(0.01, 0), solved(0.01, 1), make_run(learning_rate=0.01, seed=2, status="failed")]
+    assert tuned(*runs, *others) == 0.01
+    assert tuned(solved(0.1, 0), solved(0.1, 1), solved(0.01, 0), solved(0.01, 1), solved(0.01, 2, step=10)) == 0.01
+
+
+def test_a_rate_is_not_chosen_on_the_one_run_that_did_not_crash() -> None:
+    lone = [solved(0.1, 0, step=1), *(make_run(learning_rate=0.1, seed=seed, status="failed") for seed in range(1, 10))]
+    for num_solved in (9, 6, 3):
+        assert tuned(*lone, *counts({10: num_solved}, rate=0.01)) == 0.01
+    assert tuned(*lone, *counts({10: 1}, rate=0.01)) == 0.1, "as one of five, which is more"
+    everywhere = counts({5: 9, 10: 9, 20: 0}, rate=0.01)
+    without_a_gap = counts({5: 10, 10: 9}, rate=0.1) + counts({20: 0}, of=0, rate=0.1)
+    assert tuned(*everywhere, *without_a_gap) == 0.1, "a gap that says nothing is no solved one, nor a fast one"
+    assert tuned(*counts({5: 9, 20: 0}, rate=0.01), *counts({5: 9}, rate=0.1)) == 0.01
 
 
 def test_a_diverged_run_is_a_failure() -> None:
     runs = [solved(0.1, 0), make_run(learning_rate=0.1, seed=1, status="diverged", score=None)]
-    assert choose_learning_rate([*runs, solved(0.01, 0), solved(0.01, 1)]) == 0.01
-
-
-def test_among_equals_the_near_gaps_decide_before_speed() -> None:
-    here = [make_run(learning_rate=rate) for rate in (0.001, 0.01, 0.1)]
-    near = [solved(0.01, 0, gap=5), *(make_run(learning_rate=rate, gap=5) for rate in (0.001, 0.1))]
-    far = [solved(0.1, 0, gap=640, step=10), *(make_run(learning_rate=rate, gap=640) for rate in (0.001, 0.01))]
-    assert choose_learning_rate(here, elsewhere=near + far) == 0.01
-    assert choose_learning_rate(here, elsewhere=far) == 0.1
-    assert choose_learning_rate([*here[:2], solved(0.1, 0)], elsewhere=near) == 0.1  # its own gap comes first
+    assert tuned(*runs, solved(0.01, 0), solved(0.01, 1)) == 0.01
 
 
 def test_then_speed_then_score_then_the_smaller_rate() -> None:
-    assert choose_learning_rate([solved(0.01, 0, step=90), solved(0.1, 0, step=80, score=0.99)]) == 0.1
-    unsolved = [make_run(learning_rate=0.01, score=0.3), make_run(learning_rate=0.1, score=0.4)]
-    assert choose_learning_rate(unsolved) == 0.1
-    assert choose_learning_rate([make_run(learning_rate=0.1), make_run(learning_rate=0.01)]) == 0.01
+    assert tuned(solved(0.01, 0, step=90), solved(0.1, 0, step=80, score=0.99)) == 0.1
+    assert tuned(make_run(learning_rate=0.01, score=0.3), make_run(learning_rate=0.1, score=0.4)) == 0.1
+    assert tuned(make_run(learning_rate=0.1), make_run(learning_rate=0.01)) == 0.01
 
 
 def test_a_run_without_score_neither_helps_nor_harms() -> None:
     runs = [make_run(learning_rate=0.01, seed=seed, score=value) for seed, value in enumerate((float("nan"), 0.4))]
-    assert choose_learning_rate([*runs, make_run(learning_rate=0.1, score=0.3)]) == 0.01
-
-
-@pytest.mark.parametrize("runs", [[], [make_run(status="failed")], [make_run(gap=5), make_run(gap=6)]])
-def test_there_has_to_be_something_to_choose_from(runs: list[Run]) -> None:
-    with pytest.raises(ValueError, match="finished runs of one cell at one gap"):
-        choose_learning_rate(runs)
+    assert tuned(*runs, make_run(learning_rate=0.1, score=0.3), make_run(learning_rate=0.1, seed=1, score=0.3)) == 0.01
 
 
 def test_report_seeds_never_influence_the_choice() -> None:
-    rng = np.random.default_rng(0)
-    for _ in range(20):
-        design = dataclasses.replace(QUICK, landscapes=("tied",))
-        runs = simulate_runs(design, draw_cell(design, rng), rng)
+    for seed in range(20):
+        runs = simulated_runs(dataclasses.replace(QUICK, shorter=((0.0, 0.05),)), seed)
         flipped = [
             run
-            if run.seed in design.tuning_seeds or run.status == "failed"
-            else dataclasses.replace(run, status="unsolved", solved_step=None, steps=2000, score=rng.random())
+            if run.seed in QUICK.tuning_seeds or run.status == "failed"
+            else dataclasses.replace(run, status="unsolved", solved_step=None, steps=2000, score=0.9)
             if run.status == "solved"
             else dataclasses.replace(run, status="solved", solved_step=1, steps=1, score=1.0)
             for run in runs
         ]
-        chosen, after = (
-            {row.gap: row.learning_rate for row in summarise(r, design.tuning_seeds)} for r in (runs, flipped)
-        )
+        chosen, after = ({row.learning_rate for row in horizons(each, QUICK.tuning_seeds)} for each in (runs, flipped))
         assert chosen == after
-        tuning = [run for run in runs if run.seed in design.tuning_seeds]
-        for gap, rate in chosen.items():
-            here = [run for run in tuning if run.gap == gap]
-            assert rate == choose_learning_rate(here, elsewhere=[run for run in tuning if run.gap != gap])
+        assert chosen == {row.learning_rate for row in summarise(runs, QUICK.tuning_seeds)}
+        order = np.random.default_rng(seed).permutation(len(runs))
+        assert chosen == {row.learning_rate for row in horizons([runs[place] for place in order], QUICK.tuning_seeds)}
 
 
 def test_without_tuning_seeds_several_rates_are_an_error_and_one_is_the_choice() -> None:
-    with pytest.raises(ValueError, match=r"lstm has runs at gap 10 with the learning rates 0\.01, 0\.1\. Name"):
+    with pytest.raises(ValueError, match=r"lstm has runs with the learning rates 0\.01, 0\.1\. Name"):
         summarise([solved(0.1, 0), solved(0.01, 0)], ())
-    assert [row.learning_rate for row in summarise([solved(0.1, 0), solved(0.01, 0, gap=20)], ())] == [0.1, 0.01]
+    assert [row.learning_rate for row in summarise([solved(0.1, 0), solved(0.1, 0, gap=20)], ())] == [0.1, 0.1]
 
 
 # Where no run solves anything: by loss

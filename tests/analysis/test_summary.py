@@ -4,8 +4,10 @@ import random
 
 import numpy as np
 import pytest
-from simulate import CHANCE, QUICK, draw_cell, make_run, simulate_runs
+from simulate import CHANCE, make_run, runs_of, simulated_runs
 
+from benchmarks.coverage import QUICK, draw_cell, draw_effects, simulate
+from lstm_jax.analysis.gaps.run_table import tabulate
 from lstm_jax.analysis.gaps.summary import Summary, at_edge, median_solved_step, summarise
 from lstm_jax.sweeps.store.records import Run, columns_of
 
@@ -63,6 +65,14 @@ def test_median_is_reached_by_exactly_half_and_not_by_less() -> None:
         assert median_solved_step(runs, 2000) == float(half)
 
 
+def test_a_median_that_is_flat_at_one_half_is_the_middle_of_that_piece() -> None:
+    """As R has it: survfit(Surv(c(100, 200, 300, 400)) ~ 1) says 250."""
+    steps = [100, 200, 300, 400]
+    assert median_solved_step([solved(step) for step in steps], 2000) == 250.0 == np.median(steps)
+    assert median_solved_step([solved(step) for step in (*steps, 500)], 2000) == 300.0
+    assert median_solved_step([solved(100), solved(200), solved(700), make_run()], 2000) == 450.0
+
+
 def test_accuracy_counts_diverged_runs_as_chance_and_leaves_out_what_was_not_evaluated() -> None:
     runs = [
         make_run(seed=0, score=0.9),
@@ -75,6 +85,13 @@ def test_accuracy_counts_diverged_runs_as_chance_and_leaves_out_what_was_not_eva
     assert row.score == pytest.approx((0.9 + 2 * CHANCE) / 3, abs=1e-15)
     (unknown,) = summarise(runs[3:], ())
     assert unknown.score is None
+
+
+def test_a_run_that_solved_and_overflowed_later_is_solved_and_ends_at_chance() -> None:
+    runs = [solved(100, 0), solved(200, 1, score=float("nan"))]
+    (row,) = summarise(runs, ())
+    assert (row.num_solved, row.num_diverged, row.median_solved_step) == (2, 0, 150.0)
+    assert row.score == pytest.approx((1.0 + CHANCE) / 2, abs=1e-15)
 
 
 def test_tuning_and_failed_runs_are_not_reported_and_what_has_none_yet_is_left_out() -> None:
@@ -95,14 +112,21 @@ def test_a_rate_chosen_but_not_yet_run_on_report_seeds_is_left_out() -> None:
 
 
 def test_cells_come_in_order_of_appearance_gaps_ascending_and_rows_of_runs_in_any_order() -> None:
-    rng = np.random.default_rng(1)
     design = dataclasses.replace(QUICK, num_report=5)
-    runs = [run for cell in ("b", "a") for run in simulate_runs(design, draw_cell(design, rng), rng, cell)]
+    runs = simulated_runs(design, 1, {"b": 4.0, "a": 5.0})
     rows = summarise(runs, design.tuning_seeds)
     assert [(row.cell, row.gap) for row in rows] == [(cell, gap) for cell in "ba" for gap in design.gaps]
     shuffled = random.Random(0).sample(runs, len(runs))
     key = lambda row: (row.cell, row.gap)  # noqa: E731
     assert sorted(summarise(shuffled, design.tuning_seeds), key=key) == sorted(rows, key=key)
+
+
+def test_runs_become_the_table_that_they_were_made_from() -> None:
+    rng = np.random.default_rng(0)
+    made = simulate(QUICK, draw_cell(QUICK, rng), draw_effects(QUICK, rng), rng)
+    (table,) = tabulate(runs_of(made))
+    for name in ("seeds", "gaps", "learning_rates", "finished", "solved", "steps"):
+        np.testing.assert_array_equal(getattr(table, name), getattr(made, name))
 
 
 def test_two_runs_of_the_same_place_are_an_error() -> None:

@@ -34,8 +34,8 @@ def test_captions_call_the_axis_as_the_task_does():
     )
     caption = describe(few, [])
     assert "2 sequences at length 1 (all of the held-out ones seen); 4 sequences at length 2" in caption
-    assert "for each model and length on" in caption and "gap" not in caption and "cell" not in caption
-    assert "for each cell and gap on" in describe(GAP.presets["quick"], [])
+    assert "for each model on" in caption and "gap" not in caption and "cell" not in caption
+    assert "for each cell on" in describe(GAP.presets["quick"], [])
     assert "for each model on" in describe(few, [], "some text") and "length" not in describe(few, [], "some text")
 
 

@@ -21,7 +21,7 @@ COLUMNS = {
     "score,loss,chance,duration_seconds,measure,solved_at,backward,lanes,device,settings,versions,environment",
     "summary.csv": "cell,gap,learning_rate,num_runs,num_solved,num_diverged,solve_rate,ci_low,ci_high,score,chance,"
     "median_solved_step,measure,solved_at",
-    "horizon.csv": "cell,horizon,ci_low,ci_high,bound",
+    "horizon.csv": "cell,learning_rate,horizon,ci_low,ci_high,bound,best_high,monotone_p,num_seeds",
 }
 TINY = shlex.split(
     "--cells rnn --gaps 2 --learning-rates 0.01 --tuning-seeds --hidden-dim 8 --max-steps 50 --executor serial "

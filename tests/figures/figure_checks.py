@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
-from lstm_jax.analysis.gaps.horizon import Horizon
+from lstm_jax.analysis.gaps.horizon import Bound, Horizon
 from lstm_jax.analysis.gaps.summary import Summary
 
 CELLS = (
@@ -34,6 +34,10 @@ def summary(
     )
 
 
+def horizon(cell: str, value: float | None, low: float | None, high: float | None, bound: Bound = "") -> Horizon:
+    return Horizon(cell, 0.003, value, low, high, bound, high, 1.0, 5)
+
+
 def sweep(num_cells: int, gaps: tuple[int, ...]) -> tuple[list[Summary], list[Horizon]]:
     """Make cells that learn further one than the other; the first nowhere, the last everywhere."""
     summaries, horizons = [], []
@@ -41,12 +45,12 @@ def sweep(num_cells: int, gaps: tuple[int, ...]) -> tuple[list[Summary], list[Ho
         reach = round(index * (len(gaps) + 1) / max(1, num_cells - 1))
         summaries += [summary(cell, gap, 5 if place < reach else 0) for place, gap in enumerate(gaps)]
         if reach == 0:
-            horizons.append(Horizon(cell, float(gaps[0]), None, float(gaps[0]), "<"))
+            horizons.append(horizon(cell, float(gaps[0]), None, float(gaps[0]), "<"))
         elif reach >= len(gaps):
-            horizons.append(Horizon(cell, float(gaps[-1]), float(gaps[-1]), None, ">"))
+            horizons.append(horizon(cell, float(gaps[-1]), float(gaps[-1]), None, ">"))
         else:
             low, high = gaps[reach - 1], gaps[reach]
-            horizons.append(Horizon(cell, (low * high) ** 0.5, float(low), float(high) if index % 2 else None, ""))
+            horizons.append(horizon(cell, (low * high) ** 0.5, float(low), float(high) if index % 2 else None))
     return summaries, horizons
 
 

@@ -3,11 +3,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from figure_checks import CAPTION, CELLS, check_layout, summary, sweep
+from figure_checks import CAPTION, CELLS, check_layout, horizon, summary, sweep
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from lstm_jax.analysis.gaps.horizon import Horizon
 from lstm_jax.figures.gaps.gap_length import gap_length_figure
 from lstm_jax.figures.style import cell_styles, save
 from lstm_jax.figures.words import Words
@@ -105,15 +104,20 @@ def test_heights_are_exact_and_points_stand_near_their_gap() -> None:
 
 def test_a_measured_horizon_is_marked_on_the_line_of_one_half_and_a_bound_is_not() -> None:
     summaries = [summary(cell, gap, 3) for cell in CELLS[:3] for gap in GAPS]
-    found = [Horizon("rnn", 25.0, 12.0, None, ""), Horizon("gru", 160.0, 80.0, None, ">")]
+    found = [
+        horizon("rnn", 25.0, 12.0, None),
+        horizon("gru", 160.0, 80.0, None, ">"),
+        horizon("lstm", None, None, None),
+    ]
     figure = gap_length_figure(summaries, found, caption="", title="")
     marks = [line for line in figure.axes[0].get_lines() if len(np.asarray(line.get_xdata())) == 1]
     assert [(mark.get_xdata(), mark.get_ydata()) for mark in marks] == [([25.0], [0.5])]
     strip = figure.axes[1]
-    assert [text.get_text() for text in strip.texts] == ["25", "> 160"]
+    assert [text.get_text() for text in strip.texts] == ["25", "> 160", "not known"]
     bars = [line for line in strip.get_lines() if len(np.asarray(line.get_xdata())) == 2]
-    right = strip.get_xlim()[1]
-    assert [list(np.asarray(bar.get_xdata())) for bar in bars] == [[12.0, right], [80.0, right]]
+    left, right = strip.get_xlim()
+    assert [list(np.asarray(bar.get_xdata())) for bar in bars] == [[12.0, right], [80.0, right], [left, right]]
+    check_layout(figure, CELLS[:3])
 
 
 def test_cells_differ_without_colour_and_keep_their_look() -> None:

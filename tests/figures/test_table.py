@@ -1,7 +1,8 @@
+import dataclasses
 import io
 
 import pytest
-from figure_checks import CELLS, summary, sweep
+from figure_checks import CELLS, horizon, summary, sweep
 from rich.console import Console
 
 from lstm_jax.analysis.gaps.horizon import Horizon
@@ -60,16 +61,24 @@ def test_a_rate_at_the_edge_is_flagged_and_explained() -> None:
 @pytest.mark.parametrize(
     ("found", "shown"),
     [
-        (Horizon("a", 28.284, 20.0, 40.0, ""), ["28.3", "20", "to", "40"]),
-        (Horizon("a", 160.0, 160.0, None, ">"), [">", "160", "from", "160"]),
-        (Horizon("a", 5.0, None, 5.0, "<"), ["<", "5", "up", "to", "5"]),
-        (Horizon("a", 7.0, None, None, ""), ["7", "open"]),
+        (horizon("a", 28.284, 20.0, 40.0), ["28.3", "20", "to", "40"]),
+        (horizon("a", 160.0, 160.0, None, ">"), [">", "160", "from", "160"]),
+        (horizon("a", 5.0, None, 5.0, "<"), ["<", "5", "up", "to", "5"]),
+        (horizon("a", 7.0, None, None), ["7", "open"]),
+        (horizon("a", None, None, None), ["not", "known", "open"]),
     ],
 )
 def test_horizons_and_their_bounds(found: Horizon, shown: list[str]) -> None:
     line = next(line for line in printed([], [found], []).splitlines() if line.strip().startswith("a "))
     assert line.split() == ["a", *shown]
-    assert format_horizon(found) == " ".join(shown[: 1 + bool(found.bound)])
+    assert format_horizon(found) == " ".join(shown[: 1 + bool(found.bound or found.horizon is None)])
+
+
+def test_rates_that_rise_with_the_gap_are_named() -> None:
+    found = dataclasses.replace(horizon("mine", 28.0, 20.0, 40.0), monotone_p=0.001)
+    text = printed([summary("mine", 5, 5)], [found], [])
+    assert "mine: solve rates rise with the gap (p = 0.001)" in text and max(map(len, text.splitlines())) <= 80
+    assert "rise" not in printed([summary("mine", 5, 5)], [dataclasses.replace(found, monotone_p=0.05)], [])
 
 
 def test_a_label_with_brackets_is_no_markup() -> None:

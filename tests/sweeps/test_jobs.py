@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import pickle
 
+import jax
 import pytest
 
 from experiments import copy_task, gap_length
+from lstm_jax.cells.lstm import LSTM
 from lstm_jax.errors import ConfigError
 from lstm_jax.models import count_params
 from lstm_jax.sweeps.config.execution import ExecutionOptions
@@ -29,6 +31,15 @@ def test_a_job_for_each_cell_and_gap_with_all_runs():
     assert all(set(job.runs) == {RunKey(s, r) for s in (1, 7) for r in (0.1, 0.2)} for job in jobs)
     assert [job.settings.gap for job in jobs] == [4, 4, 2, 2], "the most expensive first: workers end together"
     assert warnings == []
+
+
+def test_a_cell_is_given_the_distance_that_its_task_has():
+    """In the copy task symbols are held longer than T: told T, chrono initialisation would begin at 0 for T = 1, 2."""
+    for task, extra in (("copy@num_recalled=3", 3), ("gap", 0)):
+        jobs, _ = make_jobs(SMALL.replace(task=task, cells=("lstm@chrono=true", "gru"), gaps=(1, 2)))
+        assert all(job.training().model.cells[0].gap == job.settings.gap + extra for job in jobs)
+    biases = LSTM(9, chrono=True, gap=1 + 3).init(jax.random.key(0), 2).bias[9:18]
+    assert biases.min() >= 0 and biases.max() > 0.5
 
 
 def test_num_params_is_what_the_model_has():

@@ -127,6 +127,25 @@ def test_what_counts_as_diverged(trained, loss, diverged_step):
     assert (lane.status, lane.solved_step, lane.ended_step) == ("diverged", None, diverged_step or 10)
 
 
+@pytest.mark.parametrize(("loss", "diverged_step"), [(float("nan"), 0), (2e6, 0), (1.0, 63)])
+def test_a_run_that_solved_and_overflows_later_is_solved_whether_it_stops_or_not(trained, loss, diverged_step):
+    """One that overflows before it has passed three times, or as it does, is not."""
+    point = records_of(*trained[:2])[0].curve[0]
+    for before, status, solved_step in ((5, "solved", 30), (4, "diverged", None)):
+        ended = []
+        for stops in (True, False):
+            job, lane = changed(trained[1], max_steps=80, stop_when_solved=stops), LiveRun(RunKey(0, 0.02))
+            for index in range(1, 8):
+                if lane.status is None:
+                    at_end = index > before
+                    its = dataclasses.replace(point, step=10 * index, loss=loss if at_end else 1.0)
+                    lane.observe(its, index >= 3, diverged_step if at_end else 0, job)
+            ended.append((lane.status, lane.solved_step, lane.overflowed))
+        assert [each[:2] for each in ended] == [(status, solved_step)] * 2
+        assert ended[1][2] and ended[0][2] == (status == "diverged")
+        assert lane.ended_step == (diverged_step or 10 * before + 10)
+
+
 def test_the_same_job_gives_the_are_equivalent(trained, tmp_path):
     path, job, _ = trained
     run(tmp_path)

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from lstm_jax.analysis.gaps.summary import choose_learning_rate, summarise
+from lstm_jax.analysis.choice import tuned_rate
+from lstm_jax.analysis.gaps.run_table import tabulate
+from lstm_jax.analysis.gaps.summary import summarise
 from lstm_jax.cells import make_cell
 from lstm_jax.errors import ConfigError
 from lstm_jax.models import ModelConfig, Sizes, make_model
@@ -188,9 +190,13 @@ def run_of(rate, score, **changes):
 
 
 def test_less_of_an_error_is_better():
-    assert choose_learning_rate([run_of(0.1, 0.9), run_of(0.01, 0.5), run_of(0.001, 0.7)]) == 0.01
+    def chosen(*runs):
+        (table,) = tabulate(runs)
+        return table.learning_rates[tuned_rate(table, [0])]
+
+    assert chosen(run_of(0.1, 0.9), run_of(0.01, 0.5), run_of(0.001, 0.7)) == 0.01
     diverged = run_of(0.01, None, status="diverged")
-    assert choose_learning_rate([run_of(0.1, 0.9), diverged]) == 0.1, "diverged is at chance"
+    assert chosen(run_of(0.1, 0.9), diverged) == 0.1, "diverged is at chance"
     (row,) = summarise([run_of(0.1, 0.25)], ())
     assert (row.score, row.chance, row.measure, row.solved_at) == (0.25, 1.0, "MSE", 0.01)
 

@@ -56,6 +56,19 @@ def test_scripted_solver_scores_everywhere(name, gap):
     assert (answers == batch.targets).all()
 
 
+@pytest.mark.parametrize("gap", GAPS)
+def test_the_gap_is_the_steps_between_and_the_distance_what_a_cell_has_to_bridge(gap):
+    """Found in the sequences: of `gap` the fact and the query, of `copy` each symbol and its answer."""
+    batch = batch_of(make_task("gap@length=40", gap), size=1)
+    (fact,), query = np.flatnonzero(batch.inputs[:, 0] < 8), len(batch.inputs) - 1
+    assert query - fact - 1 == gap == make_task("gap", gap).distance
+    task = make_task("copy@num_recalled=3", gap)
+    inputs, recall = (each[:, 0] for each in (batch_of(task, size=1).inputs, batch_of(task, size=1).recall))
+    symbols, answers = np.flatnonzero(inputs < 8), np.flatnonzero(recall)
+    assert answers[0] - symbols[-1] - 1 == gap
+    assert set(answers - symbols) == {gap + 3} == {task.distance}
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_batch_is_a_pure_function_of_its_key(name):
     task = make_task(name, 5)

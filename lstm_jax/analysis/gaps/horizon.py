@@ -1,135 +1,126 @@
-"""The horizon of each cell, the gap at which half of its runs still learn, and ratios of horizons."""
+"""The horizon of each cell: the gap at which half of its runs still learn, at its one tuned learning rate."""
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
+from scipy.special import rel_entr
 
-from lstm_jax.analysis.arrays import Integers
-from lstm_jax.analysis.gaps.bootstrap import Resampled, percentile_interval, resample_horizons
+from lstm_jax.analysis.arrays import Floats
+from lstm_jax.analysis.choice import NONE, tuned_rate
+from lstm_jax.analysis.gaps.posterior import Posterior, posterior
+from lstm_jax.analysis.gaps.run_table import RunTable, tabulate
 from lstm_jax.sweeps.store.records import Run
 
 Bound = Literal["", ">", "<"]
+NUM_DRAWS = 999
 
 
 @dataclass(frozen=True)
 class Horizon:
-    """The gap in time steps at which half of a cell's runs learn the task: a row of horizon.csv.
+    """The gap in time steps at which half of a cell's runs learn the task at its tuned rate: a row of horizon.csv.
 
-    With bound ">" the horizon lies above `horizon`, the largest measured gap; with "<" below the smallest. An end of
-    the interval is None where it is open: the data do not exclude that the horizon lies outside the measured gaps.
+    With bound ">" the horizon lies above `horizon`, the largest measured gap; with "<" below the smallest. None where
+    the data say neither what it is nor on which side of the gaps it lies. An end of the interval is None where it is
+    open: the data do not exclude that the horizon lies outside the measured gaps. The horizon at the best learning rate
+    of the grid, whichever that is, lies between `ci_low` and `best_high`. `monotone_p` is the p-value of solve rates
+    that nowhere rise with the gap, as the model has them. `num_seeds` are report seeds.
     """
 
     cell: str
-    horizon: float
+    learning_rate: float
+    horizon: float | None
     ci_low: float | None
     ci_high: float | None
     bound: Bound
+    best_high: float | None
+    monotone_p: float
+    num_seeds: int
 
 
-@dataclass(frozen=True)
-class Contrast:
-    """The horizon of `cell_a` over that of `cell_b`, paired by seed: a row of contrasts.csv.
+class Evidence(NamedTuple):
+    """What its runs say of one cell: posteriors at the tuned rate, of report seeds, and at every rate, of all seeds."""
 
-    The interval is for this pair alone, an end None where it is open; `p_value` is two-sided for a ratio of 1 and
-    corrected for all pairs by Holm's method.
+    cell: str
+    learning_rate: float
+    tuned: Posterior
+    every: tuple[Posterior, ...]
+
+    @property
+    def rivals(self) -> tuple[Posterior, ...]:
+        """All that may be the posterior of the best rate, that of the tuned one first."""
+        return (self.tuned, *self.every)
+
+
+def horizons(runs: Sequence[Run], tuning_seeds: Collection[int], *, confidence: float = 0.95) -> list[Horizon]:
+    """Estimate the horizon of every cell from its report seeds, at the learning rate chosen on its tuning seeds.
+
+    The median and a central interval of the posterior on a grid (docs/statistics.md). Beyond the measured gaps an end
+    is open and the horizon a bound. Cells come in order of first appearance; one without a reported run yet is left
+    out. A cell's numbers depend on its own runs alone, in any order.
+
+    Raises ValueError where a cell has several learning rates and there are no tuning seeds.
     """
-
-    cell_a: str
-    cell_b: str
-    ratio: float
-    ci_low: float | None
-    ci_high: float | None
-    p_value: float
+    return [horizon_of(evidence, confidence) for evidence in evidence_of(tabulate(runs), tuning_seeds)]
 
 
-def horizons(
-    runs: Sequence[Run],
-    tuning_seeds: Collection[int],
-    *,
-    num_bootstrap: int = 2000,
-    confidence: float = 0.95,
-    seed: int = 0,
-) -> list[Horizon]:
-    """Estimate the horizon of every cell from its report seeds, at the learning rates chosen on its tuning seeds.
+def evidence_of(tables: Iterable[RunTable], tuning_seeds: Collection[int]) -> list[Evidence]:
+    """Return what the runs say of each cell that has a report run at its tuned rate."""
+    found = []
+    for table in tables:
+        rate, report = tuned_rate(table, tuning_seeds), ~np.isin(table.seeds, sorted(tuning_seeds))
+        if rate == NONE or not table.finished[report, :, rate].any():
+            continue
+        tuned = posterior(table.gaps, table.solved[report, :, rate], table.finished[report, :, rate])
+        every = [
+            posterior(table.gaps, table.solved[..., each], table.finished[..., each])
+            for each in np.flatnonzero(table.finished.any(axis=(0, 1))).tolist()
+        ]
+        found.append(Evidence(table.cell, float(table.learning_rates[rate]), tuned, tuple(every)))
+    return found
 
-    A penalised logistic in log2(gap) crosses one half at the horizon (docs/statistics.md). The interval is a percentile
-    bootstrap over seeds that chooses the learning rates anew in each replicate. Where the curve does not cross within
-    the measured gaps the horizon is a bound. Cells come in order of first appearance; one without a reported run yet is
-    left out. The same runs in any order, and the same `seed`, give the same numbers.
 
-    Raises ValueError where a cell has several learning rates at a gap and there are no tuning seeds.
+def horizon_of(evidence: Evidence, confidence: float = 0.95) -> Horizon:
+    """Return the row of a cell."""
+    tuned = evidence.tuned
+    middle, low, high = tuned.interval(confidence)
+    best_high = max(rival.interval(confidence)[2] for rival in evidence.rivals)
+    bound: Bound = ""
+    # A side is claimed only where the data exclude the other one.
+    if math.isinf(middle) and (low, high) != (-math.inf, math.inf):
+        bound, middle = (">", tuned.gaps[-1]) if middle > 0.0 else ("<", tuned.gaps[0])
+    value, ci_low, ci_high, best = (_gap(octave, tuned.gaps) for octave in (middle, low, high, best_high))
+    p = monotone_p(tuned.solved, tuned.finished)
+    return Horizon(evidence.cell, evidence.learning_rate, value, ci_low, ci_high, bound, best, p, tuned.num_seeds)
+
+
+def monotone_p(solved: Floats, finished: Floats) -> float:
+    """Return the p-value of solve rates that nowhere rise with the gap, from counts [G].
+
+    By the deviance from the isotonic fit, drawn anew where that fit is the truth; the draws are always the same.
     """
-    return [_horizon(cell, confidence) for cell in resample_horizons(runs, tuning_seeds, num_bootstrap, seed)]
+    observed, fitted = _deviance(solved[None], finished)
+    draws = np.random.default_rng(0).binomial(finished.astype(np.int64), fitted[0], (NUM_DRAWS, len(finished)))
+    found, _ = _deviance(draws.astype(np.float64), finished)
+    return (1 + int((found >= observed - 1e-9).sum())) / (NUM_DRAWS + 1)
 
 
-def contrasts(
-    runs: Sequence[Run],
-    tuning_seeds: Collection[int],
-    *,
-    num_bootstrap: int = 2000,
-    confidence: float = 0.95,
-    seed: int = 0,
-) -> list[Contrast]:
-    """Compare the horizons of all pairs of cells, from the bootstrap of `horizons` with the same seeds drawn for both.
-
-    The p-value is one minus the confidence at which the interval would just touch a ratio of 1; its least value is
-    2 / (num_bootstrap + 1) before the correction. A pair with a horizon that is a bound has no ratio and is left out.
-
-    Raises ValueError where a cell has several learning rates at a gap and there are no tuning seeds.
-    """
-    resampled = resample_horizons(runs, tuning_seeds, num_bootstrap, seed)
-    measured = [cell for cell in resampled if np.isfinite(cell.estimate.value[0])]
-    compared = [_contrast(a, b, confidence) for a, b in itertools.combinations(measured, 2)]
-    corrected = holm([contrast.p_value for contrast in compared])
-    return [
-        Contrast(pair.cell_a, pair.cell_b, pair.ratio, pair.ci_low, pair.ci_high, p_value)
-        for pair, p_value in zip(compared, corrected, strict=True)
-    ]
+def _deviance(solved: Floats, finished: Floats) -> tuple[Floats, Floats]:
+    """From counts [N, G]: twice the log of how much likelier the measured rates are than the likeliest that nowhere
+    rise [N], and these [N, G]: at i the least over a <= i of the greatest over b >= i of the mean from a to b."""
+    fitted = np.ones(solved.shape)
+    sums, sizes = (np.cumsum(np.insert(each, 0, 0.0, axis=-1), axis=-1) for each in (solved, finished))
+    for a in range(len(finished)):
+        means = (sums[:, a + 1 :] - sums[:, a, None]) / (sizes[a + 1 :] - sizes[a])
+        fitted[:, a:] = np.minimum(fitted[:, a:], np.maximum.accumulate(means[:, ::-1], axis=1)[:, ::-1])
+    terms = rel_entr(solved, finished * fitted) + rel_entr(finished - solved, finished * (1.0 - fitted))
+    return 2.0 * terms.sum(axis=1), fitted
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Correct p-values for their number by Holm's step-down method (Holm 1979), in their order."""
-    corrected, largest = [0.0] * len(p_values), 0.0
-    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
-        corrected[index] = largest
-    return corrected
-
-
-def _horizon(cell: Resampled, confidence: float) -> Horizon:
-    value = float(cell.estimate.value[0])
-    low, high = percentile_interval(cell.replicates.low, cell.replicates.high, confidence)
-    # The interval holds its estimate, and between separated gaps all that is as likely.
-    low, high = min(low, float(cell.estimate.low[0])), max(high, float(cell.estimate.high[0]))
-    bound: Bound = "" if math.isfinite(value) else ">" if value > 0.0 else "<"
-    octave = min(max(value, math.log2(cell.gaps[0])), math.log2(cell.gaps[-1]))
-    return Horizon(cell.cell, _gap(octave, cell.gaps), _end(low, cell.gaps), _end(high, cell.gaps), bound)
-
-
-def _end(octave: float, gaps: Integers) -> float | None:
-    return _gap(octave, gaps) if math.isfinite(octave) else None
-
-
-def _gap(octave: float, gaps: Integers) -> float:
-    gap = 2.0**octave
-    nearest = float(gaps[np.abs(gaps - gap).argmin()])
-    # log2 and back again costs a few units in the last place: an end at a measured gap is that gap.
-    return nearest if math.isclose(gap, nearest, rel_tol=1e-12) else gap
-
-
-def _contrast(a: Resampled, b: Resampled, confidence: float) -> Contrast:
-    value = float(a.estimate.value[0] - b.estimate.value[0])
-    # A low is never +inf and a high never -inf, so an open end stays open: inf - inf does not occur.
-    lower, upper = a.replicates.low - b.replicates.high, a.replicates.high - b.replicates.low
-    low, high = percentile_interval(lower, upper, confidence)
-    low, high = min(low, value), max(high, value)
-    tail = min(np.count_nonzero(lower <= 0.0), np.count_nonzero(upper >= 0.0))
-    p_value = min(1.0, 2.0 * (tail + 1) / (len(lower) + 1))
-    ends = [2.0**end if math.isfinite(end) else None for end in (low, high)]
-    return Contrast(a.cell, b.cell, 2.0**value, ends[0], ends[1], p_value)
+def _gap(octave: float, octaves: Sequence[float]) -> float | None:
+    """The gap at an octave, None where that is infinite; log2 and back again, a measured gap stays what it was."""
+    return None if math.isinf(octave) else float(round(2.0**octave)) if octave in octaves else 2.0**octave

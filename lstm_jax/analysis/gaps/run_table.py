@@ -33,19 +33,6 @@ class RunTable:
     scored: Floats
     progress: Floats
 
-    def select(self, seeds: Integers) -> RunTable:
-        """Return the same arrays with exactly these seeds, in this order; a seed without runs is a row of zeros."""
-        found = np.isin(seeds, self.seeds)
-        rows = np.searchsorted(self.seeds, seeds[found])
-
-        def take(values: Floats) -> Floats:
-            taken = np.zeros((len(seeds), *values.shape[1:]))
-            taken[found] = values[rows]
-            return taken
-
-        arrays = (self.finished, self.solved, self.steps, self.scored, self.progress)
-        return RunTable(self.cell, seeds, self.gaps, self.learning_rates, *map(take, arrays))
-
 
 def budget_of(runs: Sequence[Run]) -> int:
     """Return the budget in updates: the most that any run made.
@@ -56,10 +43,10 @@ def budget_of(runs: Sequence[Run]) -> int:
 
 
 def final_score(run: Run) -> float | None:
-    """Return the score that a run ended with: chance where it diverged, None where it was never evaluated."""
-    if run.status == "diverged":
-        return run.chance
-    return run.score if run.score is not None and math.isfinite(run.score) else None
+    """Return the score that a run ended with: chance where it overflowed, None where it was never evaluated."""
+    if run.score is not None and math.isfinite(run.score) and run.status != "diverged":
+        return run.score
+    return run.chance if run.status in ("diverged", "solved") else None
 
 
 def tabulate(runs: Sequence[Run]) -> list[RunTable]:
@@ -101,11 +88,9 @@ def _tabulate_cell(cell: str, runs: list[Run], budget: int) -> RunTable:
 
     solved = np.array([run.status == "solved" and run.solved_step is not None for run in runs])
     steps = np.array([run.solved_step or 0 for run in runs])
-    # As `final_score`, for all at once.
-    diverged = np.array([run.status == "diverged" for run in runs])
-    score = np.array([math.nan if run.score is None else run.score for run in runs])
+    score = np.array([math.nan if (score := final_score(run)) is None else score for run in runs])
     chance, solved_at = (np.array([getattr(run, name) for run in runs]) for name in ("chance", "solved_at"))
-    progress = (np.where(diverged, chance, score) - chance) / (solved_at - chance)
+    progress = (score - chance) / (solved_at - chance)
     scored = np.isfinite(progress)
     return RunTable(
         cell,

@@ -1,4 +1,4 @@
-"""Solve rates and steps to solve of every cell and gap, at the learning rate that its tuning seeds chose."""
+"""Solve rates and steps to solve of every cell and gap, at the learning rate that the cell's tuning seeds chose."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 from scipy import stats
 
-from lstm_jax.analysis.choice import NONE, chosen_learning_rates
+from lstm_jax.analysis.choice import NONE, tuned_rate
 from lstm_jax.analysis.gaps.run_table import budget_of, final_score, tabulate
 from lstm_jax.sweeps.store.records import Run
 from lstm_jax.tasks.solved import SOLVED_ACCURACY
@@ -46,31 +45,13 @@ class Summary:
         return self.solved_at > self.chance
 
 
-def choose_learning_rate(runs: Sequence[Run], elsewhere: Sequence[Run] = ()) -> float:
-    """Choose the learning rate from the tuning runs of one cell at one gap.
-
-    The rule is that of `choice.best_learning_rates`; `elsewhere` are the cell's tuning runs at other gaps, which break
-    ties. Raises ValueError where no run has finished, or where `runs` are of several cells or gaps.
-    """
-    places = {(run.cell, run.gap) for run in runs}
-    finished = [run for run in runs if run.status != "failed"]
-    if len(places) != 1 or not finished:
-        raise ValueError(
-            f"expected finished runs of one cell at one gap, got {len(finished)} of {len(places)} cells and gaps"
-        )
-    (cell, gap) = places.pop()
-    table = tabulate([*finished, *(run for run in elsewhere if run.cell == cell and run.gap != gap)])[0]
-    index = chosen_learning_rates(table, [run.seed for run in (*runs, *elsewhere)])
-    return float(table.learning_rates[index[np.searchsorted(table.gaps, gap)]])
-
-
 def summarise(runs: Sequence[Run], tuning_seeds: Collection[int]) -> list[Summary]:
-    """Summarise every cell and gap on the report seeds, at the learning rate chosen on the tuning seeds.
+    """Summarise every cell and gap on the report seeds, at the cell's learning rate chosen on the tuning seeds.
 
     Cells come in order of first appearance, gaps ascending. A cell and gap without a finished report run at the chosen
     rate yet is left out. A run that `failed` (a crash says nothing about the cell) is not counted: the caller names it.
 
-    Raises ValueError where a cell has several learning rates at a gap and there are no tuning seeds.
+    Raises ValueError where a cell has several learning rates and there are no tuning seeds.
     """
     budget, excluded = budget_of(runs), frozenset(tuning_seeds)
     reported: dict[tuple[str, int, float], list[Run]] = {}
@@ -79,11 +60,10 @@ def summarise(runs: Sequence[Run], tuning_seeds: Collection[int]) -> list[Summar
             reported.setdefault((run.cell, run.gap, run.learning_rate), []).append(run)
     rows = []
     for table in tabulate(runs):
-        for gap, index in zip(table.gaps, chosen_learning_rates(table, tuning_seeds), strict=True):
-            rate = float(table.learning_rates[index])
-            own = reported.get((table.cell, int(gap), rate), []) if index != NONE else []
-            if own:
-                rows.append(_summarise(own, budget))
+        index = tuned_rate(table, tuning_seeds)
+        rate = math.nan if index == NONE else float(table.learning_rates[index])
+        found = (reported.get((table.cell, gap, rate)) for gap in table.gaps.tolist())
+        rows += [_summarise(own, budget) for own in found if own]
     return rows
 
 
@@ -98,7 +78,8 @@ def at_edge(summary: Summary, learning_rates: Sequence[float]) -> bool:
 def median_solved_step(runs: Sequence[Run], budget: int) -> float | None:
     """Return the Kaplan-Meier median of the updates until solved; None where fewer than half solve within the budget.
 
-    Unsolved and diverged runs are right-censored at `budget`: one that diverged early had its chance and lost it.
+    Unsolved and diverged runs are right-censored at `budget`: one that diverged early had its chance and lost it. Where
+    the curve is flat at one half, the middle of that piece (as R's survfit; its start where it goes on to the budget).
     """
     solved = [float(run.solved_step) for run in runs if run.status == "solved" and run.solved_step is not None]
     censored = [float(budget)] * (len(runs) - len(solved))
@@ -107,7 +88,8 @@ def median_solved_step(runs: Sequence[Run], budget: int) -> float | None:
     survival = stats.ecdf(stats.CensoredData(uncensored=solved, right=censored)).sf
     # A product of fractions that is one half on paper may miss it by rounding.
     reached = survival.quantiles[survival.probabilities <= 0.5 + 1e-9]
-    return float(reached[0]) if len(reached) > 0 else None
+    below = survival.quantiles[survival.probabilities < 0.5 - 1e-9]
+    return float(reached[0] + (below[0] if len(below) > 0 else reached[0])) / 2.0 if len(reached) > 0 else None
 
 
 def _summarise(runs: list[Run], budget: int) -> Summary:

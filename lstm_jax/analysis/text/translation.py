@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 
 from lstm_jax.analysis.arrays import Floats, Integers
-from lstm_jax.analysis.gaps.horizon import holm
 from lstm_jax.analysis.gaps.run_table import final_score
-from lstm_jax.analysis.resampling import interval, p_value
+from lstm_jax.analysis.resampling import holm, interval, p_value
 from lstm_jax.analysis.text.ngram_scores import bleu, bleu_of_short, bleu_statistics, chrf, chrf_statistics, signatures
 from lstm_jax.analysis.text.systems import (
     NO_BASELINES,

@@ -19,6 +19,7 @@ from lstm_jax.figures.words import GAP_SWEEP, Words
 # Widths fit the widest entry, so that the tables of all cells line up; 76 columns in all, where the axis has no word of
 # more than seven letters.
 _AXIS_WIDTH = 7
+_UNLIKELY = 0.05
 SCORE = ""  # has the name of the task's
 _COLUMNS = (
     ("learning rate", 14),
@@ -40,7 +41,7 @@ def print_summary(
     """Print a table per cell with a row per gap, then the horizons; readable from 80 columns on.
 
     A star flags a chosen learning rate at the edge of `learning_rates`, where a better one may lie outside. `updates`
-    is the Kaplan-Meier median until solved.
+    is the Kaplan-Meier median until solved. A cell whose solve rates rise with the gap by more than chance is named.
     """
     flagged = False
     console.print(_table(words, show_header=True))
@@ -66,6 +67,11 @@ def print_summary(
     if horizons:
         rows = [(found.cell, format_horizon(found), format_ends(found.ci_low, found.ci_high)) for found in horizons]
         print_reaches(console, "horizon", rows, words.cell)
+    for found in horizons:
+        if found.monotone_p < _UNLIKELY:
+            p_value = f"p = {found.monotone_p:.3f}"
+            note = f"{found.cell}: solve rates rise with the {words.gap} ({p_value}), so no horizon fits them all"
+            console.print(Text(note, style="dim"))
 
 
 def print_reaches(console: Console, name: str, rows: Sequence[tuple[str, str, str]], compared: str) -> None:

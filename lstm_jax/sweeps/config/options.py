@@ -74,7 +74,7 @@ class Grid(Checked):
     gaps: Annotated[tuple[int, ...] | None, GAPS] = (5, 10, 20)
     """Dependency distances, in time steps unless the task says otherwise. Default: as the experiment says."""
     learning_rates: Annotated[tuple[float, ...], RATES] = (0.003,)
-    """Learning rates. The tuning seeds choose the best per cell and gap."""
+    """Learning rates. The tuning seeds choose the best for each cell."""
     seeds: Annotated[tuple[int, ...], SEEDS] = (0, 1, 2)
     """Seeds of the reported runs."""
     tuning_seeds: Annotated[tuple[int, ...], TUNING_SEEDS] = (100, 101)

@@ -29,12 +29,13 @@ Tables = Mapping[str, Sequence[Mapping[str, Any]]]
 class Run:
     """The outcome of one training: one row of runs.csv, with its columns in their order.
 
-    `gap` counts time steps, `solved_step` and `steps` count updates, `loss` and `score` are those at recall positions:
-    for one answer of several the cross-entropy in nats and the accuracy, a fraction. `measure` is the name of the
-    score, which `chance` is for guessing; a run has solved that has passed `solved_at`, above chance or below it. None
-    is an empty cell: no forget bias, not solved, not evaluated. The last six say under what the numbers repeat bit for
-    bit: what the backward pass stores, runs side by side in one program on a device, the kind of device, a hash of the
-    job's settings, versions of the libraries, variables of the environment that may change numbers.
+    `gap` counts time steps between a fact and its answer, or what the task's axis says, `solved_step` and `steps` count
+    updates. `loss` and `score` are those at recall positions: for one answer of several the cross-entropy in nats and
+    the accuracy, a fraction. `measure` is the name of the score, which `chance` is for guessing; a run has solved that
+    has passed `solved_at`, above chance or below it, also where it overflowed later. None is an empty cell: no forget
+    bias, not solved, not evaluated. The last six say under what the numbers repeat bit for bit: what the backward pass
+    stores, runs side by side in one program on a device, the kind of device, a hash of the job's settings, versions of
+    the libraries, variables of the environment that may change numbers.
     """
 
     job: str

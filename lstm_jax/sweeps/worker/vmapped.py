@@ -42,6 +42,7 @@ class LiveRun:
     status: Status | None = None
     solved_step: int | None = None
     ended_step: int = 0
+    overflowed: bool = False
 
     def boundary(self, job: Job) -> int:
         """The update after which it is evaluated next."""
@@ -50,16 +51,20 @@ class LiveRun:
         )
 
     def observe(self, point: CurvePoint, passed: bool, diverged_step: int, job: Job) -> None:
-        """Take note of an evaluation, whose score counts as solved or not; sets `status` where the run has ended."""
+        """Take note of an evaluation, whose score counts as solved or not; sets `status` where the run has ended.
+
+        A run that has solved stays solved, also where it need not stop then and overflows: the same verdict either way.
+        """
         training = job.settings.training
         self.curve.append(point)
         self.ended_step = point.step
-        self.passed = self.passed + 1 if passed else 0
+        self.overflowed = bool(diverged_step) or not point.loss < DIVERGED_LOSS  # NaN is not less than anything
+        self.passed = self.passed + 1 if passed and not self.overflowed else 0
         if self.solved_step is None and self.passed == SOLVED_EVALUATIONS:
             self.solved_step = self.curve[-SOLVED_EVALUATIONS].step
         is_solved = self.solved_step is not None
-        if diverged_step or not point.loss < DIVERGED_LOSS:  # NaN is not less than anything
-            self.status, self.ended_step, self.solved_step = "diverged", diverged_step or point.step, None
+        if self.overflowed:
+            self.status, self.ended_step = "solved" if is_solved else "diverged", diverged_step or point.step
         elif point.step >= training.max_steps or (is_solved and training.stop_when_solved):
             self.status = "solved" if is_solved else "unsolved"
 
@@ -229,7 +234,7 @@ class VmappedRuns:
             lanes=self.width,
             device=device_name(),
         )
-        tables = {} if run.status == "diverged" else plain_tables(self._training.answers(state))
+        tables = {} if run.overflowed else plain_tables(self._training.answers(state))
         return Record(row, tuple(run.curve), tables=tables, settings=self._job.settings.flat), state
 
 
