@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Generator, Iterator
 
 import faults
+import forking
 import jaxtyping
 import pytest
 
@@ -26,6 +27,7 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
     atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 os.environ["JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES"] = "none"
+forking.ENVIRONMENT |= os.environ
 
 # jaxtyping's annotations cost nothing in use; here beartype checks each of them. Only modules imported from now on
 # are checked, so the hook has to come first.

@@ -25,6 +25,8 @@ import time
 
 AT_IMPORT = ("JAX", "PYTHON", "MPL", "LD_", "CUDA", "OMP_", "OPENBLAS", "LC_", "LANG")
 """Variables that count when Python starts or a package is imported, by how they begin."""
+ENVIRONMENT = {}
+"""That of the process to fork from: as tests/conftest.py leaves it, whatever a test sets when the first asks for it."""
 LIMITS = {name: resource.getrlimit(getattr(resource, name)) for name in dir(resource) if name.startswith("RLIMIT_")}
 MODULES = "jax, flax.nnx, optax, orbax.checkpoint, matplotlib.figure, scipy.stats, scipy.optimize, rich.console, tyro"
 MESSAGE_BYTES = 2**20
@@ -44,10 +46,15 @@ def popen(module, argv, *, cwd, env, merged=False, fresh=False):
             stderr=subprocess.STDOUT if merged else subprocess.PIPE,
             text=True,
             start_new_session=True,
-            # Tests may run in a shell's background, where SIGINT is ignored, and that is inherited.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            preexec_fn=_hear_signals,
         )
     return _parent().fork(module, argv, cwd, env, merged)
+
+
+def _hear_signals():
+    """In a shell's background SIGINT is ignored, under nohup SIGHUP, and that is inherited."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 class Forked:
@@ -111,21 +118,23 @@ class _Parent:
     """The process that has imported everything, and this one's end of the line to it."""
 
     def __init__(self):
-        self._environment = dict(os.environ)
         self._line, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._process = subprocess.Popen(
-            [sys.executable, __file__, str(theirs.fileno())], pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
+            [sys.executable, __file__, str(theirs.fileno())],
+            env=ENVIRONMENT,
+            stdin=subprocess.DEVNULL,
+            pass_fds=[theirs.fileno()],
             start_new_session=True,
-        )  # fmt: skip
+        )
         theirs.close()
         self._statuses = {}
         atexit.register(self._process.kill)
 
     def is_like(self, env):
         """Whether a process of this environment, and of our limits of now, can be forked from it."""
-        names = {name for name in {*env, *self._environment} if name.startswith(AT_IMPORT)} - {"PYTHONPATH"}
+        names = {name for name in {*env, *ENVIRONMENT} if name.startswith(AT_IMPORT)} - {"PYTHONPATH"}
         same_limits = all(resource.getrlimit(getattr(resource, name)) == limit for name, limit in LIMITS.items())
-        return same_limits and all(env.get(name) == self._environment.get(name) for name in names)
+        return same_limits and all(env.get(name) == ENVIRONMENT.get(name) for name in names)
 
     def fork(self, module, argv, cwd, env, merged):
         ends = [os.pipe() for _ in range(1 if merged else 2)]
