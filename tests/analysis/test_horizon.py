@@ -81,7 +81,7 @@ def sweep() -> list[Run]:
     ]
 
 
-def test_same_runs_in_any_order_give_the_are_equivalent(sweep: list[Run]) -> None:
+def test_same_runs_in_any_order_give_the_same_numbers(sweep: list[Run]) -> None:
     found = horizons(sweep, QUICK.tuning_seeds)
     assert [row.cell for row in found] == ["rnn", "gru", "lstm"]
     assert horizons(sweep, list(reversed(QUICK.tuning_seeds))) == found

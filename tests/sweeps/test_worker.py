@@ -127,7 +127,7 @@ def test_what_counts_as_diverged(trained, loss, diverged_step):
     assert (lane.status, lane.solved_step, lane.ended_step) == ("diverged", None, diverged_step or 10)
 
 
-def test_the_same_job_gives_the_are_equivalent(trained, tmp_path):
+def test_the_same_job_gives_the_same_numbers(trained, tmp_path):
     path, job, _ = trained
     run(tmp_path)
     assert but_durations(records_of(tmp_path, job)) == but_durations(records_of(path, job))
