@@ -27,11 +27,9 @@ test: $(VENV)/.dev  ## All tests
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(ARGS)
 
 # What says most in a minute: each part of the package, but no whole command.
-QUICK := $(addprefix tests/,analysis/test_choice.py analysis/test_summary.py analysis/test_horizon.py \
-  cells/test_registered_cells.py cells/test_initializers.py figures/test_table.py models/test_models.py \
-  sweeps/test_config.py sweeps/test_jobs.py sweeps/test_options.py sweeps/test_queue.py sweeps/test_records.py \
-  tasks/test_tasks.py tasks/test_solved.py text test_layers.py test_layout.py test_mutants.py test_parameters.py \
-  test_registry.py test_scan.py)
+QUICK := $(addprefix tests/,analysis/test_choice.py analysis/test_summary.py figures/test_table.py \
+  sweeps/test_config.py sweeps/test_options.py sweeps/test_queue.py sweeps/test_records.py tasks/test_solved.py \
+  text/test_vocabulary.py test_layout.py test_mutants.py test_parameters.py test_registry.py test_scan.py)
 
 test-quick: $(VENV)/.dev  ## A part of the tests, in under 90 seconds: what to run while editing
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(QUICK) $(ARGS)

@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lstm_jax.figures.formats import format_span
 from lstm_jax.figures.words import Words
 from lstm_jax.sweeps.config.options import SweepConfig, known
 from lstm_jax.sweeps.sources import canonical
@@ -60,6 +59,7 @@ def _schedule(made: Mapping[str, Any]) -> str:
 
 def _solved(config: SweepConfig) -> str:
     """Describe what counts as solved, which may differ by gap as chance does."""
+    from lstm_jax.figures.formats import format_span  # which --help need not wait for
     from lstm_jax.tasks import make_task
 
     tasks = [make_task(config.task, gap) for gap in known(config.grid.gaps)]

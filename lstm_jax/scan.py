@@ -25,8 +25,9 @@ from lstm_jax.cells.base import Cell, Params, PointwiseCell, State, check_state
 from lstm_jax.choices import Backward
 from lstm_jax.derivatives import reverse_only
 from lstm_jax.memory_saving import StepMasks, pointwise_scan, save_activations
+from lstm_jax.mesh import alike, on_mesh_as
 from lstm_jax.pointwise import can_be_taken_apart, form
-from lstm_jax.steps import alike, checked_lengths, on_mesh_as, where
+from lstm_jax.steps import checked_lengths, where
 
 __all__ = ["Backward", "scan", "scan_last"]
 

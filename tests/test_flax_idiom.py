@@ -133,6 +133,12 @@ def test_a_filter_says_what_is_trained():
     assert changed(before, params_of(model)) == {(*way, "weights", "w_hh") for way in ways}
 
 
+def one_of(models, index):
+    """One of the models that nnx.vmap made."""
+    graphdef, state = nnx.split(models)
+    return nnx.merge(graphdef, jax.tree.map(lambda leaf: leaf[index], state))
+
+
 # Transformations
 
 
@@ -181,10 +187,8 @@ def test_vmap_over_models(name):
 
     models = create(nnx.Rngs(params=3))
     losses = nnx.jit(nnx.vmap(loss_fn, in_axes=(0, None, None)))(models, X, Y)
-    graphdef, state = nnx.split(models)
     for index in range(2):
-        one = nnx.merge(graphdef, jax.tree.map(lambda leaf, index=index: leaf[index], state))
-        assert_same(jit_loss(one), losses[index], 1e-6)
+        assert_same(jit_loss(one_of(models, index)), losses[index], 1e-6)
     assert losses[0] != losses[1]
 
 
@@ -202,11 +206,9 @@ def test_scan_over_layers(name):
     def forward(layer, x):
         return outputs_of(layer, x)
 
-    graphdef, state = nnx.split(layers)
     expected = X
     for index in range(3):
-        one = nnx.merge(graphdef, jax.tree.map(lambda leaf, index=index: leaf[index], state))
-        expected = jit_outputs(one, expected)
+        expected = jit_outputs(one_of(layers, index), expected)
     assert_same(forward(layers, X), expected, 1e-6)
 
 

@@ -26,6 +26,7 @@ ORDER = [
     "cells",
     "derivatives",
     "pointwise",
+    "mesh",
     "steps",
     "memory_saving",
     "scan",

@@ -126,7 +126,6 @@ def build(settings: Settings, backward: Backward) -> Training:
     from lstm_jax.models import Sizes, form_of, make_model
     from lstm_jax.optimizers import Schedule
     from lstm_jax.tasks import make_task
-    from lstm_jax.tasks.kinds import Tokens, Vectors
     from lstm_jax.training import Training
 
     sizes, training = settings.model, settings.training
@@ -135,14 +134,14 @@ def build(settings: Settings, backward: Backward) -> Training:
         settings.cell,
         Sizes(
             known(sizes.hidden_dim),
-            task.inputs.width if isinstance(task.inputs, Vectors) else known(sizes.embedding_dim),
+            task.inputs.width or known(sizes.embedding_dim),
             sizes.num_layers,
             known(sizes.dropout),
             backward,
             training.truncation,
         ),
         form=task.form,
-        num_tokens=task.inputs.number if isinstance(task.inputs, Tokens) else None,
+        num_tokens=task.inputs.num_tokens,
         num_outputs=task.outputs.width,
         readout=task.readout,
         gap=task.distance,

@@ -90,7 +90,6 @@ def _without_effect(config: SweepConfig) -> list[str]:
 def checked_task(config: SweepConfig, gap: int) -> Task:
     """The task at that gap; raises ConfigError where it can't be made, whatever a user's own does."""
     from lstm_jax.tasks import make_task
-    from lstm_jax.tasks.kinds import Vectors
     from lstm_jax.tasks.solved import check_batch, check_guessing
 
     def make() -> tuple[Task, int, int]:
@@ -100,7 +99,7 @@ def checked_task(config: SweepConfig, gap: int) -> Task:
         if task.readout not in ("every", "last"):
             raise ValueError(f"task {config.task!r}: readout: expected 'every' or 'last', got {task.readout!r}")
         task.outputs  # noqa: B018 - or an error that says what is missing
-        return task, num_steps, task.inputs.width if isinstance(task.inputs, Vectors) else 1
+        return task, num_steps, task.inputs.width or 1
 
     task, num_steps, width = _attempt(make, "task", config.task)
     num_bytes = FLOAT_BYTES * num_steps * width * max(known(config.training.batch_size), config.training.eval_size)
@@ -171,7 +170,7 @@ def memory_bytes(job: Job, backward: Backward) -> int:
     training, settings = job.training(), job.settings
     task, attention = training.task, training.model.attention_floats(training.task.num_steps)
     num_outputs = task.outputs.width if task.readout == "every" else 0
-    hidden, embedded = settings.hidden_dim, known(settings.model.embedding_dim)
+    hidden, embedded = settings.hidden_dim, task.inputs.width or known(settings.model.embedding_dim)
     step = FLOATS_PER_STEP[backward] * settings.model.num_layers * hidden + 2 * embedded + 3 * num_outputs
     update = (task.num_steps * step + 2 * attention) * settings.batch_size
     eval_step = embedded + 2 * hidden + 2 * num_outputs

@@ -18,9 +18,13 @@ from lstm_jax.tasks.solved import SOLVED_ACCURACY, SOLVED_SHARE, luck
 
 @dataclasses.dataclass(frozen=True)
 class Tokens:
-    """Inputs `[T, B]`: whole numbers from 0 to `number` - 1, which a model embeds."""
+    """Inputs `[T, B]`: whole numbers from 0 to `num_tokens` - 1, which a model embeds, in a width of its own."""
 
-    number: int
+    num_tokens: int
+    width: ClassVar[None] = None
+
+    def __post_init__(self) -> None:
+        _check_number("num_tokens", self.num_tokens)
 
     def check(self, inputs: jax.ShapeDtypeStruct) -> None:
         """Raise ValueError for inputs of another shape or kind of number."""
@@ -30,9 +34,13 @@ class Tokens:
 
 @dataclasses.dataclass(frozen=True)
 class Vectors:
-    """Inputs `[T, B, width]`: numbers that a model takes as they are."""
+    """Inputs `[T, B, width]`: numbers that a model takes as they are, without an embedding."""
 
     width: int
+    num_tokens: ClassVar[None] = None
+
+    def __post_init__(self) -> None:
+        _check_number("width", self.width)
 
     def check(self, inputs: jax.ShapeDtypeStruct) -> None:
         """Raise ValueError for inputs of another shape."""
@@ -53,6 +61,9 @@ class Outputs(abc.ABC):
 
     width: int
     """How many numbers a model puts out at each step."""
+
+    def __post_init__(self) -> None:
+        _check_number("width", self.width)
 
     @abc.abstractmethod
     def losses(self, outputs: Float[Array, "S B C"], targets: Any) -> Float[Array, "S B"]:
@@ -155,6 +166,11 @@ class Reals(Outputs):
 
         probability: NDArray[np.float64] = special.chdtr(num_answers, num_answers * (solved_at / chance))
         return probability
+
+
+def _check_number(name: str, number: int) -> None:
+    if number < 1:
+        raise ValueError(f"{name}: expected at least 1, got {number}")
 
 
 def _accuracy(chance: float) -> float:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from lstm_jax.errors import ConfigError
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # a row of runs.csv needs a number of this file: --help need not wait for NumPy
+    import numpy as np
+    from numpy.typing import NDArray
+
     from lstm_jax.tasks.base import Task
 
 SOLVED_ACCURACY = 0.99
@@ -24,6 +24,8 @@ MAX_LUCK = 1e-6
 
 def check_guessing(task: Task, eval_size: int) -> None:
     """Raise ConfigError where guessing would solve `eval_size` sequences of the task too often (imports jax)."""
+    import numpy as np
+
     try:
         solved_at = task.solved_at
     except ValueError as error:
@@ -50,6 +52,7 @@ def check_guessing(task: Task, eval_size: int) -> None:
 
 def luck(num_answers: NDArray[np.int64], chance: float, solved_at: float = SOLVED_ACCURACY) -> NDArray[np.float64]:
     """The probability that guessing has the share `solved_at` or more of so many answers right."""
+    import numpy as np
     from scipy import special
 
     most_wrong = np.floor(num_answers * (1.0 - solved_at) + 1e-9)

@@ -69,7 +69,7 @@ def test_the_curve_is_a_direct_mean_over_tokens_and_runs() -> None:
         assert point.ci_low <= point.perplexity <= point.ci_high
 
 
-def test_rows_and_runs_in_any_order_give_the_are_equivalent() -> None:
+def test_rows_and_runs_in_any_order_give_the_same_numbers() -> None:
     runs = [noisy(cell, seed) for cell in ("lstm", "gru") for seed in (0, 1, 2)]
     rng = random.Random(0)
     shuffled = rng.sample([(run, rng.sample(rows, len(rows))) for run, rows in runs], len(runs))

@@ -101,7 +101,7 @@ def test_the_p_value_of_falling_rates_against_draws_from_its_null() -> None:
 # What a cell's numbers depend on
 
 
-def test_the_same_runs_in_any_order_give_the_same_numbers(sweep: list[Run]) -> None:
+def test_same_runs_in_any_order_give_the_same_numbers(sweep: list[Run]) -> None:
     found = horizons(sweep, QUICK.tuning_seeds)
     assert [row.cell for row in found] == list(CELLS)
     assert horizons(sweep, list(reversed(QUICK.tuning_seeds))) == found

@@ -100,7 +100,7 @@ def tiny(tmp_path_factory):
     return path / "out"
 
 
-def test_the_configuration_file_gives_the_are_equivalent(tiny, tmp_path):
+def test_the_configuration_file_gives_the_same_numbers(tiny, tmp_path):
     status, _, errors = run("gap_length", "--config", tiny / "sweep.yaml", "--out", "other", cwd=tmp_path)
     assert status == 0, errors
     assert rows_but_durations(tmp_path / "other" / "runs.csv") == rows_but_durations(tiny / "runs.csv")

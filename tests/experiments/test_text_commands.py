@@ -43,7 +43,10 @@ def cache(tmp_path_factory):
 
 
 def once(tmp_path_factory, module, make):
-    """A sweep that the first process of the tests that asks for it makes: its directory, and what the command said."""
+    """A sweep that the first process of the tests that asks for it makes: its directory, and what the command said.
+
+    Each process has a copy: a test that writes into it, as a repeated command does, is seen by no test beside it.
+    """
     where = tmp_path_factory.getbasetemp()
     where = (where.parent if "PYTEST_XDIST_WORKER" in os.environ else where) / f"once-{module}"
     where.mkdir(exist_ok=True)
@@ -53,7 +56,9 @@ def once(tmp_path_factory, module, make):
             status, output, errors = run(module, *TINY, *make(where), cwd=where, timeout=240)
             assert status == 0, errors
             (where / "output").write_text(output)
-    return where / "results" / module, (where / "output").read_text()
+    own = tmp_path_factory.mktemp(module) / "copy"
+    shutil.copytree(where, own, symlinks=True)
+    return own / "results" / module, (own / "output").read_text()
 
 
 @pytest.fixture(scope="module")

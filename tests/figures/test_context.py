@@ -131,7 +131,7 @@ def test_a_cell_has_the_colour_that_it_has_in_other_figures() -> None:
     assert looks[0] == looks[1]
 
 
-def test_the_are_equivalent_give_the_same_files(tmp_path: Path) -> None:
+def test_the_same_numbers_give_the_same_files(tmp_path: Path) -> None:
     points, effective = models(3)
 
     def draw(stem: Path) -> list[bytes]:

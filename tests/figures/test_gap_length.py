@@ -59,7 +59,7 @@ def test_the_axis_has_the_name_that_its_task_gives_it() -> None:
     assert "Models stand side by side at each length" in caption and "the measured lengths leave open" in caption
 
 
-def test_both_files_are_written_whole_and_the_are_equivalent_give_the_same_files(tmp_path: Path) -> None:
+def test_both_files_are_written_whole_and_the_same_numbers_give_the_same_files(tmp_path: Path) -> None:
     summaries, horizons = sweep(4, GAPS)
 
     def draw(stem: Path) -> list[bytes]:

@@ -106,7 +106,7 @@ def test_a_system_has_the_colour_that_it_has_in_other_figures() -> None:
     assert looks[0] == looks[1]
 
 
-def test_the_are_equivalent_give_the_same_files(tmp_path: Path) -> None:
+def test_the_same_numbers_give_the_same_files(tmp_path: Path) -> None:
     def draw(folder: str) -> list[bytes]:
         stems = [tmp_path / folder / name for name in ("by_length", "alignments")]
         paths = style.save(by_length_figure(lengths(2), caption="फाइल", title="Title"), stems[0])

@@ -268,6 +268,8 @@ def test_wandb_offline_run_reads_back(done, tmp_path):
     json.loads(text) if text.lstrip().startswith("{") else None
     for fact in (record.run.status, identity, record.run.job):
         assert fact in text, text
+    for name in ("score", "accuracy"):  # by its own name as the `metric` of a sweep file has it
+        assert re.search(rf'"{name}"\s*:', text), text
 
 
 def test_wandb_ids_are_deterministic_and_differ_by_what_matters(done):

@@ -146,7 +146,7 @@ def test_a_run_that_solved_and_overflows_later_is_solved_whether_it_stops_or_not
         assert lane.ended_step == (diverged_step or 10 * before + 10)
 
 
-def test_the_same_job_gives_the_are_equivalent(trained, tmp_path):
+def test_the_same_job_gives_the_same_numbers(trained, tmp_path):
     path, job, _ = trained
     run(tmp_path)
     assert but_durations(records_of(tmp_path, job)) == but_durations(records_of(path, job))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 
 import jax
 import jax.numpy as jnp
@@ -17,11 +18,11 @@ from lstm_jax.cells import make_cell
 from lstm_jax.errors import ConfigError
 from lstm_jax.models import ModelConfig, Sizes, make_model
 from lstm_jax.sweeps.config.options import SweepConfig
-from lstm_jax.sweeps.plan import checked_task, make_jobs
+from lstm_jax.sweeps.plan import checked_task, make_jobs, memory_bytes
 from lstm_jax.sweeps.store.records import Run
 from lstm_jax.tasks import make_task
 from lstm_jax.tasks.base import fingerprints
-from lstm_jax.tasks.kinds import Classes, Labels, Reals
+from lstm_jax.tasks.kinds import Classes, Labels, Reals, Tokens, Vectors
 from lstm_jax.training import Hypers, Training
 
 NAMES = [f"number_tasks:{name}" for name in ("FirstNumber", "EveryNumber", "Parts", "Pixels")]
@@ -145,6 +146,21 @@ def test_few_numbers_are_solved_by_luck():
     with pytest.raises(ConfigError, match=r"eval_size: got 1; expected at least .*, so that guessing, whose MSE is 1"):
         checked_task(SweepConfig.of(task="number_tasks:FirstNumber", eval_size=1), 3)
     checked_task(SweepConfig.of(task="number_tasks:FirstNumber", eval_size=32), 3)
+
+
+@pytest.mark.parametrize("kind", [Tokens, Vectors, Classes, Labels, Reals])
+def test_there_is_at_least_one(kind):
+    with pytest.raises(ValueError, match="expected at least 1, got 0"):
+        kind(0)
+
+
+def test_memory_is_that_of_the_vectors():
+    """A wide vector takes the room of a wide embedding."""
+    (job,) = make_jobs(SweepConfig.of(task="number_tasks:Parts", cells=("rnn",), gaps=(50,), hidden_dim=4))[0]
+    narrow = memory_bytes(job, "autodiff")
+    settings = dataclasses.replace(job.settings.model, embedding_dim=10_000)
+    wide = dataclasses.replace(job, settings=dataclasses.replace(job.settings, model=settings))
+    assert memory_bytes(wide, "autodiff") == narrow, "of an embedding that it does not have"
 
 
 def test_models_of_tokens_say_so():

@@ -16,17 +16,16 @@ from lstm_jax.figures.formats import format_ends, format_horizon
 from lstm_jax.figures.scores import format_score
 from lstm_jax.figures.words import GAP_SWEEP, Words
 
-# Widths fit the widest entry, so that the tables of all cells line up; 76 columns in all, where the axis has no word of
-# more than seven letters.
-_AXIS_WIDTH = 7
 _UNLIKELY = 0.05
-SCORE = ""  # has the name of the task's
+# Least widths, which fit the widest entry, so that the tables of all cells line up; 76 columns in all, where axis and
+# score have no word of more than seven and eight letters.
 _COLUMNS = (
+    ("axis", 7),
     ("learning rate", 14),
     ("solved", 8),
     ("diverged", 8),
     ("solve rate (95%)", 17),
-    (SCORE, 8),
+    ("score", 8),
     ("updates", 8),
 )
 
@@ -87,12 +86,8 @@ def print_reaches(console: Console, name: str, rows: Sequence[tuple[str, str, st
 
 def _table(words: Words, show_header: bool) -> Table:
     table = Table(box=None, show_header=show_header, pad_edge=False, padding=(0, 1, 0, 0))
-    width = max(_AXIS_WIDTH, *map(len, words.gap.split()))  # a name of several words has a line for each
-    table.add_column(words.gap, justify="right", min_width=width, max_width=width)
-    for name, width in _COLUMNS:
-        if name is SCORE:
-            width = max(width, *map(len, words.score.split()))
-            table.add_column(words.score, justify="right", min_width=width, max_width=width)
-        else:
-            table.add_column(name, justify="right", min_width=width, no_wrap=True)
+    own_names = {"axis": words.gap.replace(" ", "\n"), "score": words.score.replace(" ", "\n")}  # a line for each word
+    for column, width in _COLUMNS:
+        name = own_names.get(column, column)
+        table.add_column(name, justify="right", min_width=max(width, *map(len, name.split("\n"))), no_wrap=True)
     return table

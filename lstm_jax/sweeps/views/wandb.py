@@ -207,7 +207,8 @@ class WandbLogger:
             for name, rows in record.tables.items():
                 shown = [list(row.values()) for row in rows[:: -(-len(rows) // MAX_TABLE_ROWS) or 1]]
                 wandb_run.log({f"tables/{name}": wandb.Table(columns=list(rows[0]), data=shown)} if rows else {})
-            wandb_run.summary.update(_facts(record, OUTCOMES))
+            # The score by its own name too: `metric: {name: accuracy}` of a sweep file asks for that.
+            wandb_run.summary.update(_facts(record, OUTCOMES) | {record.run.measure: _plain(record.run.score)})
         finally:
             wandb_run.finish()
         folder = Path(wandb_run.dir).parent
