@@ -55,7 +55,7 @@ class Design:
     @property
     def rates(self) -> Floats:
         """Learning rates."""
-        return np.geomspace(1e-3, 1e-2, self.num_rates)
+        return np.asarray(1e-3 * 2.0 ** np.arange(self.num_rates))
 
     @property
     def seeds(self) -> list[int]:

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SOURCES = [path for name in ("lstm_jax", "experiments", "benchmarks") for path in (ROOT / name).rglob("*.py")]
 COMMANDS = [
-    *("step", "length", "plots", "checkpoint_overhead", "wandb_overhead"),
+    *("step", "length", "plots", "coverage", "checkpoint_overhead", "wandb_overhead"),
     *("sweeps", "sweeps table", "sweeps scaling", "sweeps lanes"),
 ]
 

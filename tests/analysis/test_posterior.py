@@ -30,7 +30,7 @@ def probability(h: Floats, b: Floats, lapse: Floats, u: Floats, x: Floats) -> Fl
 
 def integrated(solved: Floats, finished: Floats, octaves: Floats, h: Floats) -> Floats:
     """The posterior at h by sums over many slopes and, for each spread, over a fine normal distribution of u."""
-    b = 2.0 ** np.linspace(-2, 6, 61)[:, None, None, None]
+    b = 2.0 ** np.linspace(-1.875, 5.625, 61)[:, None, None, None]
     z = np.linspace(-5, 5, 101)
     normal = stats.norm.pdf(z) / stats.norm.pdf(z).sum()
     total = np.zeros(len(h))
@@ -72,7 +72,7 @@ def test_of_truths_drawn_from_the_prior_each_interval_covers_its_share() -> None
         h = rng.uniform(OCTAVES[0] - MARGIN, OCTAVES[-1] + MARGIN)
         spread = rng.choice(SPREADS, p=SPREAD_WEIGHTS)
         u = rng.normal(0, spread, (5, 1))
-        p = probability(h, 2.0 ** rng.uniform(-2, 6), rng.choice(LAPSES, p=LAPSE_WEIGHTS), u, OCTAVES)
+        p = probability(h, 2.0 ** rng.uniform(-1.875, 5.625), rng.choice(LAPSES, p=LAPSE_WEIGHTS), u, OCTAVES)
         found = posterior(GAPS, (rng.random(p.shape) < p).astype(float), np.ones(p.shape))
         below = float(found.mass[horizons_of(found.gaps) < h].sum())
         covered.append([below < 0.1, below < 0.5, below < 0.9])

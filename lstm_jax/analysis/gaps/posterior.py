@@ -27,8 +27,8 @@ STEPS = 16
 """Horizons per octave on the grid."""
 GUESS = 0.005
 """γ, the share of runs that solve at any gap."""
-SLOPES = 2.0 ** np.arange(-1.5, 5.6)
-"""b in logits per octave: 0.35 to 45, all as likely."""
+SLOPES = 2.0 ** np.arange(-1.5, 5.3, 0.75)
+"""b in logits per octave: 0.35 to 38, all as likely."""
 LAPSES, LAPSE_WEIGHTS = np.array([0.005, 0.05, 0.15]), np.array([0.6, 0.3, 0.1])
 """λ and its prior."""
 SPREADS, SPREAD_WEIGHTS = np.array([0.25, 0.75, 2.0]), np.array([0.45, 0.3, 0.25])
