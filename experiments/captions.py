@@ -30,9 +30,13 @@ def describe(config: SweepConfig, records: Sequence[Record], text: str | None = 
     made = {**config.flat, **next((record.settings for record in records), {})}
     others = _count(len(config.grid.tuning_seeds), "other seed")
     rates = ", ".join(f"{rate:g}" for rate in sorted({record.run.learning_rate for record in records}))
+    of_grid = config.grid.learning_rates
     tuning = (
-        f"learning rate chosen from {{{rates}}} for each {words.cell} on {others}"
-        if len(config.grid.learning_rates) > 1
+        f"learning rate chosen for each {words.cell} on {others}, by half-decades until the best has a worse one on "
+        f"both sides (tried: {rates})"
+        if of_grid is None
+        else f"learning rate chosen from {{{rates}}} for each {words.cell} on {others}"
+        if len(of_grid) > 1
         else f"learning rate {rates}, not tuned"
     )
     clip_norm = float(made["clip_norm"])

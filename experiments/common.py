@@ -183,12 +183,13 @@ def run(experiment: Experiment, sweep: SweepConfig | Plan, console: rich.console
     """Train what is missing, and report on the directory; returns the exit status."""
     from experiments.report import report
     from lstm_jax.sweeps.run import run_sweep
+    from lstm_jax.sweeps.stages import num_runs
 
     result = run_sweep(sweep, console)
     config = result.config
     if result.stopped_by:
         console.print(
-            f"interrupted: {len(result.records)} of {config.grid.num_runs} runs are kept in {config.out}; "
+            f"interrupted: {len(result.records)} of {num_runs(config.grid)} runs are kept in {config.out}; "
             "repeat the command to go on"
         )
         return 128 + result.stopped_by

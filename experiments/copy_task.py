@@ -62,7 +62,6 @@ EXPERIMENT = Experiment(
             task="copy",
             cells=_CELLS,
             gaps=(10, 20, 50, 100, 200, 300, 500, 750, 1000, 2000),
-            learning_rates=(0.0003, 0.001, 0.002, 0.003, 0.005, 0.01, 0.03),
             seeds=tuple(range(30)),
             tuning_seeds=tuple(range(100, 120)),
             num_params=12290,

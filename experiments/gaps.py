@@ -60,7 +60,7 @@ def report(
         words=words,
     )
     save(curves, out / "learning_curves", ["png"])
-    print_summary(console, summaries, found, config.grid.learning_rates, words)
+    print_summary(console, summaries, found, words)
     for line in off_terms(config, records):
         console.print(f"not on equal terms: {line}")
     console.print(f"plot: {plots[0]}")

@@ -97,7 +97,7 @@ def reported(config: SweepConfig, records: Sequence[Record], console: Console) -
     from lstm_jax.analysis.choice import least_loss_runs
 
     runs, without = least_loss_runs(
-        [record.run for record in records], config.grid.tuning_seeds, config.grid.learning_rates
+        [record.run for record in records], config.grid.tuning_seeds, config.grid.learning_rates or ()
     )
     for cell in without:
         console.print(

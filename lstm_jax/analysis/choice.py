@@ -20,8 +20,8 @@ def tuned_rate(table: RunTable, tuning_seeds: Collection[int]) -> int:
     """Choose the one learning rate of a cell on its tuning seeds, over all gaps together.
 
     The rate with the largest sum over gaps of the share of runs that solved; among equals the one with the fewest
-    updates to solve on average (unsolved: the budget), the best mean final score, the smaller rate. A rate is judged on
-    no fewer runs than half of the most that any rate has at that gap, as if the rest had not solved: one that solved
+    updates to solve on average (unsolved: as the slowest that solved), the best mean final score, the smaller rate. A
+    rate is judged on no fewer runs than half of the most that any rate has at that gap, as if the rest had not solved: one that solved
     where its other runs crashed is not the best for it. Updates come before the score because a run stops when it has
     solved: among runs that all did, the score is noise beyond what counts as solved.
 
@@ -33,14 +33,16 @@ def tuned_rate(table: RunTable, tuning_seeds: Collection[int]) -> int:
     if not tuning_seeds:
         raise _no_tuning_seeds(table.cell, table.learning_rates.tolist())
     own = np.isin(table.seeds, sorted(tuning_seeds))
+    slowest = (table.steps * table.solved)[own].max(initial=0.0)
+    until = np.where(table.solved > 0.0, table.steps, table.finished * slowest)
     finished, solved, steps, scored, progress = (
-        each[own].sum(axis=0) for each in (table.finished, table.solved, table.steps, table.scored, table.progress)
+        each[own].sum(axis=0) for each in (table.finished, table.solved, until, table.scored, table.progress)
     )
     if not finished.any():
         return NONE
     runs = np.maximum(finished, 1.0)
     share = solved / np.maximum(runs, finished.max(axis=1, keepdims=True) / 2.0)
-    updates = np.where(finished > 0.0, steps / runs, table.steps[own].max())
+    updates = np.where(finished > 0.0, steps / runs, slowest)
     score = progress.sum(axis=0) / np.maximum(scored.sum(axis=0), 1.0)
     # Equal sums may differ in their last bits with the order of the seeds; rounding makes a tie of them.
     ranked = np.lexsort(np.round([-score, updates.mean(axis=0), -share.sum(axis=0), ~finished.any(axis=0)], 9))

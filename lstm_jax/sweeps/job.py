@@ -92,6 +92,8 @@ class Job:
     settings: Settings
     runs: tuple[RunKey, ...] = ()
     checkpoint_seconds: float = math.inf
+    num_more: int = 0
+    """About how many runs will be asked for beside these, when they have ended (`stages`)."""
 
     @property
     def name(self) -> str:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 from lstm_jax.errors import ConfigError
 from lstm_jax.sweeps.config.options import SweepConfig, known
-from lstm_jax.sweeps.job import Job, RunKey, Settings
+from lstm_jax.sweeps.job import Job, Settings
 from lstm_jax.sweeps.machine import available_bytes, has_accelerator, num_workers
 from lstm_jax.sweeps.sources import code_digest
+from lstm_jax.sweeps.stages import possible_runs
 
 if TYPE_CHECKING:
     from lstm_jax.scan import Backward
@@ -25,13 +26,14 @@ FLOAT_BYTES = 4
 
 
 def make_jobs(config: SweepConfig, *, to_train: bool = True) -> tuple[list[Job], list[str]]:
-    """The jobs of a sweep, the most expensive first, and warnings, one line each. Computes shapes only.
+    """The jobs of a sweep, the most expensive first, each with all runs that may be asked for (`stages`), and warnings,
+    one line each. Computes shapes only.
 
     Raises ConfigError for a cell or task that can't be made and, for jobs `to_train`, a size that does not fit in
     memory.
     """
     grid = config.grid
-    runs = tuple(RunKey(seed, rate) for rate in grid.learning_rates for seed in grid.trained_seeds)
+    runs = possible_runs(grid)
     for gap in known(grid.gaps):
         checked_task(config, gap)
     warnings = _without_effect(config) if to_train else []

@@ -34,6 +34,15 @@ class JobQueue:
         """Have a job done once more, behind the others."""
         self._waiting.append(job)
 
+    def add(self, jobs: Iterable[Job]) -> None:
+        """Have jobs done too whose runs have just been asked for, the most expensive first as in a plan."""
+        self._waiting = collections.deque(sorted([*self._waiting, *jobs], key=lambda job: -job.weight))
+
+    @property
+    def names(self) -> set[str]:
+        """Of the jobs that wait."""
+        return {job.name for job in (*self._waiting, *(job for _, job in self._later))}
+
     def put_later(self, job: Job, now: float) -> None:
         """Have a job tried again that another worker holds."""
         self._later.append((now + BUSY_SECONDS, job))

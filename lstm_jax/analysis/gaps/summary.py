@@ -22,6 +22,7 @@ class Summary:
     final score, a diverged run counting as chance; None where no run was evaluated. `chance` is what guessing scores at
     that gap, the best of it where the runs' differ. `measure` is the name of the score, and `solved_at` what counts as
     solved. `median_solved_step` is the Kaplan-Meier median in updates, None where it is not reached within the budget.
+    With `at_edge` the rate is the least or greatest of several that were tried: a better one may lie outside.
     """
 
     cell: str
@@ -38,6 +39,7 @@ class Summary:
     median_solved_step: float | None
     measure: str = "accuracy"
     solved_at: float = SOLVED_ACCURACY
+    at_edge: bool = False
 
     @property
     def higher_is_better(self) -> bool:
@@ -61,18 +63,12 @@ def summarise(runs: Sequence[Run], tuning_seeds: Collection[int]) -> list[Summar
     rows = []
     for table in tabulate(runs):
         index = tuned_rate(table, tuning_seeds)
-        rate = math.nan if index == NONE else float(table.learning_rates[index])
+        rates = table.learning_rates.tolist()
+        rate = math.nan if index == NONE else rates[index]
         found = (reported.get((table.cell, gap, rate)) for gap in table.gaps.tolist())
-        rows += [_summarise(own, budget) for own in found if own]
+        at_edge = len(rates) > 1 and rate in (rates[0], rates[-1])  # with a single rate nothing was tuned
+        rows += [_summarise(own, budget, at_edge) for own in found if own]
     return rows
-
-
-def at_edge(summary: Summary, learning_rates: Sequence[float]) -> bool:
-    """Return whether the chosen learning rate is the least or greatest of the grid: a better one may lie outside.
-
-    A grid of one rate has no edge: nothing was tuned, which the caption says.
-    """
-    return len(set(learning_rates)) > 1 and summary.learning_rate in (min(learning_rates), max(learning_rates))
 
 
 def median_solved_step(runs: Sequence[Run], budget: int) -> float | None:
@@ -92,7 +88,7 @@ def median_solved_step(runs: Sequence[Run], budget: int) -> float | None:
     return float(reached[0] + (below[0] if len(below) > 0 else reached[0])) / 2.0 if len(reached) > 0 else None
 
 
-def _summarise(runs: list[Run], budget: int) -> Summary:
+def _summarise(runs: list[Run], budget: int, at_edge: bool) -> Summary:
     num_solved = sum(run.status == "solved" for run in runs)
     interval = stats.binomtest(num_solved, len(runs)).proportion_ci(confidence_level=0.95, method="wilson")
     scores = [score for score in map(final_score, runs) if score is not None]
@@ -113,4 +109,5 @@ def _summarise(runs: list[Run], budget: int) -> Summary:
         median_solved_step=median_solved_step(runs, budget),
         measure=runs[0].measure,
         solved_at=runs[0].solved_at,
+        at_edge=at_edge,
     )

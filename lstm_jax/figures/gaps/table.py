@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lstm_jax.analysis.gaps.horizon import Horizon
-from lstm_jax.analysis.gaps.summary import Summary, at_edge
+from lstm_jax.analysis.gaps.summary import Summary
 from lstm_jax.figures.formats import format_ends, format_horizon
 from lstm_jax.figures.scores import format_score
 from lstm_jax.figures.words import GAP_SWEEP, Words
@@ -34,13 +34,12 @@ def print_summary(
     console: Console,
     summaries: Sequence[Summary],
     horizons: Sequence[Horizon],
-    learning_rates: Sequence[float],
     words: Words = GAP_SWEEP,
 ) -> None:
     """Print a table per cell with a row per gap, then the horizons; readable from 80 columns on.
 
-    A star flags a chosen learning rate at the edge of `learning_rates`, where a better one may lie outside. `updates`
-    is the Kaplan-Meier median until solved. A cell whose solve rates rise with the gap by more than chance is named.
+    A star flags a chosen learning rate at the edge of those tried, where a better one may lie outside. `updates` is the
+    Kaplan-Meier median until solved. A cell whose solve rates rise with the gap by more than chance is named.
     """
     flagged = False
     console.print(_table(words, show_header=True))
@@ -49,11 +48,10 @@ def print_summary(
         console.print(Text(cell, style="bold"))
         table = _table(words, show_header=False)
         for row in group:
-            edge = at_edge(row, learning_rates)
-            flagged |= edge
+            flagged |= row.at_edge
             table.add_row(
                 str(row.gap),
-                f"{row.learning_rate:.3g}{'*' if edge else ' '}",
+                f"{row.learning_rate:.3g}{'*' if row.at_edge else ' '}",
                 f"{row.num_solved}/{row.num_runs}",
                 str(row.num_diverged),
                 f"{row.solve_rate:.2f} ({row.ci_low:.2f}, {row.ci_high:.2f})",

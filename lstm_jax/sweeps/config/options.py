@@ -73,8 +73,10 @@ class Grid(Checked):
     cell: package.module:Name."""
     gaps: Annotated[tuple[int, ...] | None, GAPS] = (5, 10, 20)
     """Dependency distances, in time steps unless the task says otherwise. Default: as the experiment says."""
-    learning_rates: Annotated[tuple[float, ...], RATES] = (0.003,)
-    """Learning rates. The tuning seeds choose the best for each cell."""
+    learning_rates: Annotated[tuple[float, ...] | None, RATES] = None
+    """Learning rates, each for all seeds; the tuning seeds choose the best for each cell. Default: in two stages, the
+    tuning seeds from 0.003, 0.01 and 0.03 on to where the best has a worse one on both sides, the others at the
+    best."""
     seeds: Annotated[tuple[int, ...], SEEDS] = (0, 1, 2)
     """Seeds of the reported runs."""
     tuning_seeds: Annotated[tuple[int, ...], TUNING_SEEDS] = (100, 101)
@@ -82,8 +84,9 @@ class Grid(Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        singles = [single(rate) for rate in self.learning_rates]
-        alike = [rate for rate, its in zip(self.learning_rates, singles, strict=True) if singles.count(its) > 1]
+        rates = self.learning_rates or ()
+        singles = [single(rate) for rate in rates]
+        alike = [rate for rate, its in zip(rates, singles, strict=True) if singles.count(its) > 1]
         if alike:
             raise expected("learning_rates", f"{in_words(alike)}, which are one number in single precision")
         both = sorted(set(self.seeds) & set(self.tuning_seeds))
@@ -91,11 +94,9 @@ class Grid(Checked):
             raise ConfigError(
                 f"tuning_seeds: got {in_words(both)}, which seeds has too; a seed can be in only one of the two"
             )
-        if len(self.learning_rates) > 1 and not self.tuning_seeds:
-            raise ConfigError(
-                "tuning_seeds: got none; expected at least one, to choose from "
-                f"{len(self.learning_rates)} learning_rates"
-            )
+        if len(rates) != 1 and not self.tuning_seeds:
+            several = f"{len(rates)} learning_rates" if rates else "learning_rates, of which none are given"
+            raise ConfigError(f"tuning_seeds: got none; expected at least one, to choose from {several}")
 
     @property
     def trained_seeds(self) -> tuple[int, ...]:
@@ -103,13 +104,8 @@ class Grid(Checked):
 
         A call of a wandb agent trains them for one rate too, since other calls may have the other rates.
         """
-        is_chosen_from = len(self.learning_rates) > 1 or bool(os.environ.get("WANDB_SWEEP_ID"))
+        is_chosen_from = len(self.learning_rates or ()) != 1 or bool(os.environ.get("WANDB_SWEEP_ID"))
         return (*self.tuning_seeds, *self.seeds) if is_chosen_from else self.seeds
-
-    @property
-    def num_runs(self) -> int:
-        """Trainings in a sweep."""
-        return len(self.cells) * len(known(self.gaps)) * len(self.learning_rates) * len(self.trained_seeds)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -177,8 +173,9 @@ _flat = tyro.conf.arg(name="")
 class SweepConfig(Checked):
     """A sweep of trainings of one task. Options have one flat list of names on the command line and in sweep.yaml."""
 
-    preset: Literal["smoke", "quick", "full"] = "quick"
-    """Default values of the other options: smoke (toy size, a minute), quick (minutes on two cores), full (a GPU)."""
+    preset: Literal["smoke", "quick", "reference", "full"] = "quick"
+    """Default values of the other options: smoke (toy size, a minute), quick (minutes on two cores), reference (hours
+    on two cores), full (a GPU)."""
     task: Annotated[str, TASK] = "gap"
     """Task, with its settings: gap@filler=blank. Your own: package.module:Name."""
     grid: Annotated[Grid, _flat] = dataclasses.field(default_factory=Grid)
@@ -264,7 +261,11 @@ def differences(old: SweepConfig, new: SweepConfig) -> list[str]:
     """List what `new` has otherwise than the directory of `old`, one line each; its grid may be larger."""
     lines = []
     for name, was in flat(old.grid).items():
-        missing = [value for value in was if value not in flat(new.grid)[name]]
+        now = flat(new.grid)[name]
+        if was is None or now is None:
+            lines += [f"{name}: {was} there, {now} in this command"] if was != now else []
+            continue
+        missing = [value for value in was if value not in now]
         if missing:
             lines.append(f"{name}: {in_words(missing)} is there but not in this command")
     before, after = ({"task": each.task, **flat(each.model), **flat(each.training)} for each in (old, new))

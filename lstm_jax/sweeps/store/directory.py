@@ -156,7 +156,7 @@ class Directory:
 
     def recorded(self, job: Job) -> list[Path]:
         """The records that there are of a job."""
-        return _records_in(self.record_file(job, job.runs[0]).parent)
+        return _records_in(self.root / "records" / job.name)
 
     def all_recorded(self) -> list[Path]:
         """The records that there are, of all jobs that ever were of this sweep."""

@@ -20,6 +20,8 @@ class JobStatus:
     state: State = "waiting"
     ended: Mapping[str, int] = dataclasses.field(default_factory=dict)
     num_updates: int = 0
+    num_runs: int = 0
+    """That it is to have, as far as is known by now."""
     host: str = ""
     pid: int = 0
     notes: Sequence[str] = ()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lstm_jax.sweeps.config.options import SweepConfig, known
 from lstm_jax.sweeps.job import job_name, run_weight
+from lstm_jax.sweeps.stages import expected_runs
 from lstm_jax.sweeps.store import locks
 from lstm_jax.sweeps.store.directory import Directory
 from lstm_jax.sweeps.store.status import JobStatus, State, read_status
@@ -97,8 +98,9 @@ def sweep_status(config: SweepConfig, root: Path, alive: Sequence[str] | None = 
     directory = Directory(root)
     jobs: dict[str, JobStatus] = {}
     grid, max_steps = config.grid, config.training.max_steps
-    runs_per_job = len(grid.learning_rates) * len(grid.trained_seeds)
+    expected = expected_runs(grid)
     total = done = 0.0
+    num_runs = 0
     for cell in grid.cells:
         for gap in known(grid.gaps):
             name, weight = job_name(cell, gap), run_weight(gap, max_steps)
@@ -108,9 +110,11 @@ def sweep_status(config: SweepConfig, root: Path, alive: Sequence[str] | None = 
                 if not is_alive:
                     status = dataclasses.replace(status, state="waiting")
             num_ended = sum(status.ended.values())
-            if status.state == "done" and num_ended < runs_per_job:  # the grid has grown
+            its_runs = status.num_runs if grid.learning_rates is None and status.num_runs else expected
+            if status.state == "done" and num_ended < its_runs:  # the grid has grown, or the next stage comes
                 status = dataclasses.replace(status, state="waiting")
             jobs[name] = status
-            total += weight * runs_per_job
+            num_runs += its_runs
+            total += weight * its_runs
             done += weight * (num_ended + status.num_updates / max_steps)
-    return SweepStatus(jobs, runs_per_job * len(jobs), total, min(done, total))
+    return SweepStatus(jobs, num_runs, total, min(done, total))

@@ -19,6 +19,7 @@ from typing import Any
 from lstm_jax.sweeps.config.execution import Mode
 from lstm_jax.sweeps.config.options import SweepConfig
 from lstm_jax.sweeps.machine import versions_of
+from lstm_jax.sweeps.stages import num_runs
 from lstm_jax.sweeps.store.records import Record, Run, columns_of
 
 INIT_TIMEOUT_SECONDS = 5.0
@@ -151,7 +152,7 @@ class WandbLogger:
     def _set_up(self, wandb: Any) -> None:
         # Silent here too, as a login speaks before a run has settings.
         wandb.setup(wandb.Settings(silent=True, x_service_wait=INIT_TIMEOUT_SECONDS))
-        if self._sweep_id and self._config.grid.num_runs > 1:
+        if self._sweep_id and num_runs(self._config.grid) > 1:
             # Else wandb ignores `id`, and all runs would be one. It clears this itself when an agent ends.
             wandb.setup().settings.sweep_id = None
 

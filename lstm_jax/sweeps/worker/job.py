@@ -208,7 +208,9 @@ class _Attempt:
         if state == "running" and now - self._last_status < SECONDS_BETWEEN_STATUSES:
             return True
         self._last_status = now
-        status = JobStatus(state, dict(self._num_ended), num_updates, socket.gethostname(), os.getpid(), self._notes)
+        num_runs = len(self._job.runs) + self._job.num_more
+        host, pid = socket.gethostname(), os.getpid()
+        status = JobStatus(state, dict(self._num_ended), num_updates, num_runs, host, pid, self._notes)
         try:
             write_status(self._directory.status_file(self._job.name), status)
         except OSError:

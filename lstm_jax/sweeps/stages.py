@@ -1,0 +1,111 @@
+"""Which runs a sweep has: all of its grid or, where no learning rates are given, those that two stages ask for. No jax.
+
+Stage 1 chooses a learning rate for each cell on the tuning seeds. It begins with FIRST_RATES, and adds the next one of
+RATES while the best lies at an end of those tried. A rate goes up through the gaps until none of its runs has solved
+two of them in a row: what it would do at larger ones costs most and says least. Stage 2 trains the other seeds at the
+rate that was chosen, at every gap.
+
+What is asked for follows from the records of what was asked for before, in any order and whatever else is there: so a
+sweep that was interrupted, or made by many workers, ends with the same runs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Iterable, Iterator, Mapping
+
+from lstm_jax.sweeps.config.options import Grid, SweepConfig, known
+from lstm_jax.sweeps.job import Job, RunKey
+from lstm_jax.sweeps.store.records import Run
+
+RATES = (1e-5, 3e-5, 1e-4, 3e-4, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+FIRST_RATES = (0.003, 0.01, 0.03)
+NUM_FAILURES = 2
+"""Gaps in a row that no run of a rate has solved, after which no larger one is tried with it."""
+
+Ended = Mapping[tuple[int, RunKey], Run]
+"""The runs of a cell that are recorded, by gap and key."""
+
+
+def possible_runs(grid: Grid) -> tuple[RunKey, ...]:
+    """The runs of each job that may be asked for."""
+    rates = RATES if grid.learning_rates is None else grid.learning_rates
+    return tuple(RunKey(seed, rate) for rate in rates for seed in grid.trained_seeds)
+
+
+def expected_runs(grid: Grid) -> int:
+    """How many runs a job will have: in two stages an estimate, since rates may be added or end early."""
+    if grid.learning_rates is None:
+        return len(FIRST_RATES) * len(grid.tuning_seeds) + len(grid.seeds)
+    return len(possible_runs(grid))
+
+
+def num_runs(grid: Grid) -> int:
+    """How many runs a sweep will have, in two stages as an estimate."""
+    return len(grid.cells) * len(known(grid.gaps)) * expected_runs(grid)
+
+
+def asked_for(config: SweepConfig, jobs: Iterable[Job], runs: Iterable[Run], failed: Collection[str] = ()) -> list[Job]:
+    """The jobs with the runs that are asked for by now; `runs` are those recorded, `failed` jobs that have given up."""
+    grid = config.grid
+    if grid.learning_rates is not None:
+        return list(jobs)
+    jobs = list(jobs)
+    ended: dict[str, dict[tuple[int, RunKey], Run]] = {cell: {} for cell in grid.cells}
+    given_up: dict[str, set[int]] = {cell: set() for cell in grid.cells}
+    for run in runs:
+        ended[run.cell][run.gap, RunKey(run.seed, run.learning_rate)] = run
+    for job in jobs:
+        if job.name in failed:
+            given_up[job.settings.cell].add(job.settings.gap)
+    asked = {cell: runs_of_cell(grid, ended[cell], given_up[cell]) for cell in grid.cells}
+    return [_with_runs(job, asked[job.settings.cell][job.settings.gap], grid) for job in jobs]
+
+
+def _with_runs(job: Job, keys: set[RunKey], grid: Grid) -> Job:
+    is_last_stage = any(key.seed in grid.seeds for key in keys)
+    num_more = 0 if is_last_stage else max(0, expected_runs(grid) - len(keys))
+    runs = tuple(key for key in job.runs if key in keys)  # in the order of all that are possible
+    return dataclasses.replace(job, runs=runs, num_more=num_more)
+
+
+def runs_of_cell(grid: Grid, ended: Ended, failed: Collection[int] = ()) -> dict[int, set[RunKey]]:
+    """The runs of a cell that are asked for by now, by gap; `failed` are gaps whose other runs are not waited for."""
+    from lstm_jax.analysis.choice import tuned_rate  # NumPy, which --help need not wait for
+    from lstm_jax.analysis.gaps.run_table import tabulate
+
+    asked: dict[int, set[RunKey]] = {gap: set() for gap in sorted(known(grid.gaps))}
+    rates: list[float] = []
+    more: tuple[float, ...] = FIRST_RATES
+    while more:
+        for rate in more:
+            for gap in _gaps_of(rate, grid, ended, failed):
+                asked[gap] |= {RunKey(seed, rate) for seed in grid.tuning_seeds}
+        rates += more
+        places = [(gap, key) for gap, keys in asked.items() for key in keys]
+        runs = [ended[place] for place in places if place in ended]
+        if not runs or any(place not in ended and place[0] not in failed for place in places):
+            return asked
+        (table,) = tabulate(runs)
+        chosen = float(table.learning_rates[tuned_rate(table, grid.tuning_seeds)])
+        more = _beside(chosen, rates)
+    for keys in asked.values():
+        keys |= {RunKey(seed, chosen) for seed in grid.seeds}
+    return asked
+
+
+def _gaps_of(rate: float, grid: Grid, ended: Ended, failed: Collection[int]) -> Iterator[int]:
+    """The gaps at which a rate is tried, as far as is known."""
+    solved: list[bool] = []  # or not known, of a gap whose job has failed
+    for gap in sorted(known(grid.gaps)):
+        if len(solved) >= NUM_FAILURES and not any(solved[-NUM_FAILURES:]):
+            return
+        yield gap
+        runs = (ended.get((gap, RunKey(seed, rate))) for seed in grid.tuning_seeds)
+        solved.append(gap in failed or any(run is not None and run.status == "solved" for run in runs))
+
+
+def _beside(chosen: float, rates: Collection[float]) -> tuple[float, ...]:
+    """The next rate beyond the end of those tried at which the chosen one lies; none where it has one on both sides."""
+    place = RATES.index(chosen)
+    return tuple(rate for rate in RATES[max(place - 1, 0) : place + 2] if rate not in rates)
