@@ -21,9 +21,9 @@ def tuned_rate(table: RunTable, tuning_seeds: Collection[int]) -> int:
 
     The rate with the largest sum over gaps of the share of runs that solved; among equals the one with the fewest
     updates to solve on average (unsolved: as the slowest that solved), the best mean final score, the smaller rate. A
-    rate is judged on no fewer runs than half of the most that any rate has at that gap, as if the rest had not solved: one that solved
-    where its other runs crashed is not the best for it. Updates come before the score because a run stops when it has
-    solved: among runs that all did, the score is noise beyond what counts as solved.
+    rate is judged on no fewer runs than half of the most that any rate has at that gap, as if the rest had not solved:
+    one that solved where its other runs crashed is not the best for it. Updates come before the score because a run
+    stops when it has solved: among runs that all did, the score is noise beyond what counts as solved.
 
     Returns an index into `learning_rates`; NONE where no tuning run has finished. A cell with a single learning rate
     needs no tuning. Raises ValueError where there are several and `tuning_seeds` is empty.
