@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties, findfont, get_font
+from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
 from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter
@@ -36,6 +36,18 @@ GREY = "0.35"
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#808080")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", "p", "h", ">", "*")
 _DASHES: tuple[tuple[float, ...], ...] = ((), (5, 1.5), (1.5, 1.2), (6, 1.5, 1.5, 1.5), (3, 1))
+
+
+def take_own_fonts() -> None:
+    """Have the fonts that come with matplotlib found before the machine's: the list that it caches may lack them."""
+    fonts = fontManager.ttflist
+    num_others = len(fonts)
+    for name in ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf"):
+        fontManager.addfont(Path(mpl.get_data_path(), "fonts", "ttf", name))
+    fontManager.ttflist = fonts[num_others:] + fonts[:num_others]
+
+
+take_own_fonts()
 
 
 class CellStyle(NamedTuple):

@@ -8,7 +8,7 @@ from simulate import CHANCE, make_run, runs_of, simulated_runs
 
 from benchmarks.coverage import QUICK, draw_cell, draw_effects, simulate
 from lstm_jax.analysis.gaps.run_table import tabulate
-from lstm_jax.analysis.gaps.summary import Summary, at_edge, median_solved_step, summarise
+from lstm_jax.analysis.gaps.summary import Summary, median_solved_step, summarise
 from lstm_jax.sweeps.store.records import Run, columns_of
 
 
@@ -135,8 +135,9 @@ def test_two_runs_of_the_same_place_are_an_error() -> None:
 
 
 def test_edge_of_the_grid() -> None:
-    (row,) = summarise([solved(10, learning_rate=0.01)], ())
-    assert at_edge(row, [0.01, 0.1])
-    assert at_edge(row, [0.1, 0.001, 0.01]) is False
-    assert at_edge(row, [0.001, 0.01])
-    assert not at_edge(row, [0.01])
+    """Of the rates that were tried, whatever others there might be; a single one was not tuned."""
+    best = [solved(10, learning_rate=0.01, seed=seed) for seed in (0, 100)]
+    others = {rate: make_run(gap=10, learning_rate=rate, seed=100) for rate in (0.1, 0.001)}
+    for rates, at_edge in (((0.1,), True), ((0.001,), True), ((0.1, 0.001), False), ((), False)):
+        (row,) = summarise([*best, *(others[rate] for rate in rates)], (100,))
+        assert (row.learning_rate, row.at_edge) == (0.01, at_edge)

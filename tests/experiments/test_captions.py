@@ -22,7 +22,7 @@ def test_a_caption_says_where_the_task_is_too_small_to_spare_a_held_out_set():
     )
     assert seen_in_training(quick) == note and describe(quick, []).endswith(note)
     assert seen_in_training(GAP.presets["quick"]) == "" and "held-out" not in describe(GAP.presets["quick"], [])
-    few = SweepConfig.of(gaps=(1, 2, 5), max_steps=10, batch_size=4)
+    few = SweepConfig.of(learning_rates=(0.003,), gaps=(1, 2, 5), max_steps=10, batch_size=4)
     assert "64 sequences at gap 1 (47% of the held-out ones seen); 512 sequences at gap 2 (8% of" in seen_in_training(
         few
     )
@@ -66,5 +66,11 @@ def test_captions_say_what_counts_as_solved_and_how_the_rate_goes():
 )
 def test_show_says_how_many_sequences_there_are(task, gap, said):
     output = io.StringIO()
-    assert show(SweepConfig.of(task=task, gaps=(gap,)), rich.console.Console(file=output, width=400)) == 0
+    assert (
+        show(
+            SweepConfig.of(learning_rates=(0.003,), task=task, gaps=(gap,)),
+            rich.console.Console(file=output, width=400),
+        )
+        == 0
+    )
     assert said in output.getvalue()

@@ -145,7 +145,7 @@ def test_what_was_written_is_written_again_without_the_command(translated, model
         for file in written:
             file.unlink()
         assert report.main([str(copy)]) == 0
-        assert all(file.read_bytes() == (directory / file.name).read_bytes() for file in written)
+        assert [file.name for file in written if file.read_bytes() != (directory / file.name).read_bytes()] == []
         said = capsys.readouterr().out.replace(str(copy), f"results/{name}")
         assert "".join(said.split()) in "".join(output.split())
 

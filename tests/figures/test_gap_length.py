@@ -1,14 +1,16 @@
 import dataclasses
 from pathlib import Path
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 from figure_checks import CAPTION, CELLS, check_layout, horizon, summary, sweep
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, fontManager
 from matplotlib.image import imread
 
 from lstm_jax.figures.gaps.gap_length import gap_length_figure
-from lstm_jax.figures.style import cell_styles, save
+from lstm_jax.figures.style import cell_styles, save, take_own_fonts
 from lstm_jax.figures.words import Words
 
 GAPS = (5, 10, 20, 40, 80, 160)
@@ -140,3 +142,13 @@ def test_an_accuracy_that_is_not_known_is_no_point() -> None:
 def test_nothing_to_draw_is_an_error() -> None:
     with pytest.raises(ValueError, match="got none"):
         gap_length_figure([], [], caption="", title="")
+
+
+@pytest.mark.parametrize("weight", ["normal", "bold"])
+def test_the_font_is_the_one_that_comes_with_matplotlib(monkeypatch: pytest.MonkeyPatch, weight: str) -> None:
+    """Whatever fonts a machine has, and whatever list of them matplotlib has in its cache."""
+    own = Path(mpl.get_data_path()).resolve()
+    others = [font for font in fontManager.ttflist if not Path(own, font.fname).resolve().is_relative_to(own)]
+    monkeypatch.setattr(fontManager, "ttflist", others)
+    take_own_fonts()
+    assert Path(findfont(FontProperties(weight=weight))).resolve().is_relative_to(own)

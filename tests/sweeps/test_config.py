@@ -128,7 +128,7 @@ BAD = [
     ("--warmup-steps -1", "warmup_steps: got -1; expected a whole number in 0 to"),
     ("--warmup-steps 50 --max-steps 50", "warmup_steps: got 50; expected fewer than max_steps, 50"),
     ("--precision float16", "precision: got 'float16'; expected float32, tf32 or bfloat16"),
-    ("--preset fast", "preset: got 'fast'; expected smoke, quick or full"),
+    ("--preset fast", "preset: got 'fast'; expected smoke, quick, reference or full"),
     ("--gap 5", "unknown option '--gap': did you mean '--gaps'"),
     ("gaps", "unknown option 'gaps'"),
     ("--config nowhere.yaml", "config: can't read nowhere.yaml"),
@@ -284,7 +284,9 @@ def test_yaml_numbers_mean_what_they_say(tmp_path):
         SweepConfig.of(
             learning_rates=(1e-10, 3e5), cells=("no", "1e5", "lstm@forget_bias=5,chrono=false"), clip_norm=1e400
         ),
-        SweepConfig.of(hidden_dim=3, workers=2, lanes=5, task="gap@filler=blank", tuning_seeds=()),
+        SweepConfig.of(
+            hidden_dim=3, workers=2, lanes=5, task="gap@filler=blank", tuning_seeds=(), learning_rates=(0.1,)
+        ),
     ],
 )
 def test_sweep_yaml_reads_back_to_the_same(tmp_path, config):

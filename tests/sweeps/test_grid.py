@@ -26,7 +26,9 @@ ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "experiments" / "gap_length.yaml"
 PRESETS = {
     "quick": SweepConfig.of(learning_rates=(0.003, 0.01)),
-    "smoke": SweepConfig.of(preset="smoke", cells=("rnn", "lstm"), gaps=(2, 4), seeds=(0, 1), max_steps=10),
+    "smoke": SweepConfig.of(
+        learning_rates=(0.003,), preset="smoke", cells=("rnn", "lstm"), gaps=(2, 4), seeds=(0, 1), max_steps=10
+    ),
 }
 
 

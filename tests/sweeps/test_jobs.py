@@ -18,7 +18,7 @@ from lstm_jax.sweeps.job import RunKey
 from lstm_jax.sweeps.machine import num_workers
 from lstm_jax.sweeps.plan import FLOATS_PER_STEP, make_jobs, memory_bytes
 
-SMALL = SweepConfig.of(cells=("rnn", "lstm"), gaps=(2, 4), hidden_dim=5)
+SMALL = SweepConfig.of(learning_rates=(0.003,), cells=("rnn", "lstm"), gaps=(2, 4), hidden_dim=5)
 
 
 def changed(job, **options):
@@ -61,7 +61,7 @@ def test_presets_meet_on_equal_terms(config):
 
 
 def test_nearest_size_and_a_warning_where_it_is_far():
-    jobs, warnings = make_jobs(SweepConfig.of(cells=("lstm",), gaps=(2,), num_params=900))
+    jobs, warnings = make_jobs(SweepConfig.of(learning_rates=(0.003,), cells=("lstm",), gaps=(2,), num_params=900))
     counts = {h: count_params(changed(jobs[0], hidden_dim=h).training().model) for h in range(1, 12)}
     best = min(counts, key=lambda h: abs(counts[h] - 900))
     assert jobs[0].settings.hidden_dim == best
@@ -94,7 +94,7 @@ def test_memory_estimate_covers_what_the_compiler_says(backward):
     from lstm_jax.training import Hypers
 
     for cell in ("rnn", "gru", "lstm"):
-        config = SweepConfig.of(cells=(cell,), gaps=(100,), hidden_dim=32)
+        config = SweepConfig.of(learning_rates=(0.003,), cells=(cell,), gaps=(100,), hidden_dim=32)
         job = make_jobs(config)[0][0]
         training = job.training(backward)
         hypers = Hypers(np.uint32(0), np.float32(0.1), np.float32(1))

@@ -68,7 +68,7 @@ def test_a_failure_without_a_message_has_a_reason(monkeypatch, tmp_path):
         raise AssertionError
 
     monkeypatch.setattr(process.worker, "run_job", fail)
-    job = make_jobs(SweepConfig.of(cells=("rnn",), gaps=(2,), hidden_dim=4))[0][0]
+    job = make_jobs(SweepConfig.of(learning_rates=(0.003,), cells=("rnn",), gaps=(2,), hidden_dim=4))[0][0]
     result = process.work(job, tmp_path)
     assert result.status == "failed" and result.reason.startswith("AssertionError: without a message (see ")
 
@@ -95,7 +95,14 @@ def test_a_worker_sees_its_own_gpu(two_gpus, monkeypatch):
 def test_lanes_by_memory_on_an_accelerator(monkeypatch, runs_that_fit, num_runs, width):
     """A power of two that fits, and no more than there are runs."""
     job = make_jobs(
-        SweepConfig.of(cells=("rnn",), gaps=(2,), hidden_dim=4, seeds=tuple(range(num_runs)), tuning_seeds=())
+        SweepConfig.of(
+            learning_rates=(0.003,),
+            cells=("rnn",),
+            gaps=(2,),
+            hidden_dim=4,
+            seeds=tuple(range(num_runs)),
+            tuning_seeds=(),
+        )
     )
     job = job[0][0]
     stats = {"bytes_limit": int(memory_bytes(job, "states") * runs_that_fit / 0.8) + 1}

@@ -38,7 +38,7 @@ def test_the_least_budget_has_the_evaluations_that_solved_means():
 
 
 def test_differences():
-    config = SweepConfig.of(gaps=(5, 10), seeds=(0, 1))
+    config = SweepConfig.of(learning_rates=(0.003,), gaps=(5, 10), seeds=(0, 1))
     assert differences(config, config.replace(gaps=(5, 10, 20), seeds=(2, 1, 0), workers=7)) == []
     assert differences(config, config.replace(wandb="disabled", out=Path("elsewhere"))) == []
     assert differences(config, config.replace(gaps=(10,))) == ["gaps: 5 is there but not in this command"]
@@ -132,8 +132,12 @@ def test_a_value_that_no_file_could_hold_is_refused_in_one_line(options):
 
 def test_a_path_may_begin_with_the_home_directory_in_every_form(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert SweepConfig.of(out="~/x").out == Sweep(out="~/x").config.out == tmp_path / "x"
+    assert (
+        SweepConfig.of(learning_rates=(0.003,), out="~/x").out
+        == Sweep(learning_rates=(0.003,), out="~/x").config.out
+        == tmp_path / "x"
+    )
 
 
 def test_a_negative_zero_is_no_other_identity():
-    assert str(SweepConfig.of(dropout=-0.0).model.dropout) == "0.0"
+    assert str(SweepConfig.of(learning_rates=(0.003,), dropout=-0.0).model.dropout) == "0.0"

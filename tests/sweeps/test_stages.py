@@ -104,9 +104,7 @@ def test_rates_given_by_hand_are_a_full_grid():
 
 
 def test_without_tuning_seeds_there_must_be_one_rate():
-    with pytest.raises(
-        ConfigError, match="tuning_seeds: got none; expected at least one, to choose from learning_rates"
-    ):
+    with pytest.raises(ConfigError, match="tuning_seeds: got none; expected at least one, to choose a learning rate"):
         CONFIG.replace(tuning_seeds=())
     assert CONFIG.replace(tuning_seeds=(), learning_rates=(0.1,))
 

@@ -7,7 +7,9 @@ from lstm_jax.sweeps.store.directory import Directory
 from lstm_jax.sweeps.store.status import JobStatus, write_status
 from lstm_jax.sweeps.views.status import sweep_status
 
-CONFIG = SweepConfig.of(cells=("rnn",), gaps=(2, 10), hidden_dim=4, seeds=(0, 1), tuning_seeds=(), max_steps=100)
+CONFIG = SweepConfig.of(
+    learning_rates=(0.003,), cells=("rnn",), gaps=(2, 10), hidden_dim=4, seeds=(0, 1), tuning_seeds=(), max_steps=100
+)
 
 
 def states_of(status):

@@ -139,13 +139,13 @@ def test_evaluation_in_parts_is_that_of_all(monkeypatch):
 )
 def test_a_task_that_is_not_what_it_says(name, message):
     with pytest.raises(ConfigError, match=message):
-        checked_task(SweepConfig.of(task=f"number_tasks:{name}"), 3)
+        checked_task(SweepConfig.of(learning_rates=(0.003,), task=f"number_tasks:{name}"), 3)
 
 
 def test_few_numbers_are_solved_by_luck():
     with pytest.raises(ConfigError, match=r"eval_size: got 1; expected at least .*, so that guessing, whose MSE is 1"):
-        checked_task(SweepConfig.of(task="number_tasks:FirstNumber", eval_size=1), 3)
-    checked_task(SweepConfig.of(task="number_tasks:FirstNumber", eval_size=32), 3)
+        checked_task(SweepConfig.of(learning_rates=(0.003,), task="number_tasks:FirstNumber", eval_size=1), 3)
+    checked_task(SweepConfig.of(learning_rates=(0.003,), task="number_tasks:FirstNumber", eval_size=32), 3)
 
 
 @pytest.mark.parametrize("kind", [Tokens, Vectors, Classes, Labels, Reals])
@@ -156,7 +156,9 @@ def test_there_is_at_least_one(kind):
 
 def test_memory_is_that_of_the_vectors():
     """A wide vector takes the room of a wide embedding."""
-    (job,) = make_jobs(SweepConfig.of(task="number_tasks:Parts", cells=("rnn",), gaps=(50,), hidden_dim=4))[0]
+    (job,) = make_jobs(
+        SweepConfig.of(learning_rates=(0.003,), task="number_tasks:Parts", cells=("rnn",), gaps=(50,), hidden_dim=4)
+    )[0]
     narrow = memory_bytes(job, "autodiff")
     settings = dataclasses.replace(job.settings.model, embedding_dim=10_000)
     wide = dataclasses.replace(job, settings=dataclasses.replace(job.settings, model=settings))
@@ -224,7 +226,7 @@ def test_an_own_level_counts_as_solved():
 
 def test_vectors_are_taken_as_they_are():
     """A model of vectors has no embedding, and cells of the vectors' width."""
-    config = SweepConfig.of(task="number_tasks:Parts", cells=("gru",), gaps=(2,), hidden_dim=4)
+    config = SweepConfig.of(learning_rates=(0.003,), task="number_tasks:Parts", cells=("gru",), gaps=(2,), hidden_dim=4)
     (job,) = make_jobs(config)[0]
     model = job.training().model
     assert (model.num_tokens, model.input_dim, model.num_outputs) == (None, 2, 3)

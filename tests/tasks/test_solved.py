@@ -21,9 +21,9 @@ CASES = [("gap", 1), ("gap", 6), ("gap@num_facts=2", 1), ("copy@num_recalled=1",
 @pytest.mark.parametrize(("task", "size"), [*CASES, ("own_tasks:Rare", 32)])
 def test_too_small_a_held_out_set_is_refused_with_the_least_that_suffices(task, size):
     with pytest.raises(ConfigError, match=f"eval_size: got {size}; expected at least") as caught:
-        checked_task(SweepConfig.of(task=task, eval_size=size), 3)
+        checked_task(SweepConfig.of(learning_rates=(0.003,), task=task, eval_size=size), 3)
     least = int(re.search(r"at least (\d+)", str(caught.value))[1])
-    made = checked_task(SweepConfig.of(task=task, eval_size=least), 3)
+    made = checked_task(SweepConfig.of(learning_rates=(0.003,), task=task, eval_size=least), 3)
     for number, is_luck in ((least, False), (least - 1, True)):
         number *= made.num_scored
         tail = stats.binom.sf(math.ceil(0.99 * number - 1e-9) - 1, number, made.chance)
@@ -32,7 +32,7 @@ def test_too_small_a_held_out_set_is_refused_with_the_least_that_suffices(task, 
 
 @pytest.mark.parametrize(("task", "size"), [("gap", 32), ("gap", 7), ("copy", 1), ("own_tasks:Shuffled", 16)])
 def test_what_suffices_passes(task, size):
-    checked_task(SweepConfig.of(task=task, eval_size=size), 2)
+    checked_task(SweepConfig.of(learning_rates=(0.003,), task=task, eval_size=size), 2)
 
 
 @pytest.mark.parametrize("chance", [0.0, 0.01, 0.125, 0.5, 0.9, 0.98])

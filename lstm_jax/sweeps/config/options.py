@@ -95,8 +95,8 @@ class Grid(Checked):
                 f"tuning_seeds: got {in_words(both)}, which seeds has too; a seed can be in only one of the two"
             )
         if len(rates) != 1 and not self.tuning_seeds:
-            several = f"{len(rates)} learning_rates" if rates else "learning_rates, of which none are given"
-            raise ConfigError(f"tuning_seeds: got none; expected at least one, to choose from {several}")
+            several = f"from {len(rates)} learning_rates" if rates else "a learning rate, as none is given"
+            raise ConfigError(f"tuning_seeds: got none; expected at least one, to choose {several}")
 
     @property
     def trained_seeds(self) -> tuple[int, ...]:
