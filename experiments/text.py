@@ -79,6 +79,10 @@ def resolve(config: SweepConfig, console: Console, **suggested: Any) -> SweepCon
     Where neither parameters nor the width were given, there are as many parameters as an LSTM of LSTM_UNITS has: on
     text most parameters are words, and how many is known with the corpus alone.
     """
+    if config.grid.learning_rates is None:
+        raise ConfigError(
+            "learning_rates: got none; expected at least one: two stages choose by what is solved, and text is not"
+        )
     found = resolved(config, **suggested)
     if config.model.num_params is None and config.model.hidden_dim is None:
         from lstm_jax.sweeps.plan import checked_task, sized

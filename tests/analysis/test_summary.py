@@ -20,7 +20,7 @@ def solved(step: int, seed: int = 0, **changes: float) -> Run:
 def test_columns_are_those_of_the_file() -> None:
     assert ",".join(columns_of(Summary)) == (
         "cell,gap,learning_rate,num_runs,num_solved,num_diverged,solve_rate,ci_low,ci_high,score,chance,"
-        "median_solved_step,measure,solved_at"
+        "median_solved_step,measure,solved_at,at_edge"
     )
 
 

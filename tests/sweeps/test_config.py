@@ -128,7 +128,7 @@ BAD = [
     ("--warmup-steps -1", "warmup_steps: got -1; expected a whole number in 0 to"),
     ("--warmup-steps 50 --max-steps 50", "warmup_steps: got 50; expected fewer than max_steps, 50"),
     ("--precision float16", "precision: got 'float16'; expected float32, tf32 or bfloat16"),
-    ("--preset fast", "preset: got 'fast'; expected smoke, quick, reference or full"),
+    ("--preset fast", "preset: got 'fast'; expected quick, smoke or full"),
     ("--gap 5", "unknown option '--gap': did you mean '--gaps'"),
     ("gaps", "unknown option 'gaps'"),
     ("--config nowhere.yaml", "config: can't read nowhere.yaml"),

@@ -65,7 +65,8 @@ def parse_command(
     try:
         preset = value_of("--preset", every) or "quick"
         if preset not in presets:
-            raise expected("preset", repr(preset))
+            *others, last = presets
+            raise ConfigError(f"preset: got {preset!r}; expected {', '.join(others)} or {last}")
         for name, hint in FIELDS.items():
             if "" in values_of(option(name), every):
                 raise no_value(name, hint)
