@@ -399,7 +399,7 @@ def test_what_a_language_model_refuses(modelled, capsys, tmp_path):
     assert form in fails(language_model, capsys, *at, "--cell", "transformer@form=encoder")
     assert "temperature: got -1" in fails(language_model, capsys, *at, "--temperature", "-1")
     assert "top_k: got 0" in fails(language_model, capsys, *at, "--top-k", "0")
-    (tmp_path / "two_stages.yaml").write_text("learning_rates: null\n")
+    (tmp_path / "two_stages.yaml").write_text("learning_rates: null\ntuning_seeds: [100]\n")
     assert "learning_rates: got none" in fails(language_model, capsys, "--config", tmp_path / "two_stages.yaml")
     (tmp_path / "few.txt").write_text("a few words\n")
     out = ["--preset", "smoke", "--out", tmp_path / "out"]
