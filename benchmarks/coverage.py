@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.options import options
-from lstm_jax.analysis.arrays import Floats
 from lstm_jax.analysis.gaps.contrasts import difference
 from lstm_jax.analysis.gaps.horizon import Evidence, evidence_of
-from lstm_jax.analysis.gaps.run_table import RunTable
+from lstm_jax.arrays import Floats
+from lstm_jax.sweeps.stages.run_table import RunTable
 
 BUDGET = 2000.0
 TUNING_SEED = 100

@@ -183,7 +183,7 @@ def run(experiment: Experiment, sweep: SweepConfig | Plan, console: rich.console
     """Train what is missing, and report on the directory; returns the exit status."""
     from experiments.report import report
     from lstm_jax.sweeps.run import run_sweep
-    from lstm_jax.sweeps.stages import num_runs
+    from lstm_jax.sweeps.stages.asked import num_runs
 
     result = run_sweep(sweep, console)
     config = result.config

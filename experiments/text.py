@@ -98,7 +98,7 @@ def resolve(config: SweepConfig, console: Console, **suggested: Any) -> SweepCon
 
 def reported(config: SweepConfig, records: Sequence[Record], console: Console) -> list[Record]:
     """Choose the records to report by `choice.least_loss_runs`; names the cells that have none."""
-    from lstm_jax.analysis.choice import least_loss_runs
+    from lstm_jax.sweeps.stages.choice import least_loss_runs
 
     runs, without = least_loss_runs(
         [record.run for record in records], config.grid.tuning_seeds, config.grid.learning_rates or ()

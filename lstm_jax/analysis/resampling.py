@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lstm_jax.analysis.arrays import Floats
+from lstm_jax.arrays import Floats
 
 
 def unit_weights(num_units: int, num_bootstrap: int, seed: int) -> Floats:

@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from lstm_jax.analysis.arrays import Floats
 from lstm_jax.analysis.gaps.summary import Summary
-from lstm_jax.figures import style
+from lstm_jax.arrays import Floats
+from lstm_jax.figures import fonts, style
 from lstm_jax.figures.formats import format_span
 from lstm_jax.figures.scores import ScoreAxis
 from lstm_jax.figures.stack import LEFT, Page, add_axes, make_page
@@ -164,7 +164,7 @@ def _grid(num_gaps: int, with_loss: bool) -> _Grid:
 
 def _median_handle(cell: str, look: CellStyle) -> Line2D:
     return Line2D(
-        [], [], label=style.as_written(cell), color=look.colour, linestyle=look.linestyle,
+        [], [], label=fonts.as_written(cell), color=look.colour, linestyle=look.linestyle,
         linewidth=_MEDIAN_WIDTH * look.linewidth,
     )  # fmt: skip
 

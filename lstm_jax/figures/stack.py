@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from lstm_jax.figures import style
+from lstm_jax.figures import fonts, style
 
 LEFT, MARGIN, BOTTOM = 0.62, 0.10, 0.12  # beside the axes, around the page, below the caption; in inches
 _BETWEEN = 0.14
@@ -48,11 +48,11 @@ def make_page(
 
     figure = Figure(figsize=(style.WIDTH_INCHES, height), dpi=style.DPI)
     figure.text(
-        MARGIN / style.WIDTH_INCHES, 1.0 - MARGIN / height, style.as_written("\n".join(title_lines)), va="top",
+        MARGIN / style.WIDTH_INCHES, 1.0 - MARGIN / height, fonts.as_written("\n".join(title_lines)), va="top",
         fontsize=style.TITLE_POINTS, weight="bold", linespacing=style.LINE_SPACING,
     )  # fmt: skip
     figure.text(
-        MARGIN / style.WIDTH_INCHES, BOTTOM / height, style.as_written("\n".join(caption_lines)), va="bottom",
+        MARGIN / style.WIDTH_INCHES, BOTTOM / height, fonts.as_written("\n".join(caption_lines)), va="bottom",
         fontsize=style.CAPTION_POINTS, color=style.GREY, linespacing=style.LINE_SPACING,
     )  # fmt: skip
     if handles:
@@ -98,7 +98,7 @@ def label_axes(stack: Stack, x_label: str, y_labels: Sequence[str]) -> None:
     """Name stacked axes; ticks of the x axis are labelled at the lowest alone."""
     for axes, label in zip(stack.axes, y_labels, strict=True):
         axes.tick_params(axis="x", which="both", labelbottom=False)
-        axes.set_ylabel(style.as_written(label), fontsize=style.LABEL_POINTS)
+        axes.set_ylabel(fonts.as_written(label), fontsize=style.LABEL_POINTS)
         # One column of labels, whatever the widths of the ticks; a second line, of axes without, is nearer to them.
         axes.yaxis.set_label_coords((-0.44 + 0.15 * label.count("\n")) / stack.axes_inches, 0.5)
     stack.axes[-1].tick_params(axis="x", which="major", labelbottom=True)

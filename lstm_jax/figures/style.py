@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -15,12 +13,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
+from matplotlib.font_manager import FontProperties
 from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter
 
-from lstm_jax.analysis.arrays import Floats
+from lstm_jax.arrays import Floats
+from lstm_jax.figures.fonts import as_written, readable
 from lstm_jax.files import replacing
 
 WIDTH_INCHES = 7.0  # a page of a two-column journal, so that points below are points in print
@@ -36,18 +35,6 @@ GREY = "0.35"
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#808080")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", "p", "h", ">", "*")
 _DASHES: tuple[tuple[float, ...], ...] = ((), (5, 1.5), (1.5, 1.2), (6, 1.5, 1.5, 1.5), (3, 1))
-
-
-def take_own_fonts() -> None:
-    """Have the fonts that come with matplotlib found before the machine's: the list that it caches may lack them."""
-    fonts = fontManager.ttflist
-    num_others = len(fonts)
-    for name in ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf"):
-        fontManager.addfont(Path(mpl.get_data_path(), "fonts", "ttf", name))
-    fontManager.ttflist = fonts[num_others:] + fonts[:num_others]
-
-
-take_own_fonts()
 
 
 class CellStyle(NamedTuple):
@@ -82,32 +69,6 @@ def cell_styles(cells: Sequence[str]) -> dict[str, CellStyle]:
 def in_order(labels: Iterable[str]) -> list[str]:
     """Return the labels once each, in order of first appearance."""
     return list(dict.fromkeys(labels))
-
-
-def as_written(text: str) -> str:
-    """Return text that matplotlib shows as it is: a dollar sign is no formula, and no glyph is missing."""
-    return readable(text).replace("$", r"\$")
-
-
-def readable(text: str) -> str:
-    """Return text with every word that the font has no glyphs for in Latin letters.
-
-    Devanagari among others: the font has none, fonts of the machine would make a figure depend on it, and matplotlib
-    shapes such scripts from 3.11 on alone.
-    """
-    glyphs = _glyphs()
-    if all(ord(character) in glyphs or character.isspace() for character in text):
-        return text
-    from anyascii import anyascii
-
-    return re.sub(
-        r"\S+", lambda word: word[0] if glyphs.issuperset(map(ord, word[0])) else anyascii(word[0]) or "?", text
-    )
-
-
-@functools.cache
-def _glyphs() -> frozenset[int]:
-    return frozenset(get_font(findfont(FontProperties())).get_charmap())
 
 
 def text_width_inches(text: str, points: float, weight: str = "normal") -> float:

@@ -12,7 +12,7 @@ from lstm_jax.sweeps.config.parsing import on_this_machine
 from lstm_jax.sweeps.job import RunKey
 from lstm_jax.sweeps.plan import in_order, make_jobs
 from lstm_jax.sweeps.run import SweepResult, run_sweep
-from lstm_jax.sweeps.stages import asked_for
+from lstm_jax.sweeps.stages.asked import asked_for
 from lstm_jax.sweeps.store.directory import Directory
 from lstm_jax.sweeps.store.records import of_settings
 from lstm_jax.sweeps.store.status import read_status
@@ -62,7 +62,7 @@ def load(directory: str | Path) -> SweepResult:
     statuses = {job.name: read_status(place.status_file(job.name)) for job in jobs}
     failures = tuple((name, status.reason) for name, status in statuses.items() if status.state == "failed")
     found = place.records(jobs)
-    asked = {job.name: set(job.runs) for job in asked_for(config, jobs, (each.run for each in found), dict(failures))}
+    asked = {job.name: set(job.runs) for job in asked_for(config, jobs, found, dict(failures))}
     records = [each for each in found if RunKey(each.run.seed, each.run.learning_rate) in asked[each.run.job]]
     own = tuple(of_settings(records, jobs))
     return SweepResult(config, own, failures, num_others=len(records) - len(own))

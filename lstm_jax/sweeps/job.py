@@ -96,6 +96,11 @@ class Job:
     """About how many runs will be asked for beside these, when they have ended (`stages`)."""
 
     @property
+    def num_expected(self) -> int:
+        """How many runs it will have, as far as is known by now."""
+        return len(self.runs) + self.num_more
+
+    @property
     def name(self) -> str:
         """The job's name, which is a file name too."""
         return job_name(self.settings.cell, self.settings.gap)

@@ -11,7 +11,7 @@ from lstm_jax.sweeps.config.options import SweepConfig, known
 from lstm_jax.sweeps.job import Job, Settings
 from lstm_jax.sweeps.machine import available_bytes, has_accelerator, num_workers
 from lstm_jax.sweeps.sources import code_digest
-from lstm_jax.sweeps.stages import possible_runs
+from lstm_jax.sweeps.stages.asked import possible_runs
 
 if TYPE_CHECKING:
     from lstm_jax.scan import Backward

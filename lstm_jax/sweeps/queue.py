@@ -36,7 +36,9 @@ class JobQueue:
 
     def add(self, jobs: Iterable[Job]) -> None:
         """Have jobs done too whose runs have just been asked for, the most expensive first as in a plan."""
-        self._waiting = collections.deque(sorted([*self._waiting, *jobs], key=lambda job: -job.weight))
+        new = list(jobs)
+        if new:
+            self._waiting = collections.deque(sorted([*self._waiting, *new], key=lambda job: -job.weight))
 
     @property
     def names(self) -> set[str]:

@@ -23,7 +23,7 @@ from lstm_jax.sweeps.job import Job, JobResult
 from lstm_jax.sweeps.machine import num_workers
 from lstm_jax.sweeps.plan import in_order, make_jobs
 from lstm_jax.sweeps.queue import MAX_ATTEMPTS, JobQueue
-from lstm_jax.sweeps.stages import asked_for
+from lstm_jax.sweeps.stages.asked import asked_for
 from lstm_jax.sweeps.store import locks
 from lstm_jax.sweeps.store.directory import Directory
 from lstm_jax.sweeps.store.records import Record, Run, of_settings, read_record, run_row
@@ -110,7 +110,7 @@ class _Sweep:
 
     def __init__(self, plan: Plan, directory: Directory, console: rich.console.Console) -> None:
         self._config, self._directory, self._console = plan.config, directory, console
-        self._possible, self._jobs = plan.jobs, plan.jobs
+        self._possible = self._jobs = plan.jobs
         self._failures: dict[str, str] = {}
         self._stopped_by = 0
         self._records: dict[Path, Record] = {}
@@ -120,9 +120,8 @@ class _Sweep:
     def run(self, warnings: list[str]) -> SweepResult:
         self._inspect(warnings)
         todo = [job for job in self._jobs if not self._is_done(job)]
-        # It may be refused, too: the last that may before anything is written.
-        is_open = any(job.num_more for job in self._jobs)
-        executor, limit = self._make_executor(len(self._jobs if is_open else todo)) if todo else (None, 0)
+        at_once = len(self._jobs if any(job.num_more for job in self._jobs) else todo)
+        executor, limit = self._make_executor(at_once) if todo else (None, 0)  # or a refusal, before anything is written
         self._prepare_directory()
         num_before = len(self._records)
         for record in self._in_order():
@@ -142,15 +141,14 @@ class _Sweep:
         records = self._in_order()
         write_runs(self._directory.root, records, with_curves=not self._stopped_by)
         self._finish_logging()
-        num_trained = len(self._records) - num_before
-        ours = tuple(self._of_this_sweep(records))
-        failures, num_others = tuple(self._failures.items()), len(records) - len(ours)
+        ours, failures = tuple(self._of_this_sweep(records)), tuple(self._failures.items())
+        num_trained, num_others = len(self._records) - num_before, len(records) - len(ours)
         return SweepResult(self._config, ours, failures, self._stopped_by, num_trained, num_others)
 
     def _inspect(self, warnings: list[str]) -> None:
         """Read what is there; raises ConfigError where it was made otherwise, unless changes are accepted."""
         self._records, damaged = self._directory.check(self._possible)
-        self._jobs = self._asked_for()
+        self._ask()
         changes = self._directory.changes(self._jobs, self._records)
         grid = self._config.grid
         if len(grid.trained_seeds) < len(grid.seeds) + len(grid.tuning_seeds):
@@ -178,33 +176,26 @@ class _Sweep:
         corpus = corpus_of(self._config.task)
         if corpus is not None:
             store.copy_to(corpus, self._directory.corpus)
-        num_there = sum(len(self._records_of(job)) for job in self._jobs)
-        if num_there:
-            about = "about " if any(job.num_more for job in self._jobs) else ""
-            num_runs = sum(len(job.runs) + job.num_more for job in self._jobs)
-            self._console.print(f"{num_there} of {about}{num_runs} runs are there already", highlight=False)
+        if num_there := sum(len(self._records_of(job)) for job in self._jobs):
+            num_runs = sum(job.num_expected for job in self._jobs)
+            self._console.print(f"{num_there} of {num_runs} runs are there already", highlight=False)
         for job in self._jobs:
             records = self._records_of(job)
             ended = dict(collections.Counter[str](record.run.status for record in records))
             state: State = "done" if len(records) == len(job.runs) else "waiting"
             file = self._directory.status_file(job.name)
             num_updates = 0 if state == "done" else read_status(file).num_updates  # from which it will go on
-            write_status(file, JobStatus(state, ended, num_updates, len(job.runs) + job.num_more))
+            write_status(file, JobStatus(state, ended, num_updates, job.num_expected))
 
-    def _asked_for(self) -> tuple[Job, ...]:
-        """The jobs with the runs that are asked for by what is recorded now."""
-        runs = (record.run for record in self._records.values())
-        return tuple(asked_for(self._config, self._possible, runs, self._failures))
+    def _ask(self) -> None:
+        """Note which runs are asked for by what is recorded now."""
+        self._jobs = tuple(asked_for(self._config, self._possible, self._records.values(), self._failures))
 
     def _ask_for_more(self, queue: JobQueue, running: Collection[Job]) -> None:
         """Queue the jobs that have runs to train since others ended, but for those that are at it."""
-        self._jobs, before = self._asked_for(), {job.name: job for job in self._jobs}
+        self._ask()
         there = {job.name for job in running} | queue.names | self._failures.keys()
         queue.add(job for job in self._jobs if job.name not in there and not self._is_done(job))
-        for job in self._jobs:
-            if job != before[job.name]:
-                file = self._directory.status_file(job.name)
-                write_status(file, dataclasses.replace(read_status(file), num_runs=len(job.runs) + job.num_more))
 
     def _train(self, executor: Executor, queue: JobQueue, limit: int, progress: Progress) -> None:
         """Have all jobs done by the executor, `limit` at once; raises UnwritableError."""
@@ -225,11 +216,11 @@ class _Sweep:
                 concurrent.futures.wait(running, POLL_SECONDS, concurrent.futures.FIRST_COMPLETED)
             else:
                 time.sleep(POLL_SECONDS)
-            at_work, settled = list(running.values()), [future for future in running if future.done()]
-            for future in settled:
+            at_work = list(running.values())
+            for future in [future for future in running if future.done()]:
                 unwritable = self._settle(future, running.pop(future), queue) or unwritable
             self._read_new(at_work)
-            if settled and not self._stopped_by and unwritable is None:
+            if len(running) < len(at_work):
                 self._ask_for_more(queue, running.values())
             progress.show([job.name for job in running.values()])
         if running:

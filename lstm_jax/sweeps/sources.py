@@ -29,6 +29,7 @@ _MAKE_NO_NUMBERS = (
     "figures/",
     "sweeps/",
     "__init__.py",
+    "arrays.py",
     "errors.py",
     "files.py",
     "signals.py",

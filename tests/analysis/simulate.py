@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from benchmarks.coverage import QUICK, Cell, Design, draw_cell, draw_effects, simulate
-from lstm_jax.analysis.arrays import Floats
-from lstm_jax.analysis.gaps.run_table import RunTable
+from lstm_jax.arrays import Floats
+from lstm_jax.sweeps.stages.run_table import RunTable
 from lstm_jax.sweeps.store.records import Run, Status
 
 BUDGET = 2000

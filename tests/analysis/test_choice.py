@@ -5,9 +5,9 @@ import pytest
 from simulate import counts, make_run, simulated_runs
 
 from benchmarks.coverage import QUICK
-from lstm_jax.analysis.choice import least_loss_runs
 from lstm_jax.analysis.gaps.horizon import horizons
 from lstm_jax.analysis.gaps.summary import summarise
+from lstm_jax.sweeps.stages.choice import least_loss_runs
 from lstm_jax.sweeps.store.records import Run
 
 REPORTED = 50

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lstm_jax.analysis.arrays import Floats
 from lstm_jax.analysis.gaps.posterior import (
     GUESS,
     LAPSE_WEIGHTS,
@@ -16,6 +15,7 @@ from lstm_jax.analysis.gaps.posterior import (
     horizons_of,
     posterior,
 )
+from lstm_jax.arrays import Floats
 
 GAPS = np.array([5, 10, 20, 40, 80, 160])
 OCTAVES = np.log2(GAPS)

@@ -7,8 +7,8 @@ import pytest
 from simulate import CHANCE, make_run, runs_of, simulated_runs
 
 from benchmarks.coverage import QUICK, draw_cell, draw_effects, simulate
-from lstm_jax.analysis.gaps.run_table import tabulate
 from lstm_jax.analysis.gaps.summary import Summary, median_solved_step, summarise
+from lstm_jax.sweeps.stages.run_table import tabulate
 from lstm_jax.sweeps.store.records import Run, columns_of
 
 

@@ -20,7 +20,7 @@ COLUMNS = {
     "runs.csv": "job,cell,task,gap,seed,learning_rate,hidden_dim,num_params,forget_bias,status,solved_step,steps,"
     "score,loss,chance,duration_seconds,measure,solved_at,backward,lanes,device,settings,versions,environment",
     "summary.csv": "cell,gap,learning_rate,num_runs,num_solved,num_diverged,solve_rate,ci_low,ci_high,score,chance,"
-    "median_solved_step,measure,solved_at",
+    "median_solved_step,measure,solved_at,at_edge",
     "horizon.csv": "cell,learning_rate,horizon,ci_low,ci_high,bound,best_high,monotone_p,num_seeds",
 }
 TINY = shlex.split(

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from rich.console import Console
 
 from lstm_jax.analysis.text.context import ContextPoint, EffectiveContext
-from lstm_jax.figures import style
+from lstm_jax.figures import fonts, style
 from lstm_jax.figures.gaps.gap_length import gap_length_figure
 from lstm_jax.figures.text.context import context_figure, print_context
 
@@ -51,7 +51,7 @@ def test_everything_is_legible(number: int, contexts: tuple[int, ...]) -> None:
     figure = context_figure(
         points, effective, caption=CAPTION + "शब्द", title="A long title, शीर्षक " * 9, unit="characters"
     )
-    check_layout(figure, [style.as_written(cell) for cell in MODELS[:number]])
+    check_layout(figure, [fonts.as_written(cell) for cell in MODELS[:number]])
     assert figure.axes[1].get_xlabel() == "context (characters)"
     shown = [label.get_text() for label in figure.axes[1].get_xticklabels()]
     assert shown[::-1] == [str(context or "all") for context in contexts]

@@ -9,8 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, fontManager
 from matplotlib.image import imread
 
+from lstm_jax.figures.fonts import take_own_fonts
 from lstm_jax.figures.gaps.gap_length import gap_length_figure
-from lstm_jax.figures.style import cell_styles, save, take_own_fonts
+from lstm_jax.figures.style import cell_styles, save
 from lstm_jax.figures.words import Words
 
 GAPS = (5, 10, 20, 40, 80, 160)

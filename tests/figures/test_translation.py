@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from rich.console import Console
 
 from lstm_jax.analysis.text.translation import LengthScore, TranslationScore, sentence_scores
-from lstm_jax.figures import style
+from lstm_jax.figures import fonts, style
 from lstm_jax.figures.gaps.gap_length import gap_length_figure
 from lstm_jax.figures.text.alignment import Alignment, alignments_figure
 from lstm_jax.figures.text.translation import (
@@ -68,7 +68,7 @@ def test_everything_is_legible(
     rows = lengths(num_systems, baselines, bins)
     figure = by_length_figure(rows, caption=CAPTION + "फाइल उघडता आली नाही", title="A long title, शीर्षक " * 9)
     names = [*SYSTEMS[:num_systems], *baselines]
-    check_layout(figure, [style.as_written(name) for name in names])
+    check_layout(figure, [fonts.as_written(name) for name in names])
     ticks = [label.get_text() for label in figure.axes[1].get_xticklabels()]
     expected = {1: ["1–2"], 5: ["1–2", "3–4", "5–8", "9–16", "17+"]}[len(bins)] if bins[0][1] else ["1+"]
     assert ticks == [f"{name}\nn = {2000 - 400 * place}" for place, name in enumerate(expected)]

@@ -331,7 +331,7 @@ def test_an_id_is_of_the_row_alone_and_of_all_that_is_no_outcome():
 def test_every_field_of_settings_is_part_of_the_identity():
     settings = job_of().settings
     assert json.loads(json.dumps(settings.flat, allow_nan=False)) == settings.flat
-    assert {field.name for field in dataclasses.fields(Job)} == {"settings", "runs", "checkpoint_seconds"}
+    assert {field.name for field in dataclasses.fields(Job)} == {"settings", "runs", "checkpoint_seconds", "num_more"}
     own = {"cell", "task", "gap", "code"}
     names = own | {field.name for part in (ModelOptions, TrainingOptions) for field in dataclasses.fields(part)}
     assert settings.flat.keys() == names

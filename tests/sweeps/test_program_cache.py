@@ -32,7 +32,7 @@ PROGRAM = """
     jax.monitoring.register_event_listener(lambda event, **_: events.update([event.rpartition("/")[2]]))
     prepare_process()
     config = SweepConfig.of(
-        cells=("rnn",), gaps=(2,), hidden_dim=4, seeds=(0, 1), tuning_seeds=(), max_steps=12, chunk_steps=4
+        cells=("rnn",), gaps=(2,), hidden_dim=4, seeds=(0, 1), learning_rates=(0.003,), max_steps=12, chunk_steps=4
     )
     (job,), _ = make_jobs(config)
     directory = Directory(Path(sys.argv[1]))

@@ -15,7 +15,7 @@ from lstm_jax.sweeps.api import load
 from lstm_jax.sweeps.config.options import SweepConfig
 from lstm_jax.sweeps.job import Job, RunKey, Settings
 from lstm_jax.sweeps.run import run_sweep
-from lstm_jax.sweeps.stages import FIRST_RATES, RATES, asked_for, num_runs, possible_runs, runs_of_cell
+from lstm_jax.sweeps.stages.asked import FIRST_RATES, RATES, asked_for, num_runs, possible_runs, runs_of_cell
 from lstm_jax.sweeps.store.records import Run
 from lstm_jax.sweeps.views.status import sweep_status
 

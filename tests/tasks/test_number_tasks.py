@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from lstm_jax.analysis.choice import tuned_rate
-from lstm_jax.analysis.gaps.run_table import tabulate
 from lstm_jax.analysis.gaps.summary import summarise
 from lstm_jax.cells import make_cell
 from lstm_jax.errors import ConfigError
 from lstm_jax.models import ModelConfig, Sizes, make_model
 from lstm_jax.sweeps.config.options import SweepConfig
 from lstm_jax.sweeps.plan import checked_task, make_jobs, memory_bytes
+from lstm_jax.sweeps.stages.choice import tuned_rate
+from lstm_jax.sweeps.stages.run_table import tabulate
 from lstm_jax.sweeps.store.records import Run
 from lstm_jax.tasks import make_task
 from lstm_jax.tasks.base import fingerprints

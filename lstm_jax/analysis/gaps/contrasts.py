@@ -11,8 +11,8 @@ import numpy as np
 
 from lstm_jax.analysis.gaps.horizon import Bound, Horizon, evidence_of, horizon_of
 from lstm_jax.analysis.gaps.posterior import STEPS, Posterior
-from lstm_jax.analysis.gaps.run_table import tabulate
 from lstm_jax.analysis.resampling import holm
+from lstm_jax.sweeps.stages.run_table import tabulate
 from lstm_jax.sweeps.store.records import Run
 
 

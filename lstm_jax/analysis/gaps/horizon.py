@@ -10,10 +10,10 @@ from typing import Literal, NamedTuple
 import numpy as np
 from scipy.special import rel_entr
 
-from lstm_jax.analysis.arrays import Floats
-from lstm_jax.analysis.choice import NONE, tuned_rate
 from lstm_jax.analysis.gaps.posterior import Posterior, posterior
-from lstm_jax.analysis.gaps.run_table import RunTable, tabulate
+from lstm_jax.arrays import Floats
+from lstm_jax.sweeps.stages.choice import NONE, tuned_rate
+from lstm_jax.sweeps.stages.run_table import RunTable, tabulate
 from lstm_jax.sweeps.store.records import Run
 
 Bound = Literal["", ">", "<"]

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import expit
 
-from lstm_jax.analysis.arrays import Floats, Integers
+from lstm_jax.arrays import Floats, Integers
 
 MARGIN = 1.0
 """Octaves beyond the measured gaps where a horizon may lie. What is found there is an open end or a bound."""

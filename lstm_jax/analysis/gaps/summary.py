@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from scipy import stats
 
-from lstm_jax.analysis.choice import NONE, tuned_rate
-from lstm_jax.analysis.gaps.run_table import budget_of, final_score, tabulate
+from lstm_jax.sweeps.stages.choice import NONE, tuned_rate
+from lstm_jax.sweeps.stages.run_table import budget_of, final_score, tabulate
 from lstm_jax.sweeps.store.records import Run
 from lstm_jax.tasks.solved import SOLVED_ACCURACY
 

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.optimize import isotonic_regression
 
-from lstm_jax.analysis.arrays import Floats
 from lstm_jax.analysis.gaps.horizon import Bound
 from lstm_jax.analysis.resampling import interval, seed_shifts, unit_weights
+from lstm_jax.arrays import Floats
 from lstm_jax.sweeps.store.records import Run
 
 ContextRuns = Sequence[tuple[Run, Sequence[Mapping[str, Any]]]]

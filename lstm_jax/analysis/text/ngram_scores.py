@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lstm_jax.analysis.arrays import Floats
+from lstm_jax.arrays import Floats
 from lstm_jax.errors import ConfigError
 
 if TYPE_CHECKING:

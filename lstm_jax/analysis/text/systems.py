@@ -7,8 +7,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from lstm_jax.analysis.arrays import Floats
 from lstm_jax.analysis.resampling import interval, seed_shifts, unit_weights
+from lstm_jax.arrays import Floats
 from lstm_jax.sweeps.store.records import Run
 from lstm_jax.text.tokens import without_marks
 

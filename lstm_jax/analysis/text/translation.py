@@ -14,8 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from lstm_jax.analysis.arrays import Floats, Integers
-from lstm_jax.analysis.gaps.run_table import final_score
 from lstm_jax.analysis.resampling import holm, interval, p_value
 from lstm_jax.analysis.text.ngram_scores import bleu, bleu_of_short, bleu_statistics, chrf, chrf_statistics, signatures
 from lstm_jax.analysis.text.systems import (
@@ -28,6 +26,8 @@ from lstm_jax.analysis.text.systems import (
     estimate,
     replicates_of,
 )
+from lstm_jax.arrays import Floats, Integers
+from lstm_jax.sweeps.stages.run_table import final_score
 from lstm_jax.text.tokens import without_marks
 from lstm_jax.text.vocabulary import Vocabulary
 

@@ -10,8 +10,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lstm_jax.analysis.arrays import Floats
-from lstm_jax.figures import style
+from lstm_jax.arrays import Floats
+from lstm_jax.figures import fonts, style
 from lstm_jax.figures.stack import MARGIN, add_axes, make_page
 
 _CELL, _LEAST_CELL, _LARGEST_CELL = 0.16, 0.145, 0.24  # inches; a tick label is 0.12 high
@@ -46,7 +46,7 @@ def alignments_figure(alignments: Sequence[Alignment], *, caption: str, title: s
                 f"expected weights [S, T] = {expected}, at least one of each, got {np.shape(found.weights)}"
             )
     words = [word for found in alignments for word in (*found.source, *found.output)]
-    notes = _NOTES + (_LATIN if any(style.readable(word) != word for word in words) else "")
+    notes = _NOTES + (_LATIN if any(fonts.readable(word) != word for word in words) else "")
     beside = max(_longest(found.output) for found in alignments) + _PAD
     num_words = max(len(found.source) for found in alignments)
     room = (style.WIDTH_INCHES - 2 * MARGIN - _BETWEEN) / 2 - beside
@@ -76,9 +76,9 @@ def _draw(axes: Axes, found: Alignment, every: int) -> None:
     axes.pcolormesh(np.asarray(found.weights), cmap="Blues", vmin=0.0, vmax=1.0, edgecolors="0.92", linewidth=0.3)
     axes.set_ylim(num_rows, 0)
     axes.xaxis.tick_top()
-    labels = [style.as_written(_short(word)) for word in found.source[::every]]
+    labels = [fonts.as_written(_short(word)) for word in found.source[::every]]
     axes.set_xticks(np.arange(0, num_columns, every) + 0.5, labels, rotation=90)
-    axes.set_yticks(np.arange(num_rows) + 0.5, [style.as_written(_short(word)) for word in found.output])
+    axes.set_yticks(np.arange(num_rows) + 0.5, [fonts.as_written(_short(word)) for word in found.output])
     axes.tick_params(labelsize=style.TICK_POINTS, length=0, pad=2.5)
     for spine in axes.spines.values():
         spine.set_linewidth(0.5)
@@ -90,7 +90,7 @@ def _longest(words: Sequence[str]) -> float:
 
 def _short(word: str) -> str:
     """Return a word in letters of the font, cut where it is too long to stand beside the axes."""
-    word = style.readable(word)
+    word = fonts.readable(word)
     if style.text_width_inches(word, style.TICK_POINTS) <= _WORD_INCHES:
         return word
     return style.wrap(word, _WORD_INCHES - 0.1, style.TICK_POINTS)[0] + "…"

@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lstm_jax.analysis.arrays import Floats
 from lstm_jax.analysis.text.context import UNCUT, ContextPoint, EffectiveContext
+from lstm_jax.arrays import Floats
 from lstm_jax.figures import style
 from lstm_jax.figures.formats import format_bound, format_ends
 from lstm_jax.figures.gaps.table import print_reaches

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lstm_jax.analysis.text.translation import LengthScore, TranslationScore
-from lstm_jax.figures import style
+from lstm_jax.figures import fonts, style
 from lstm_jax.figures.learning_curves import pick_evenly
 from lstm_jax.figures.stack import label_axes, stack_axes
 from lstm_jax.figures.style import CellStyle
@@ -41,7 +41,7 @@ def by_length_figure(scores: Sequence[LengthScore], *, caption: str, title: str)
     cells = style.in_order(row.system for row in scores if row.kind == "model")
     styles = style.cell_styles(cells)
     lines = {
-        name: Line2D([], [], label=style.as_written(name), color="0.5", linewidth=1.1, linestyle=_BASELINES[index % 4])
+        name: Line2D([], [], label=fonts.as_written(name), color="0.5", linewidth=1.1, linestyle=_BASELINES[index % 4])
         for index, name in enumerate(style.in_order(row.system for row in scores if row.kind == "baseline"))
     }
     bins = sorted({row.low: row for row in scores}.values(), key=lambda row: row.low)

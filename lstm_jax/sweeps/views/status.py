@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lstm_jax.sweeps.config.options import SweepConfig, known
 from lstm_jax.sweeps.job import job_name, run_weight
-from lstm_jax.sweeps.stages import expected_runs
+from lstm_jax.sweeps.stages.asked import expected_runs
 from lstm_jax.sweeps.store import locks
 from lstm_jax.sweeps.store.directory import Directory
 from lstm_jax.sweeps.store.status import JobStatus, State, read_status

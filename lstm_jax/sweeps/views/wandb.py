@@ -19,7 +19,7 @@ from typing import Any
 from lstm_jax.sweeps.config.execution import Mode
 from lstm_jax.sweeps.config.options import SweepConfig
 from lstm_jax.sweeps.machine import versions_of
-from lstm_jax.sweeps.stages import num_runs
+from lstm_jax.sweeps.stages.asked import num_runs
 from lstm_jax.sweeps.store.records import Record, Run, columns_of
 
 INIT_TIMEOUT_SECONDS = 5.0

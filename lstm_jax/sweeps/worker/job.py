@@ -208,9 +208,8 @@ class _Attempt:
         if state == "running" and now - self._last_status < SECONDS_BETWEEN_STATUSES:
             return True
         self._last_status = now
-        num_runs = len(self._job.runs) + self._job.num_more
-        host, pid = socket.gethostname(), os.getpid()
-        status = JobStatus(state, dict(self._num_ended), num_updates, num_runs, host, pid, self._notes)
+        ended, num_runs, host, pid = dict(self._num_ended), self._job.num_expected, socket.gethostname(), os.getpid()
+        status = JobStatus(state, ended, num_updates, num_runs, host, pid, self._notes)
         try:
             write_status(self._directory.status_file(self._job.name), status)
         except OSError:

@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from lstm_jax.sweeps.config.options import Grid, SweepConfig, known
 from lstm_jax.sweeps.job import Job, RunKey
-from lstm_jax.sweeps.store.records import Run
+from lstm_jax.sweeps.store.records import Record, Run
 
 RATES = (1e-5, 3e-5, 1e-4, 3e-4, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 FIRST_RATES = (0.003, 0.01, 0.03)
@@ -45,15 +45,17 @@ def num_runs(grid: Grid) -> int:
     return len(grid.cells) * len(known(grid.gaps)) * expected_runs(grid)
 
 
-def asked_for(config: SweepConfig, jobs: Iterable[Job], runs: Iterable[Run], failed: Collection[str] = ()) -> list[Job]:
-    """The jobs with the runs that are asked for by now; `runs` are those recorded, `failed` jobs that have given up."""
+def asked_for(
+    config: SweepConfig, jobs: Iterable[Job], records: Iterable[Record], failed: Collection[str] = ()
+) -> list[Job]:
+    """The jobs with the runs that are asked for by these records; `failed` jobs are not waited for."""
     grid = config.grid
     if grid.learning_rates is not None:
         return list(jobs)
     jobs = list(jobs)
     ended: dict[str, dict[tuple[int, RunKey], Run]] = {cell: {} for cell in grid.cells}
     given_up: dict[str, set[int]] = {cell: set() for cell in grid.cells}
-    for run in runs:
+    for run in (record.run for record in records):
         ended[run.cell][run.gap, RunKey(run.seed, run.learning_rate)] = run
     for job in jobs:
         if job.name in failed:
@@ -71,8 +73,8 @@ def _with_runs(job: Job, keys: set[RunKey], grid: Grid) -> Job:
 
 def runs_of_cell(grid: Grid, ended: Ended, failed: Collection[int] = ()) -> dict[int, set[RunKey]]:
     """The runs of a cell that are asked for by now, by gap; `failed` are gaps whose other runs are not waited for."""
-    from lstm_jax.analysis.choice import tuned_rate  # NumPy, which --help need not wait for
-    from lstm_jax.analysis.gaps.run_table import tabulate
+    from lstm_jax.sweeps.stages.choice import tuned_rate  # NumPy, which --help need not wait for
+    from lstm_jax.sweeps.stages.run_table import tabulate
 
     asked: dict[int, set[RunKey]] = {gap: set() for gap in sorted(known(grid.gaps))}
     rates: list[float] = []

@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from lstm_jax.analysis.gaps.run_table import RunTable
+from lstm_jax.sweeps.stages.run_table import RunTable
 from lstm_jax.sweeps.store.records import Run
 
 NONE = -1

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lstm_jax.analysis.arrays import Floats, Integers
+from lstm_jax.arrays import Floats, Integers
 from lstm_jax.sweeps.store.records import Run
 
 
