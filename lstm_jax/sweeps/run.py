@@ -121,7 +121,7 @@ class _Sweep:
         self._inspect(warnings)
         todo = [job for job in self._jobs if not self._is_done(job)]
         at_once = len(self._jobs if any(job.num_more for job in self._jobs) else todo)
-        executor, limit = self._make_executor(at_once) if todo else (None, 0)  # or a refusal, before anything is written
+        executor, limit = self._make_executor(at_once) if todo else (None, 0)  # or it refuses: nothing is written yet
         self._prepare_directory()
         num_before = len(self._records)
         for record in self._in_order():
