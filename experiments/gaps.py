@@ -1,4 +1,4 @@
-"""The report of a sweep over gaps: summary, horizons and contrasts as tables, two figures."""
+"""The report of a sweep over gaps: summary, horizons, also by budget, and contrasts as tables; three figures."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import rich.console
 
 from experiments.captions import describe, off_terms, words_of
 from experiments.common import Experiment
-from lstm_jax.sweeps.config.options import SweepConfig
+from lstm_jax.figures.words import Words
+from lstm_jax.sweeps.config.options import SweepConfig, known
 from lstm_jax.sweeps.store.records import Record, write_rows
 
 INTERVALS = (
@@ -17,11 +18,16 @@ INTERVALS = (
     "interval (from two seeds on)."
 )
 
+BY_BUDGET = (
+    "The same runs, stopped earlier: one that would have been solved by then is. The learning rate is chosen for each "
+    "budget among those that report seeds were trained at."
+)
+
 
 def report(
     experiment: Experiment, config: SweepConfig, records: Sequence[Record], console: rich.console.Console
 ) -> None:
-    """Write summary.csv, horizon.csv, contrasts.csv and the figures; print the summary and where the plot is."""
+    """Write the tables and figures; print the summary, what the budget does, and where the plot is."""
     from lstm_jax.analysis.gaps.contrasts import Contrast, contrasts
     from lstm_jax.analysis.gaps.horizon import Horizon, horizons
     from lstm_jax.analysis.gaps.summary import Summary, summarise
@@ -61,6 +67,41 @@ def report(
     )
     save(curves, out / "learning_curves", ["png"])
     print_summary(console, summaries, found, words)
+    for line in _report_budgets(experiment, config, records, protocol, words):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     for line in off_terms(config, records):
         console.print(f"not on equal terms: {line}")
     console.print(f"plot: {plots[0]}")
+
+
+def _report_budgets(
+    experiment: Experiment, config: SweepConfig, records: Sequence[Record], protocol: str, words: Words
+) -> list[str]:
+    """Write horizon_by_budget.csv, its figure and growth.csv; returns a sentence a cell."""
+    from lstm_jax.analysis.gaps.budgets import HorizonAtBudget, horizons_by_budget
+    from lstm_jax.analysis.gaps.growth import Growth, growths
+    from lstm_jax.figures.gaps.budgets import horizon_by_budget_figure, sentence
+    from lstm_jax.figures.style import save
+    from lstm_jax.tasks import make_task
+
+    out, training = Path(config.out), config.training
+    steps = {"max_steps": training.max_steps, "eval_steps": training.eval_steps}
+    rows = horizons_by_budget(
+        records,
+        config.grid.tuning_seeds,
+        **steps,
+        batch_size=known(training.batch_size),
+        num_steps=lambda gap: make_task(config.task, gap).num_steps,
+    )
+    grown = growths(records, config.grid.tuning_seeds, **steps)
+    write_rows(out / "horizon_by_budget.csv", HorizonAtBudget, rows)
+    write_rows(out / "growth.csv", Growth, grown)
+    figure = horizon_by_budget_figure(
+        rows,
+        sorted({record.run.gap for record in records}),
+        caption=f"{protocol} {BY_BUDGET}",
+        title=f"Horizon against budget. {experiment.title}",
+        words=words,
+    )
+    save(figure, out / "horizon_by_budget", ["png"])
+    return [sentence(each, training.max_steps, words) for each in grown]

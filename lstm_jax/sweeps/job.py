@@ -10,7 +10,7 @@ import math
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from lstm_jax.files import file_name
-from lstm_jax.sweeps.config.options import MIN_STEPS, ModelOptions, TrainingOptions, flat, known
+from lstm_jax.sweeps.config.options import ModelOptions, TrainingOptions, flat, known
 
 if TYPE_CHECKING:
     from lstm_jax.scan import Backward
@@ -81,8 +81,8 @@ class Settings:
 
     @property
     def eval_steps(self) -> int:
-        """Updates between two evaluations: every budget has those that solved means."""
-        return max(1, min(self.training.chunk_steps, self.training.max_steps // MIN_STEPS))
+        """Updates between two evaluations."""
+        return self.training.eval_steps
 
 
 @dataclasses.dataclass(frozen=True)

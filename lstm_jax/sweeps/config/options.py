@@ -165,6 +165,11 @@ class TrainingOptions(Checked):
         if self.warmup_steps >= self.max_steps:
             raise ConfigError(f"warmup_steps: got {self.warmup_steps}; expected fewer than max_steps, {self.max_steps}")
 
+    @property
+    def eval_steps(self) -> int:
+        """Updates between two evaluations: every budget has those that solved means."""
+        return max(1, min(self.chunk_steps, self.max_steps // MIN_STEPS))
+
 
 _flat = tyro.conf.arg(name="")
 

@@ -12,7 +12,10 @@ from lstm_jax.files import file_name
 from lstm_jax.sweeps.store.records import CurvePoint, Record, Run, columns_of, unused, write_csv, write_rows
 
 OWN_TABLES = frozenset(
-    ("runs", "curves", "summary", "horizon", "contrasts", "scores", "lengths", "context", "effective_context")
+    (
+        *("runs", "curves", "summary", "horizon", "contrasts", "horizon_by_budget", "growth"),
+        *("scores", "lengths", "context", "effective_context"),
+    )
 )
 """Files of ours: a task's table of that name goes to another, table_NAME.csv."""
 _KEY = ("job", "cell", "gap", "seed", "learning_rate")
