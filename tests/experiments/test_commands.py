@@ -48,12 +48,14 @@ def test_smoke_is_over_within_a_minute_and_leaves_everything(smoke):
     assert seconds < 60
     for name, columns in COLUMNS.items():
         assert (out / name).read_text().splitlines()[0] == columns
-    for name in ("gap_length.png", "gap_length.svg", "learning_curves.png", "sweep.yaml", "curves.csv"):
+    figures = ("gap_length.png", "gap_length.svg", "learning_curves.png", "horizon_by_budget.png")
+    for name in (*figures, "sweep.yaml", "curves.csv", "horizon_by_budget.csv", "growth.csv"):
         assert (out / name).stat().st_size > 100
     assert (out / "gap_length.png").read_bytes().startswith(b"\x89PNG")
     assert sorted(each.name for each in out.parent.iterdir()) == ["out"], "nothing outside of --out"
     assert "gap_length.png" in output.splitlines()[-1]
     assert all(cell in output for cell in ("rnn", "lstm"))
+    assert output.count(" updates, ") == 2, "whether each still grows"
 
 
 def test_smoke_rows_follow_from_its_configuration(smoke):
