@@ -67,6 +67,8 @@ def main(experiment: Experiment, argv: Sequence[str] | None = None) -> int:
             for command in commands:
                 _find_corpus(command)
             sweeps = [command.sweep for command in commands]
+            for sweep in sweeps:
+                _check_beside(experiment, sweep)
             if experiment.prepare is not None:
                 sweeps = [experiment.prepare(command.sweep, command.data, console) for command in commands]
             given, sweeps = sweeps, [resolved(sweep) for sweep in sweeps]
@@ -77,6 +79,17 @@ def main(experiment: Experiment, argv: Sequence[str] | None = None) -> int:
             return run_all(experiment, sweeps, console)
 
     return command(act)
+
+
+def _check_beside(experiment: Experiment, sweep: SweepConfig) -> None:
+    """Raise ConfigError for a directory that the sweep can't stand beside."""
+    if sweep.beside is None:
+        return
+    if experiment.report is not None:
+        raise ConfigError(f"beside: got {sweep.beside}; expected none, as this experiment has a report of its own")
+    from experiments import beside
+
+    beside.check(sweep)
 
 
 def chosen(given: SweepConfig, found: SweepConfig) -> str:

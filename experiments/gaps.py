@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import rich.console
 
+from experiments import beside
 from experiments.captions import describe, off_terms, words_of
 from experiments.common import Experiment
 from lstm_jax.figures.words import Words
@@ -36,6 +38,9 @@ def report(
     from lstm_jax.figures.learning_curves import learning_curves_figure
     from lstm_jax.figures.style import save
 
+    config, records, notes = beside.join(config, records)
+    for note in notes:
+        print(f"warning: {note}", file=sys.stderr)
     out = Path(config.out)
     runs = [record.run for record in records]
     summaries = summarise(runs, config.grid.tuning_seeds)
@@ -47,7 +52,7 @@ def report(
     write_rows(out / "horizon.csv", Horizon, found)
     write_rows(out / "contrasts.csv", Contrast, contrasts(runs, config.grid.tuning_seeds))
     words = words_of(config)
-    protocol = describe(config, records)
+    protocol = " ".join([describe(config, records), *(f"{note}." for note in notes)])
     figure = gap_length_figure(
         summaries,
         found,
@@ -56,9 +61,10 @@ def report(
         words=words,
     )
     plots = save(figure, out / experiment.module.rpartition(".")[2])
+    with_curve = [record for record in records if record.curve]  # tables of a sweep need not have theirs
     curves = learning_curves_figure(
-        records,
-        summaries,
+        with_curve,
+        [row for row in summaries if row.cell in {record.run.cell for record in with_curve}],
         caption=protocol,
         title=f"Learning curves. {experiment.title}",
         tuning_seeds=config.grid.tuning_seeds,

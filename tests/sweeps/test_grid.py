@@ -233,7 +233,7 @@ BAD_PARAMETERS = [
     ("batch_size: {values: [8, 8]}", "two combinations are the same sweep"),
     ("clip_norm: {values: [1, 1.0]}", "two combinations are the same sweep"),
     ("accept_changes: {value: 1}", "accept_changes: got '1'; expected true or false"),
-    ("preset: {values: [smoke, fast]}", "preset: got 'fast'; expected smoke, quick or full"),
+    ("preset: {values: [smoke, fast]}", "preset: got 'fast'; expected quick or smoke"),
 ]
 BAD += [(f"method: grid\nparameters:\n  {text}", message) for text, message in BAD_PARAMETERS]
 

@@ -15,7 +15,7 @@ import yaml
 
 from lstm_jax.errors import ConfigError
 from lstm_jax.registry import nearest
-from lstm_jax.sweeps.config.fields import Allowed, plain_type
+from lstm_jax.sweeps.config.fields import Allowed, admits_none, plain_type
 from lstm_jax.sweeps.config.options import FIELDS, SweepConfig, expected
 from lstm_jax.sweeps.config.parsing import ALL_OPTIONS, no_value, on_this_machine, option, parse_options, values_of
 
@@ -63,21 +63,40 @@ def parse_command(
     from_file = options_of(read_yaml(on_this_machine("config", Path(file))), file) if file is not None else []
     every = [*from_file, *argv]
     try:
-        preset = value_of("--preset", every) or "quick"
-        if preset not in presets:
+        preset, beside = value_of("--preset", every) or "quick", value_of("--beside", every)
+        defaults = next(iter(presets.values())) if beside else presets.get(preset)
+        if defaults is None:
             *others, last = presets
             raise ConfigError(f"preset: got {preset!r}; expected {', '.join(others)} or {last}")
+        if beside:
+            defaults = _settings_of(on_this_machine("beside", Path(beside)), defaults, argv)
         for name, hint in FIELDS.items():
             if "" in values_of(option(name), every):
                 raise no_value(name, hint)
         cls = _with_data(data)
-        command = parse_options(cls, every, prog, description, cls(presets[preset]))
+        command = parse_options(cls, every, prog, description, cls(defaults))
     except ConfigError as error:
         name = option(str(error).partition(":")[0])
         is_in_file = name in from_file and name not in "=".join(argv).split("=")
         raise ConfigError(f"{file}: {error}" if is_in_file else str(error)) from None
     command.sweep.logging.target()  # raises where the environment asks for what wandb refuses
     return command
+
+
+def _settings_of(directory: Path, defaults: SweepConfig, argv: Sequence[str]) -> SweepConfig:
+    """What a sweep beside that in a directory has where nothing else is given: its settings, but not where it ran."""
+    if value_of("--preset", argv) is not None:
+        raise ConfigError(f"preset: expected none with --beside, which takes the settings of {directory}")
+    file = directory / "sweep.yaml"
+    if not file.is_file():
+        raise ConfigError(
+            f"beside: got {directory}; expected the directory of a finished sweep, with sweep.yaml and runs.csv"
+        )
+    if not values_of("--cells", argv) and value_of("--config", argv) is None:
+        raise ConfigError("cells: none given; expected those to train beside the sweep, such as package.module:Name")
+    out = Path("results") / f"beside_{directory.resolve().name}"
+    sweep = from_yaml(file)
+    return dataclasses.replace(sweep, execution=defaults.execution, logging=defaults.logging, out=out)
 
 
 def usual_forms(argv: Sequence[str]) -> list[str]:
@@ -188,7 +207,7 @@ def options_of(tree: Mapping[str, Any], file: str = "") -> list[str]:
             raise ConfigError(f"{prefix}{expected(name, f'the list {value}')}")
         if any(each.startswith("--") for each in values):
             raise ConfigError(f"{prefix}{expected(name, repr(values))}")
-        if plain_type(FIELDS[name]) is Path and value in (*_AS_TEXT, "None"):
+        if plain_type(FIELDS[name]) is Path and value in (*_AS_TEXT, "None") and not admits_none(FIELDS[name]):
             raise ConfigError(f"{prefix}{expected(name, repr(value))}")
         if plain_type(FIELDS[name]) is bool:
             if value.lower() not in _FLAGS:
@@ -211,7 +230,7 @@ def to_yaml(config: SweepConfig) -> str:
 def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_plain(each) for each in value]
-    return str(value) if isinstance(value, str) else value
+    return str(value) if isinstance(value, str | Path) else value
 
 
 def from_yaml(path: Path) -> SweepConfig:

@@ -99,6 +99,11 @@ def plain_type(hint: Any) -> Any:
     return _taken_apart(hint)[0]
 
 
+def admits_none(hint: Any) -> bool:
+    """Whether None is a value of its own."""
+    return _taken_apart(hint)[2]
+
+
 def expected(name: str, given: str, hint: Any) -> ConfigError:
     """Make the error that says what the field `name` admits."""
     base = plain_type(hint)

@@ -188,6 +188,9 @@ class SweepConfig(Checked):
     training: Annotated[TrainingOptions, _flat] = dataclasses.field(default_factory=TrainingOptions)
     execution: Annotated[ExecutionOptions, _flat] = dataclasses.field(default_factory=ExecutionOptions)
     logging: Annotated[LoggingOptions, _flat] = dataclasses.field(default_factory=LoggingOptions)
+    beside: Annotated[Path | None, DIRECTORY] = None
+    """Directory of a finished sweep, such as docs/results/quick, whose settings are taken, and whose runs are shown
+    beside those of the cells given here. These alone are trained."""
     out: Annotated[Path, DIRECTORY] = Path("results/sweep")
     """Directory of the results. Runs recorded there are not trained again."""
 

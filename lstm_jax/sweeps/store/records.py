@@ -252,13 +252,14 @@ def read_runs(path: Path) -> list[Run]:
             raise ValueError(f"{path}: expected the columns {', '.join(columns_of(Run))}, got {reader.fieldnames}")
         for row in map(renamed, reader):
             try:
-                runs.append(Run(**{name: _parse(row[name], hints[name]) for name in found}))
+                runs.append(Run(**{name: parse_value(row[name], hints[name]) for name in found}))
             except (TypeError, ValueError) as error:
                 raise ValueError(f"{path}, line {reader.line_num}: {error}") from None
     return runs
 
 
-def _parse(text: str, hint: Any) -> Any:
+def parse_value(text: str, hint: Any) -> Any:
+    """The value of a cell of a table; raises ValueError where it is not of that type."""
     if type(None) in typing.get_args(hint):
         if text == "":
             return None

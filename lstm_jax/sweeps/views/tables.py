@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import functools
+import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lstm_jax.files import file_name
-from lstm_jax.sweeps.store.records import CurvePoint, Record, Run, columns_of, unused, write_csv, write_rows
+from lstm_jax.sweeps.store.records import (
+    CurvePoint,
+    Record,
+    Run,
+    columns_of,
+    parse_value,
+    read_runs,
+    renamed,
+    unused,
+    write_csv,
+    write_rows,
+)
 
 OWN_TABLES = frozenset(
     (
@@ -45,6 +58,20 @@ def write_runs(root: Path, records: Iterable[Record], *, with_curves: bool = Tru
                     own = f"table_{column}" if column in _KEY else column
                     columns[column] = unused(own, columns.values())
         _write_table(root, file, columns, records, functools.partial(_rows_of, name))
+
+
+def read_tables(root: Path) -> list[Record]:
+    """Read runs.csv, and curves.csv where it is there, as records; raises ValueError or OSError."""
+    curves: dict[Any, list[CurvePoint]] = {}
+    if (root / "curves.csv").is_file():
+        hints = typing.get_type_hints(CurvePoint)
+        with (root / "curves.csv").open(encoding="utf-8", newline="") as file:
+            for row in map(renamed, csv.DictReader(file)):
+                place = (row["job"], int(row["seed"]), float(row["learning_rate"]))
+                point = CurvePoint(**{name: parse_value(row[name], hint) for name, hint in hints.items()})
+                curves.setdefault(place, []).append(point)
+    runs = read_runs(root / "runs.csv")
+    return [Record(run, tuple(curves.get((run.job, run.seed, run.learning_rate), ()))) for run in runs]
 
 
 def _write_table(
