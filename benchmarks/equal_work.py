@@ -11,7 +11,9 @@ from experiments.gap_length import EXPERIMENT
 from lstm_jax.sweeps.config.options import SweepConfig
 from lstm_jax.sweeps.machine import num_cores
 
-QUICK = EXPERIMENT.presets["quick"]
+RATES = (0.003, 0.01, 0.03)
+QUICK = EXPERIMENT.presets["quick"].replace(gaps=(5, 10, 20, 40, 80, 160), learning_rates=RATES, max_steps=600)
+"""A full grid: which runs there are may not depend on the numbers that a contestant gets."""
 NUM_FACTS, NUM_FILLERS = 8, 8
 NUM_TOKENS = NUM_FACTS + NUM_FILLERS + 1
 TOLERANCE = 1e-4

@@ -43,7 +43,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from benchmarks.equal_work import QUICK, Grid, machine, sweep_config
+from benchmarks.equal_work import QUICK, RATES, Grid, machine, sweep_config
 from benchmarks.options import options_of
 from lstm_jax.sweeps.config.options import SweepConfig, known
 from lstm_jax.sweeps.machine import num_workers, versions
@@ -170,7 +170,7 @@ def table(arguments: Table) -> None:
     all_seeds = (*QUICK.grid.seeds, *QUICK.grid.tuning_seeds)
     wanted = arguments.fraction * len(all_seeds)
     seeds = all_seeds[: max(1, round(wanted))]
-    rates = QUICK.grid.learning_rates[: max(1, round(min(1.0, wanted) * len(QUICK.grid.learning_rates)))]
+    rates = RATES[: max(1, round(min(1.0, wanted) * len(RATES)))]
     request = {
         "cells": arguments.cells,
         "gaps": arguments.gaps,

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from lstm_jax.errors import ConfigError
 from lstm_jax.sweeps.config.command_line import from_yaml
-from lstm_jax.sweeps.config.options import SweepConfig, differences
+from lstm_jax.sweeps.config.differences import differences
+from lstm_jax.sweeps.config.options import SweepConfig
 from lstm_jax.sweeps.sources import version_changes
 from lstm_jax.sweeps.store.records import Record
 

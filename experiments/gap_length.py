@@ -40,13 +40,12 @@ EXPERIMENT = Experiment(
         "quick": SweepConfig.of(
             preset="quick",
             cells=_CELLS,
-            gaps=(5, 10, 20, 40, 80, 160),
-            learning_rates=(0.003, 0.01, 0.03),
+            gaps=(10, 20, 40, 80),
             seeds=(0, 1, 2, 3),
             tuning_seeds=(100, 101),
             embedding_dim=8,
             num_params=3500,
-            max_steps=600,
+            max_steps=2000,
             out=_OUT,
         ),
         "reference": SweepConfig.of(

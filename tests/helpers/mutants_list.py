@@ -1003,9 +1003,9 @@ SWEEPS = (
     ),
     Mutant(
         "sweeps/a-budget-too-small-to-have-solved",
-        "lstm_jax/sweeps/job.py",
-        "max(1, min(self.training.chunk_steps, self.training.max_steps // MIN_STEPS))",
-        "self.training.chunk_steps",
+        "lstm_jax/sweeps/config/options.py",
+        "max(1, min(self.chunk_steps, self.max_steps // MIN_STEPS))",
+        "self.chunk_steps",
         "tests/sweeps/test_worker.py::test_any_budget_is_enough_to_have_solved[4-50]",
     ),
     Mutant(

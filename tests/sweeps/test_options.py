@@ -15,9 +15,10 @@ import pytest
 from lstm_jax import Sweep
 from lstm_jax.errors import ConfigError
 from lstm_jax.sweeps.config.command_line import FIELDS
+from lstm_jax.sweeps.config.differences import differences
 from lstm_jax.sweeps.config.execution import LoggingOptions
 from lstm_jax.sweeps.config.fields import single, words_of
-from lstm_jax.sweeps.config.options import MIN_STEPS, Grid, SweepConfig, TrainingOptions, differences
+from lstm_jax.sweeps.config.options import MIN_STEPS, Grid, SweepConfig, TrainingOptions
 from lstm_jax.tasks.solved import SOLVED_EVALUATIONS
 
 
@@ -41,6 +42,9 @@ def test_differences():
     config = SweepConfig.of(learning_rates=(0.003,), gaps=(5, 10), seeds=(0, 1))
     assert differences(config, config.replace(gaps=(5, 10, 20), seeds=(2, 1, 0), workers=7)) == []
     assert differences(config, config.replace(wandb="disabled", out=Path("elsewhere"))) == []
+    two_stages = config.replace(learning_rates=None)
+    assert differences(two_stages, config) == ["learning_rates: None there, (0.003,) in this command"]
+    assert differences(config, two_stages) == ["learning_rates: (0.003,) there, None in this command"]
     assert differences(config, config.replace(gaps=(10,))) == ["gaps: 5 is there but not in this command"]
     assert differences(config, config.replace(batch_size=8)) == ["batch_size: 32 there, 8 in this command"]
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from lstm_jax.errors import ConfigError, DamagedError
 from lstm_jax.files import write_atomically
 from lstm_jax.sweeps.config.command_line import from_yaml, to_yaml
-from lstm_jax.sweeps.config.options import SweepConfig, differences
+from lstm_jax.sweeps.config.differences import differences
+from lstm_jax.sweeps.config.options import SweepConfig
 from lstm_jax.sweeps.environment import environment
 from lstm_jax.sweeps.job import Job, RunKey
 from lstm_jax.sweeps.machine import versions
