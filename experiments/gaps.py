@@ -13,7 +13,7 @@ from experiments.captions import describe, off_terms, words_of
 from experiments.common import Experiment
 from lstm_jax.figures.words import Words
 from lstm_jax.sweeps.config.options import SweepConfig, known
-from lstm_jax.sweeps.store.records import Record, write_rows
+from lstm_jax.sweeps.store.records import Record, Run, write_rows
 
 INTERVALS = (
     "Bands: 95% Wilson intervals. Horizon: the {} that half of the runs still learn at that learning rate, with a 95% "
@@ -72,12 +72,28 @@ def report(
         words=words,
     )
     save(curves, out / "learning_curves", ["png"])
+    _report_rates(experiment, config, runs, protocol, words)
     print_summary(console, summaries, found, words)
     for line in _report_budgets(experiment, config, records, protocol, words):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     for line in off_terms(config, records):
         console.print(f"not on equal terms: {line}")
     console.print(f"plot: {plots[0]}")
+
+
+def _report_rates(
+    experiment: Experiment, config: SweepConfig, runs: Sequence[Run], protocol: str, words: Words
+) -> None:
+    """Write rates.csv, and its figure where several learning rates were tried."""
+    from lstm_jax.analysis.gaps.rates import Rate, rates
+    from lstm_jax.figures.gaps.rates import rates_figure
+    from lstm_jax.figures.style import save
+
+    rows = rates(runs, config.grid.tuning_seeds)
+    write_rows(Path(config.out) / "rates.csv", Rate, rows)
+    if rows:
+        title = f"Learning rates. {experiment.title}"
+        save(rates_figure(rows, caption=protocol, title=title, words=words), Path(config.out) / "rates", ["png"])
 
 
 def _report_budgets(

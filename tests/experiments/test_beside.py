@@ -18,7 +18,7 @@ SMALL = shlex.split(
     "--hidden-dim 4 --max-steps 20 --eval-size 16 --wandb disabled --executor serial"
 )
 HERE = ["--executor", "serial", "--wandb", "disabled"]
-TABLES = ("summary", "horizon", "contrasts", "horizon_by_budget", "growth")
+TABLES = ("summary", "horizon", "contrasts", "horizon_by_budget", "growth", "rates")
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def test_the_other_cell_alone_is_trained_with_the_settings_of_the_directory(fini
 def test_tables_figures_and_output_are_of_all(finished, beside):
     directory, output = beside
     cells = {"rnn", "lstm", "own_cells:Leaky"}
-    for table in ("summary", "horizon", "horizon_by_budget", "growth"):
+    for table in ("summary", "horizon", "horizon_by_budget", "growth", "rates"):
         assert {row["cell"] for row in rows(directory / f"{table}.csv")} == cells
     assert len(rows(directory / "contrasts.csv")) == 3
     assert all(cell in output for cell in cells)

@@ -49,7 +49,7 @@ def test_smoke_is_over_within_a_minute_and_leaves_everything(smoke):
     for name, columns in COLUMNS.items():
         assert (out / name).read_text().splitlines()[0] == columns
     figures = ("gap_length.png", "gap_length.svg", "learning_curves.png", "horizon_by_budget.png")
-    for name in (*figures, "sweep.yaml", "curves.csv", "horizon_by_budget.csv", "growth.csv"):
+    for name in (*figures, "sweep.yaml", "curves.csv", "horizon_by_budget.csv", "growth.csv", "rates.csv", "rates.png"):
         assert (out / name).stat().st_size > 100
     assert (out / "gap_length.png").read_bytes().startswith(b"\x89PNG")
     assert sorted(each.name for each in out.parent.iterdir()) == ["out"], "nothing outside of --out"

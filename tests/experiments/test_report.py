@@ -24,7 +24,7 @@ COMMANDS = {
     "gap_length": "--cells rnn lstm@forget_bias=5 --gaps 2 4 --learning-rates 0.003 0.01 --tuning-seeds 100",
     "translation": "--task reverse --cells rnn lstm@attention=dot --gaps 2 4 --embedding-dim 4 --batch-size 8",
 }
-TABLES = ("summary.csv", "horizon.csv", "contrasts.csv", "horizon_by_budget.csv", "growth.csv")
+TABLES = ("summary.csv", "horizon.csv", "contrasts.csv", "horizon_by_budget.csv", "growth.csv", "rates.csv")
 
 
 @pytest.fixture(scope="module", params=COMMANDS)
@@ -43,7 +43,7 @@ def files_of(directory):
 def test_the_same_files_are_written_again(finished, tmp_path):
     name, directory, output = finished
     shutil.copytree(directory, tmp_path / "out")
-    figures = (f"{name}.png", f"{name}.svg", "learning_curves.png", "horizon_by_budget.png")
+    figures = (f"{name}.png", f"{name}.svg", "learning_curves.png", "horizon_by_budget.png", "rates.png")
     for file in (*TABLES, *figures):
         (tmp_path / "out" / file).unlink()
     status, again, errors = run("report", "out", cwd=tmp_path)

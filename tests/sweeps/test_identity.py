@@ -7,6 +7,7 @@ import importlib
 import io
 import itertools
 import json
+from pathlib import Path
 
 import jax
 import pytest
@@ -227,6 +228,7 @@ OTHER_SETTINGS = {
     "lanes": 2,
 }
 CHANGE_NO_NUMBER = {
+    "beside": Path("elsewhere"),
     "preset": "smoke",
     "tuning_seeds": (7,),
     "num_params": 1000,  # with hidden_dim given

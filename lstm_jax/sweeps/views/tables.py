@@ -26,7 +26,7 @@ from lstm_jax.sweeps.store.records import (
 
 OWN_TABLES = frozenset(
     (
-        *("runs", "curves", "summary", "horizon", "contrasts", "horizon_by_budget", "growth"),
+        *("runs", "curves", "summary", "horizon", "contrasts", "horizon_by_budget", "growth", "rates"),
         *("scores", "lengths", "context", "effective_context"),
     )
 )
