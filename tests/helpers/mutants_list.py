@@ -716,6 +716,34 @@ OPTIMIZERS = (
 
 ANALYSIS = (
     Mutant(
+        "analysis/budget-the-first-of-three-evaluations-is-enough",
+        "lstm_jax/analysis/gaps/budgets.py",
+        "run.solved_step + (EVALUATIONS - 1) * eval_steps <= budget",
+        "run.solved_step <= budget",
+        "tests/analysis/test_budgets.py::test_a_run_is_solved_as_soon_as_its_third_evaluation_falls_within_the_budget[400]",
+    ),
+    Mutant(
+        "analysis/budget-a-rate-without-report-seeds-is-chosen",
+        "lstm_jax/analysis/gaps/budgets.py",
+        "record.run.learning_rate in reported.get(record.run.cell, ())",
+        "record.run.cell in reported",
+        "tests/analysis/test_budgets.py::test_a_rate_without_report_seeds_is_not_chosen",
+    ),
+    Mutant(
+        "analysis/growth-late-runs-count-as-early",
+        "lstm_jax/analysis/gaps/growth.py",
+        "np.stack([1.0 - early - late, late, early])",
+        "np.stack([1.0 - early - late, early, early])",
+        "tests/analysis/test_budgets.py::test_the_posterior_of_growth_against_a_sum_over_its_grid",
+    ),
+    Mutant(
+        "analysis/rates-report-seeds-count",
+        "lstm_jax/analysis/gaps/rates.py",
+        "each[own].sum(axis=0)",
+        "each.sum(axis=0)",
+        "tests/analysis/test_rates.py::test_the_curve_by_which_a_rate_is_chosen",
+    ),
+    Mutant(
         "analysis/a-run-that-solved-and-overflowed-has-not",
         "lstm_jax/sweeps/worker/vmapped.py",
         '"solved" if is_solved else "diverged"',
@@ -994,6 +1022,27 @@ STORE = (
 )
 
 SWEEPS = (
+    Mutant(
+        "sweeps/one-failure-ends-a-rate",
+        "lstm_jax/sweeps/stages/asked.py",
+        "not any(solved[-NUM_FAILURES:])",
+        "not all(solved[-NUM_FAILURES:])",
+        "tests/sweeps/test_stages.py::test_a_rate_that_fails_at_two_gaps_is_tried_at_no_larger_one",
+    ),
+    Mutant(
+        "sweeps/the-upper-edge-does-not-move",
+        "lstm_jax/sweeps/stages/asked.py",
+        "RATES[max(place - 1, 0) : place + 2]",
+        "RATES[max(place - 1, 0) : place + 1]",
+        "tests/sweeps/test_stages.py::test_the_best_rate_is_found_and_has_both_neighbours_or_lies_at_a_bound[1.0]",
+    ),
+    Mutant(
+        "sweeps/a-failed-job-is-waited-for",
+        "lstm_jax/sweeps/stages/asked.py",
+        "place not in ended and place[0] not in failed",
+        "place not in ended",
+        "tests/sweeps/test_stages.py::test_a_gap_whose_job_has_failed_is_not_waited_for",
+    ),
     Mutant(
         "sweeps/an-option-is-not-part-of-the-identity",
         "lstm_jax/sweeps/job.py",
