@@ -115,7 +115,7 @@ def test_the_rate_is_chosen_anew_for_each_budget(sweep: list[Record]) -> None:
 def test_a_rate_without_report_seeds_is_not_chosen(sweep: list[Record]) -> None:
     """As after two stages."""
     own = [each for each in sweep if each.run.seed >= 100 or each.run.learning_rate == 0.001]
-    assert {rate for rate, _ in by_budget(own).values()} == {0.001}
+    assert {budget: rate for budget, (rate, _) in by_budget(own).items()} == dict.fromkeys(budgets(MAX, EVAL), 0.001)
 
 
 def test_growth_has_the_rate_of_the_whole_budget(sweep: list[Record]) -> None:
