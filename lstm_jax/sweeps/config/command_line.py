@@ -64,6 +64,7 @@ def parse_command(
     every = [*from_file, *argv]
     try:
         preset, beside = value_of("--preset", every) or "quick", value_of("--beside", every)
+        beside = None if beside == "None" else beside  # as an earlier sweep's file has it
         defaults = next(iter(presets.values())) if beside else presets.get(preset)
         if defaults is None:
             *others, last = presets
