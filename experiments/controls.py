@@ -41,6 +41,8 @@ class Controls:
 
     preset: Literal["full", "smoke"] = "full"
     """full: minutes on two cores. smoke: toy size, whose verdicts say nothing."""
+    executor: Literal["process", "serial"] = "process"
+    """Where runs are made: in worker processes, or in this one."""
     workers: Count | None = None
     """Worker processes. Default: one a core."""
     out: Annotated[Path, DIRECTORY] = Path("results/controls")
@@ -124,7 +126,7 @@ def _sweep(arguments: Controls, console: rich.console.Console, name: str, **opti
 
     config = SweepConfig.of(
         **{"learning_rates": (0.01,), "tuning_seeds": (), "num_params": 3500, "embedding_dim": 8, **options},
-        workers=arguments.workers, wandb="disabled", out=arguments.out / name,
+        executor=arguments.executor, workers=arguments.workers, wandb="disabled", out=arguments.out / name,
     )  # fmt: skip
     result = run_sweep(config, console)
     if result.stopped_by:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
-import statistics
 from collections.abc import Sequence
 
 import numpy as np
@@ -57,11 +57,11 @@ def shuffled_labels(runs: Sequence[Run]) -> Control:
 
 
 def distance_free(runs: Sequence[Run]) -> Control:
-    """Where nothing is far away, the share of runs that have solved does not change with the gap.
+    """Where nothing is far away, runs solve as soon at one gap as at another.
 
-    Taken at the update by which half of a cell's runs have solved, where a slope would show most: per seed the least
-    squares' slope of solved (0 or 1) over log2(gap), over seeds their mean with a t interval, corrected for the number
-    of cells (Bonferroni). And no horizon may be claimed within the gaps.
+    Each run has its rank among a cell's by the update at which it solved, divided by their number; one that did not
+    solve comes last. Per seed the least squares' slope of ranks over log2(gap), over seeds their mean with a t
+    interval, corrected for the number of cells (Bonferroni). And no horizon may be claimed within the gaps.
     """
     cells = list(dict.fromkeys(run.cell for run in runs))
     confidence = 1.0 - (1.0 - CONFIDENCE) / len(cells)
@@ -72,7 +72,7 @@ def distance_free(runs: Sequence[Run]) -> Control:
         holds &= low <= 0.0 <= high
         texts.append(f"{cell} {middle:+.3f} ({low:+.3f} to {high:+.3f})")
     claimed = [found.cell for found in horizons(runs, ()) if found.ci_high is not None]
-    measured = f"change of the solve rate per octave: {', '.join(texts)}; horizons within the gaps: {len(claimed)}"
+    measured = f"change of the rank of solving per octave: {', '.join(texts)}; horizons within the gaps: {len(claimed)}"
     criterion = f"each {confidence:.1%} interval holds 0, and no horizon is claimed within the gaps"
     return Control("a distance-free task", holds and not claimed, measured, criterion)
 
@@ -81,12 +81,11 @@ def slope(runs: Sequence[Run], confidence: float) -> tuple[float, float, float]:
     """Return the lower end, the mean and the upper end of a cell's slopes over log2(gap), a slope a seed."""
     never = math.inf
     steps = {(run.seed, run.gap): never if run.solved_step is None else float(run.solved_step) for run in runs}
-    middle = statistics.median_low(sorted(steps.values()))
-    gaps = sorted({gap for _, gap in steps})
+    gaps, seeds = sorted({gap for _, gap in steps}), sorted({seed for seed, _ in steps})
     octaves = np.log2(gaps) - np.log2(gaps).mean()
-    seeds = sorted({seed for seed, _ in steps})
-    solved = np.array([[steps.get((seed, gap), never) <= middle for gap in gaps] for seed in seeds], dtype=np.float64)
-    slopes = solved @ octaves / (octaves @ octaves)
+    places = itertools.product(seeds, gaps)
+    ranks = stats.rankdata([steps.get(place, never) for place in places]).reshape(len(seeds), len(gaps)) / len(steps)
+    slopes = ranks @ octaves / (octaves @ octaves)
     half = stats.t.ppf((1.0 + confidence) / 2.0, len(seeds) - 1) * slopes.std(ddof=1) / math.sqrt(len(seeds))
     return float(slopes.mean() - half), float(slopes.mean()), float(slopes.mean() + half)
 
