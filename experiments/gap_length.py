@@ -17,7 +17,7 @@ from experiments import common
 from experiments.common import Experiment
 from lstm_jax.sweeps.config.options import SweepConfig
 
-_CELLS = ("rnn", "gru", "lstm", "lstm@chrono=true")
+_CELLS = ("rnn", "rnn@init=orthogonal", "gru", "lstm", "lstm@forget_bias=3", "lstm@chrono=true")
 _OUT = Path("results/gap_length")
 
 EXPERIMENT = Experiment(
@@ -39,7 +39,7 @@ EXPERIMENT = Experiment(
         ),
         "quick": SweepConfig.of(
             preset="quick",
-            cells=_CELLS,
+            cells=("rnn", "gru", "lstm", "lstm@forget_bias=3"),
             gaps=(10, 20, 40, 80),
             seeds=(0, 1, 2, 3),
             tuning_seeds=(100, 101),
@@ -50,7 +50,7 @@ EXPERIMENT = Experiment(
         ),
         "reference": SweepConfig.of(
             preset="reference",
-            cells=("rnn", "rnn@init=orthogonal", "gru", "lstm", "lstm@forget_bias=3", "lstm@chrono=true"),
+            cells=_CELLS,
             gaps=(5, 10, 20, 40, 80, 160, 320),
             seeds=tuple(range(20)),
             tuning_seeds=tuple(range(100, 104)),
