@@ -6,12 +6,17 @@ For tests of sweeps and of what may happen to them; tests/experiments looks at w
 from __future__ import annotations
 
 import sys
+import types
 
 if __name__ == "__main__":  # a worker process imports this file too
+    # In the place of the modules, so that matplotlib is not imported either.
+    nothing = lambda *_, **__: None  # noqa: E731
+    for name, members in {
+        "gaps.gap_length": {"gap_length_figure": nothing},
+        "learning_curves": {"learning_curves_figure": nothing},
+        "style": {"save": lambda _, stem, endings=("png",): [stem.with_name(f"{stem.name}.{endings[0]}")]},
+    }.items():
+        sys.modules[f"lstm_jax.figures.{name}"] = types.SimpleNamespace(**members)
     from experiments.gap_length import main
-    from lstm_jax.figures import learning_curves, style
-    from lstm_jax.figures.gaps import gap_length
 
-    gap_length.gap_length_figure = learning_curves.learning_curves_figure = lambda *_, **__: None
-    style.save = lambda _, stem, endings=("png",): [stem.with_name(f"{stem.name}.{endings[0]}")]
     sys.exit(main())
