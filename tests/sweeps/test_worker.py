@@ -7,6 +7,7 @@ import time
 
 import jax
 import numpy as np
+import programs
 import pytest
 
 from lstm_jax.sweeps.config.options import SweepConfig, replaced
@@ -34,6 +35,12 @@ CONFIG = SweepConfig.of(
     chunk_steps=25,
     max_steps=300,
 )
+
+
+@pytest.fixture(autouse=True)
+def _programs(monkeypatch, request):
+    if "compil" not in request.node.name:
+        programs.share(monkeypatch)
 
 
 def run(tmp_path, should_stop=lambda: False, **changes):
