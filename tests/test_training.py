@@ -157,9 +157,7 @@ def test_one_update_is_that_of_optax_on_the_same_batch():
     state = jax.jit(training.init)(hypers)
     batch_key = jax.random.split(state.key, 3)[1]
     batch = sampled(training, batch_key, training.batch_size)
-    loss, gradient = jax.jit(jax.value_and_grad(train_loss, argnums=1), static_argnums=0)(
-        training, state.params, batch
-    )
+    loss, gradient = jax.jit(jax.value_and_grad(train_loss, argnums=1), static_argnums=0)(training, state.params, batch)
     assert optax.tree.norm(gradient) > 0.05, "the clipping is not tried"
     optimizer = optax.chain(optax.clip_by_global_norm(0.05), optax.adam(0.01))
 

@@ -99,7 +99,15 @@ def test_no_secret_is_written_anywhere(tmp_path):
     out = tmp_path / "out"
     secret = "5ec7e7" * 6 + "5ec7"
     status, output = faults.run(
-        out, *faults.SERIAL, "--wandb", "offline", "--max-steps", "30", draws=True, WANDB_API_KEY=secret, MY_TOKEN=f"x{secret}"
+        out,
+        *faults.SERIAL,
+        "--wandb",
+        "offline",
+        "--max-steps",
+        "30",
+        draws=True,
+        WANDB_API_KEY=secret,
+        MY_TOKEN=f"x{secret}",
     )
     assert status == 0 and secret not in output
     files = [path for path in Path(out).rglob("*") if path.is_file()]

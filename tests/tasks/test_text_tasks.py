@@ -325,8 +325,7 @@ def test_held_out_text_is_that_of_dev(digest, form):
     rows = batch.targets if form != "encoder" else np.where(batch.weights > 0, batch.targets, batch.inputs)
     assert all(" ".join(map(str, row)) in text for row in rows.T)
     assert all(
-        (left == right).all()
-        for left, right in zip(*map(jax.tree.leaves, (batch, held_out(task, 5))), strict=True)
+        (left == right).all() for left, right in zip(*map(jax.tree.leaves, (batch, held_out(task, 5))), strict=True)
     )
 
 
