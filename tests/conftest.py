@@ -17,10 +17,10 @@ import pytest
 
 os.environ["JAX_PLATFORMS"] = "cpu"  # the numbers that tests assert are a CPU's; before jax is imported
 # Tests spend their time compiling: with a lower level, and without fusions by way of MLIR, it is less than half of it.
-# A test process a core leaves no core for threads.
-os.environ["XLA_FLAGS"] = " ".join(
-    ["--xla_cpu_multi_thread_eigen=false", "--xla_backend_optimization_level=0", "--xla_cpu_use_fusion_emitters=false"]
-)
+# A test process a core leaves no core for threads; nor does a program in one part for compiling them at once.
+XLA = ["cpu_multi_thread_eigen=false", "backend_optimization_level=0", "cpu_use_fusion_emitters=false"]
+XLA += ["cpu_parallel_codegen_split_count=1"]
+os.environ["XLA_FLAGS"] = " ".join(f"--xla_{flag}" for flag in XLA)
 # What one test has compiled, others need not: all processes of a session share what they compile, commands too.
 if "PYTEST_XDIST_WORKER" not in os.environ:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="lstm_jax-xla-")
@@ -78,6 +78,12 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
     finally:
         if nextitem is None or nextitem.path != item.path:
             forget_programs()
+
+
+def pytest_collection_finish(session):
+    """What is imported stays: looking through it for garbage again and again is a twentieth of a test's time."""
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 50)
 
 
 def pytest_collection_modifyitems(config, items):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 
 import jax
@@ -41,6 +42,13 @@ def equal(left, right):
 def programs():
     training = training_of()
     return jax.jit(training.init), jax.jit(training.advance), jax.jit(training.evaluate)
+
+
+@pytest.fixture(scope="module")
+def lanes():
+    """The same of three lanes."""
+    training = training_of()
+    return jax.jit(lift(training.init, 3)), jax.jit(lift(training.advance, 3, (0, 0, None)))
 
 
 @pytest.mark.parametrize(
@@ -133,39 +141,50 @@ def test_seeds_learning_rates_and_clip_norms_matter(programs):
     assert not equal(init(hypers_of(seed=0)).params, init(hypers_of(seed=2**32 - 1)).params)
 
 
+@functools.partial(jax.jit, static_argnums=0)
 def train_loss(training, params, batch):
     return training._train_loss(params, batch, (), None)[0]
+
+
+def sampled(training, key, batch_size):
+    return jax.jit(lambda key: training.task.sample(key, batch_size))(key)
 
 
 @pytest.mark.standard_promotion  # optax raises a float to the power of its integer count
 def test_one_update_is_that_of_optax_on_the_same_batch():
     training = training_of()
     hypers = hypers_of(clip_norm=0.05)
-    state = training.init(hypers)
+    state = jax.jit(training.init)(hypers)
     batch_key = jax.random.split(state.key, 3)[1]
-    batch = training.task.sample(batch_key, training.batch_size)
-    loss, gradient = jax.value_and_grad(train_loss, argnums=1)(training, state.params, batch)
+    batch = sampled(training, batch_key, training.batch_size)
+    loss, gradient = jax.jit(jax.value_and_grad(train_loss, argnums=1), static_argnums=0)(training, state.params, batch)
     assert optax.tree.norm(gradient) > 0.05, "the clipping is not tried"
     optimizer = optax.chain(optax.clip_by_global_norm(0.05), optax.adam(0.01))
-    updates, _ = optimizer.update(gradient, optimizer.init(state.params), state.params)
-    expected = optax.apply_updates(state.params, updates)
-    new, metrics = training.advance(state, hypers, 1)
+
+    @jax.jit
+    def update(params, gradient):
+        updates, _ = optimizer.update(gradient, optimizer.init(params), params)
+        return optax.apply_updates(params, updates)
+
+    expected = update(state.params, gradient)
+    new, metrics = jax.jit(training.advance)(state, hypers, 1)
     for left, right in zip(jax.tree.leaves(new.params), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(left, right, rtol=0, atol=1e-6)
     assert metrics.train_loss == pytest.approx(float(loss), rel=1e-6)
     assert metrics.grad_norm == pytest.approx(float(optax.tree.norm(gradient)), rel=1e-5)
 
 
-def test_rmsprop_is_another_optimizer():
-    adam, rmsprop = training_of(), training_of(optimizer="rmsprop")
-    ends = [jax.jit(each.advance)(each.init(hypers_of()), hypers_of(), 3)[0].params for each in (adam, rmsprop)]
+def test_rmsprop_is_another_optimizer(programs):
+    rmsprop = training_of(optimizer="rmsprop")
+    ways = programs[:2], (jax.jit(rmsprop.init), jax.jit(rmsprop.advance))
+    ends = [advance(init(hypers_of()), hypers_of(), 3)[0].params for init, advance in ways]
     assert not equal(*ends)
 
 
 def test_training_loss_counts_weighted_positions_only():
     training = training_of(task="copy@num_recalled=2", gap=4)
-    state = training.init(hypers_of())
-    batch = training.task.sample(jax.random.key(1), 8)
+    state = jax.jit(training.init)(hypers_of())
+    batch = sampled(training, jax.random.key(1), 8)
     masked = batch._replace(weights=batch.recall)
     changed = masked._replace(targets=jnp.where(batch.recall == 1, batch.targets, 0))
     assert train_loss(training, state.params, masked) == train_loss(training, state.params, changed)
@@ -185,14 +204,13 @@ def test_copy_reports_recall_and_whole_sequence_apart():
 
 def test_dropout_is_for_training_only():
     training = training_of(num_layers=2, dropout=0.5)
-    state = training.init(hypers_of())
+    state = jax.jit(training.init)(hypers_of())
     evaluate = jax.jit(training.evaluate)
     assert equal(evaluate(state), evaluate(state))
     no_dropout = dataclasses.replace(training, model=dataclasses.replace(training.model, dropout=0.0))
     assert equal(jax.jit(no_dropout.evaluate)(state), evaluate(state))
-    assert not equal(
-        training.advance(state, hypers_of(), 1)[0].params, no_dropout.advance(state, hypers_of(), 1)[0].params
-    )
+    ends = [jax.jit(each.advance)(state, hypers_of(), 1)[0].params for each in (training, no_dropout)]
+    assert not equal(*ends)
 
 
 def test_overflow_is_noticed_with_its_step(programs):
@@ -203,9 +221,8 @@ def test_overflow_is_noticed_with_its_step(programs):
     assert not np.isfinite(evaluate(state).loss)
 
 
-def test_a_lane_that_overflows_leaves_the_others_bitwise_alone():
-    training = training_of()
-    init, advance = jax.jit(lift(training.init, 3)), jax.jit(lift(training.advance, 3, (0, 0, None)))
+def test_a_lane_that_overflows_leaves_the_others_bitwise_alone(lanes):
+    init, advance = lanes
 
     def run(rates):
         hypers = Hypers(np.arange(3, dtype=np.uint32), np.array(rates, np.float32), np.ones(3, np.float32))
@@ -218,32 +235,34 @@ def test_a_lane_that_overflows_leaves_the_others_bitwise_alone():
         assert equal(jax.tree.map(lambda leaf: leaf[lane], good), jax.tree.map(lambda leaf: leaf[lane], bad))  # noqa: B023
 
 
-def test_lanes_are_the_runs_alone_to_rounding():
-    training = training_of()
+def test_lanes_are_the_runs_alone_to_rounding(lanes, programs):
     hypers = Hypers(np.arange(3, dtype=np.uint32), np.full(3, 0.01, np.float32), np.ones(3, np.float32))
-    together, _ = jax.jit(lift(training.advance, 3, (0, 0, None)))(jax.jit(lift(training.init, 3))(hypers), hypers, 5)
+    together, _ = lanes[1](lanes[0](hypers), hypers, 5)
+    init, advance, _ = programs
     for lane in range(3):
-        alone, _ = jax.jit(training.advance)(jax.jit(training.init)(hypers_of(lane)), hypers_of(lane), 5)
+        alone, _ = advance(init(hypers_of(lane)), hypers_of(lane), 5)
         for left, right in zip(jax.tree.leaves(together.params), jax.tree.leaves(alone.params), strict=True):
             np.testing.assert_allclose(left[lane], right, rtol=0, atol=1e-5)
 
 
-def test_one_lane_is_not_vmapped():
+def test_one_lane_is_not_vmapped(programs):
     training = training_of()
     hypers = jax.tree.map(lambda value: np.array([value]), hypers_of())
     one_lane, _ = jax.jit(lift(training.advance, 1, (0, 0, None)))(jax.jit(lift(training.init, 1))(hypers), hypers, 5)
-    alone, _ = jax.jit(training.advance)(jax.jit(training.init)(hypers_of()), hypers_of(), 5)
+    init, advance, _ = programs
+    alone, _ = advance(init(hypers_of()), hypers_of(), 5)
     assert equal(jax.tree.map(lambda leaf: leaf[0], one_lane), alone)
 
 
 def test_held_out_set_is_no_runs_training_data():
     training = training_of(gap=20)
-    held_out = training.task.sample(jax.random.fold_in(jax.random.key(0), 1), training.batch_size)
+    sample = jax.jit(lambda key: training.task.sample(key, training.batch_size))
+    held_out = sample(jax.random.fold_in(jax.random.key(0), 1))
     for seed in (0, 1, 2**32 - 1):
-        key = training.init(hypers_of(seed)).key
+        key = jax.jit(training.init)(hypers_of(seed)).key
         for _ in range(20):
             key, batch_key, _ = jax.random.split(key, 3)
-            batch = training.task.sample(batch_key, training.batch_size)
+            batch = sample(batch_key)
             assert not (np.asarray(batch.inputs).T[:, None] == np.asarray(held_out.inputs).T[None]).all(-1).any()
 
 
@@ -251,7 +270,7 @@ def test_dropout_and_batch_have_a_key_each():
     training = training_of(dropout=0.5)
     state = jax.jit(training.init)(hypers_of())
     _, batch_key, dropout_key = jax.random.split(state.key, 3)
-    batch = training.task.sample(batch_key, training.batch_size)
+    batch = sampled(training, batch_key, training.batch_size)
     loss_of = jax.jit(lambda key: training._train_loss(state.params, batch, (), key)[0])
     losses = [float(loss_of(key)) for key in (dropout_key, batch_key)]
     _, metrics = jax.jit(training.advance)(state, hypers_of(), 1)

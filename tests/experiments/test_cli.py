@@ -61,6 +61,8 @@ def test_help_lists_the_commands_at_once(lstm_jax, argv):
         started = time.monotonic()
         status, output, errors = lstm_jax(*argv)
         seconds.append(time.monotonic() - started)
+        if seconds[-1] < 1.0:  # else the machine was busy
+            break
     assert (status, errors) == (0, "") and min(seconds) < 1.0
     lines = output.splitlines()
     assert lines[0] == "usage: lstm-jax COMMAND [OPTIONS]" and max(map(len, lines)) <= 88

@@ -184,6 +184,8 @@ def test_help_answers_within_a_second_without_jax(module, tmp_path):
         status, output, _ = run(module, "--help", cwd=tmp_path, fresh=True)
         seconds.append(time.monotonic() - started)
         assert status == 0 and "usage: python -m experiments" in output
+        if seconds[-1] < 1.0:  # else the machine was busy
+            break
     assert min(seconds) < 1.0
     script = f"import sys, experiments.{module} as m\ntry:\n  m.main(['--help']) if not hasattr(m, 'EXPERIMENT') else "
     script += "__import__('experiments.common').common.main(m.EXPERIMENT, ['--help'])\nexcept SystemExit: pass\n"

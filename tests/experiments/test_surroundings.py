@@ -48,7 +48,7 @@ def shared(tmp_path_factory):
     """One under umask 002, where nobody reads errors either."""
     path = tmp_path_factory.mktemp("shared")
     line = 'umask 002; python -m experiments.gap_length "$@" 2>&1 | true; exit ${PIPESTATUS[0]}'
-    status, _, _ = shell(line, *TINY, "--out", "x", cwd=path)
+    status, _, _ = shell(line, *TINY, "--executor", "serial", "--out", "x", cwd=path)
     return status, path / "x"
 
 

@@ -10,6 +10,6 @@ import pytest
 def undisturbed(tmp_path_factory):
     """The directory of the sweep as it is when nothing goes wrong."""
     out = tmp_path_factory.mktemp("undisturbed") / "out"
-    status, output = faults.run(out, "--wandb", "disabled")
+    status, output = faults.run(out, *faults.SERIAL)
     assert status == 0, output
     return out

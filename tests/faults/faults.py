@@ -16,6 +16,8 @@ from pathlib import Path
 import forking
 
 ROOT = Path(__file__).parents[2]
+# In this process, where the test has no need of workers: another would import jax anew.
+SERIAL = ("--wandb", "disabled", "--executor", "serial")
 LONG = os.environ.get("FAULTS") == "long"
 """Whether this is `make test-faults`."""
 
@@ -33,18 +35,22 @@ SWEEP = shlex.split(
 )
 
 
-def start(out, *arguments, sweep=SWEEP, before=(), **environment):
-    """The command that runs the sweep, in a session of its own so that a test can find and end all of its processes."""
+def start(out, *arguments, sweep=SWEEP, before=(), draws=False, **environment):
+    """The command that runs the sweep, in a session of its own so that a test can find and end all of its processes.
+
+    What is told to be drawn is the whole command, figures too.
+    """
+    module = "experiments.gap_length" if draws or LONG else "undrawn"
     argv = [str(each) for each in (*sweep, "--out", out, *arguments)]
     variables = {"JAX_PLATFORMS": "cpu", "PYTHONPATH": f"{ROOT}:{ROOT / 'tests' / 'helpers'}"}
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("WANDB")}
     env = inherited | variables | environment
     if not before:
-        return forking.popen("experiments.gap_length", argv, cwd=None, env=env, merged=True)
+        return forking.popen(module, argv, cwd=None, env=env, merged=True)
     ours = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored, which a child inherits
     try:
         return subprocess.Popen(
-            [*map(str, before), sys.executable, "-m", "experiments.gap_length", *argv],
+            [*map(str, before), sys.executable, "-m", module, *argv],
             env=env,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

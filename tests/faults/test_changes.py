@@ -11,7 +11,7 @@ import pytest
 
 from lstm_jax.sweeps.store.records import read_record, write_record
 
-QUIET = ("--wandb", "disabled")
+QUIET = faults.SERIAL
 
 
 def with_versions(out, old, new):

@@ -12,7 +12,7 @@ import faults
 import pytest
 from test_signals import wait_for_updates
 
-QUIET = ("--wandb", "disabled")
+QUIET = faults.SERIAL
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import time
 import faults
 import pytest
 
-QUIET = ("--wandb", "disabled")
+QUIET = faults.SERIAL
 
 
 @pytest.fixture
@@ -38,11 +38,11 @@ def assert_named(status, output, seconds):
 def test_a_full_disk(small_disk, undisturbed, capsys):
     out = small_disk / "out"
     started = time.monotonic()
-    status, output = faults.run(out, *QUIET)
+    status, output = faults.run(out, *QUIET, "--executor", "process", draws=True)
     assert_named(status, output, time.monotonic() - started)
     assert "No space left on device" in output
     kept = {path: path.read_bytes() for path in out.glob("records/*/*.json")}
-    again, output = faults.run(out, *QUIET)
+    again, output = faults.run(out, *QUIET, draws=True)
     assert again == 2 and "No space left" in output, "before anything is trained, or as before"
     subprocess.run(["mount", "-o", "remount,size=100m", small_disk], check=True)
     status, output = faults.run(out, *QUIET)

@@ -37,7 +37,7 @@ def test_random_kills(tmp_path, undisturbed, capsys):
         num_sweeps += 1
         status = -1
         while status != 0:
-            process = faults.start(out, "--wandb", mode)
+            process = faults.start(out, "--wandb", mode, draws=True)
             num_commands += 1
             while process.poll() is None and killed.total() < num_kills:
                 # Half of the kills fall into the first seconds, where processes start and compile.

@@ -8,6 +8,7 @@ import random
 import faults
 import jax
 import numpy as np
+import programs
 import pytest
 
 from lstm_jax.cells import CELLS
@@ -35,6 +36,12 @@ CONFIG = SweepConfig.of(
     checkpoint_seconds=float("inf"),
 )
 ALL_CELLS = [*CELLS, "flax.nnx:GRUCell"]
+
+
+@pytest.fixture(autouse=True)
+def _programs(monkeypatch):
+    if not faults.LONG:
+        programs.share(monkeypatch)
 
 
 def job_of(**changes):

@@ -56,11 +56,11 @@ def test_online_is_not_to_be_had(tmp_path, undisturbed, refusing_server, capsys,
     }[how]
     out = tmp_path / "out"
     started = time.monotonic()
-    status, output = faults.run(tmp_path / "quiet", "--wandb", "disabled")
+    status, output = faults.run(tmp_path / "quiet", *faults.SERIAL)
     seconds_without = time.monotonic() - started
     assert status == 0
     started = time.monotonic()
-    status, output = faults.run(out, "--wandb", "online", **environment)
+    status, output = faults.run(out, *faults.SERIAL, "--wandb", "online", **environment)
     lost = time.monotonic() - started - seconds_without
     assert status == 0 and "Traceback" not in output, output
     assert output.count("warning: wandb can't go online") == 1 and "0" * 40 not in output
@@ -74,7 +74,7 @@ def test_online_is_not_to_be_had(tmp_path, undisturbed, refusing_server, capsys,
 def test_its_process_is_killed(tmp_path, undisturbed, num_logged):
     """As it starts, or in the middle."""
     out = tmp_path / "out"
-    process = faults.start(out, "--wandb", "offline")
+    process = faults.start(out, *faults.SERIAL, "--wandb", "offline")
     num_killed = 0
     while process.poll() is None and num_killed < 1:
         if len(logged(out)) < num_logged:
@@ -89,7 +89,7 @@ def test_its_process_is_killed(tmp_path, undisturbed, num_logged):
     assert num_killed > 0 and status == 0, output
     assert "warning: wandb" in output and "Traceback" not in output, output
     assert faults.table(out) == faults.table(undisturbed)
-    status, output = faults.run(out, "--wandb", "offline")  # what was not logged is logged now
+    status, output = faults.run(out, *faults.SERIAL, "--wandb", "offline")  # what was not logged is logged now
     assert status == 0, output
     assert len(logged(out)) == len(faults.table(out))
 
@@ -99,7 +99,15 @@ def test_no_secret_is_written_anywhere(tmp_path):
     out = tmp_path / "out"
     secret = "5ec7e7" * 6 + "5ec7"
     status, output = faults.run(
-        out, "--wandb", "offline", "--max-steps", "30", WANDB_API_KEY=secret, MY_TOKEN=f"x{secret}"
+        out,
+        *faults.SERIAL,
+        "--wandb",
+        "offline",
+        "--max-steps",
+        "30",
+        draws=True,
+        WANDB_API_KEY=secret,
+        MY_TOKEN=f"x{secret}",
     )
     assert status == 0 and secret not in output
     files = [path for path in Path(out).rglob("*") if path.is_file()]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from cell_cases import add_noise, call
 from flax import nnx
 
 from lstm_jax.cells import make_cell
@@ -25,12 +27,11 @@ def config_of(label="lstm", num_layers=1, **options):
     return make_model(label, sizes, form="encoder_decoder", num_tokens=NUM_TOKENS, num_outputs=NUM_OUTPUTS)
 
 
+@functools.cache
 def model_of(config, seed=0):
-    model = config.build(rngs=nnx.Rngs(seed))
-    graphdef, params = nnx.split(model)
-    keys = iter(jax.random.split(jax.random.key(seed + 1), 100))
-    noisy = jax.tree.map(lambda leaf: leaf + 0.3 * jax.random.normal(next(keys), leaf.shape, leaf.dtype), params)
-    return nnx.merge(graphdef, noisy)
+    """A model away from its zeros. `call(model, ...)` is `model(...)` as one program, which all tests share."""
+    graphdef, params = nnx.split(config.build(rngs=nnx.Rngs(seed)))
+    return nnx.merge(graphdef, add_noise(params, seed + 1, 0.3))
 
 
 def pair_of(lengths=(3, 5), seed=0, num_steps=5, num_written=4):
@@ -52,10 +53,10 @@ def close(actual, expected, atol=1e-6):
 def test_padding_of_the_source_does_not_matter(label):
     """Each sentence alone, without padding, gives what it gives in a batch."""
     model, pair = model_of(config_of(label)), pair_of((3, 5))
-    together = model(pair)
+    together = call(model, pair)
     for column, length in enumerate((3, 5)):
         alone = Pair(pair.source[:length, [column]], pair.prefix[:, [column]])
-        close(together[:, [column]], model(alone))
+        close(together[:, [column]], call(model, alone))
 
 
 @pytest.mark.parametrize("label", LABELS)
@@ -63,8 +64,8 @@ def test_later_words_of_the_prefix_do_not_reach_earlier_logits(label):
     model, pair = model_of(config_of(label)), pair_of()
     other = pair._replace(prefix=pair.prefix.at[2:].set(7))
     assert (pair.prefix[2:] != 7).any()
-    close(model(pair)[:2], model(other)[:2])
-    assert (model(pair)[2:] != model(other)[2:]).any()
+    close(call(model, pair)[:2], call(model, other)[:2])
+    assert (call(model, pair)[2:] != call(model, other)[2:]).any()
 
 
 @pytest.mark.parametrize("label", LABELS)
@@ -72,7 +73,7 @@ def test_every_word_of_the_source_reaches_the_logits(label):
     model, pair = model_of(config_of(label)), pair_of((5, 5))
     for step in range(4):
         changed = pair._replace(source=pair.source.at[step].set(5 + (pair.source[step] - 4) % 4))
-        assert (jnp.abs(model(changed)[0] - model(pair)[0]).max(axis=-1) > 1e-5).all(), step
+        assert (jnp.abs(call(model, changed)[0] - call(model, pair)[0]).max(axis=-1) > 1e-5).all(), step
 
 
 @pytest.mark.parametrize("label", LABELS)
@@ -86,7 +87,7 @@ def test_one_word_after_another_is_the_same(label):
         state = step.state
         logits.append(step.logits)
         assert (step.alignment is None) == ("attention" not in label)
-    close(jnp.stack(logits), model(pair))
+    close(jnp.stack(logits), call(model, pair))
 
 
 def test_teacher_forcing_feeds_the_reference():
@@ -108,7 +109,7 @@ def test_without_teacher_forcing_the_decoder_is_fed_its_own_words(label):
     assert (written.read[0] == pair.prefix[0]).all() and (written.read[1:] == own[:-1]).all()
     assert (written.read[1:] != pair.prefix[1:]).any()
     # What it says is what the same weights say when they are taught what it read.
-    close(written.logits, model_of(config_of(label))(pair._replace(prefix=written.read)))
+    close(written.logits, call(model_of(config_of(label)), pair._replace(prefix=written.read)))
 
 
 def test_a_rate_between_mixes_both():
@@ -138,9 +139,9 @@ def test_scheduled_sampling_falls_from_the_reference_to_own_words():
 
 def test_dropout_is_drawn_with_a_key_alone():
     model, pair = model_of(config_of(dropout=0.5)), pair_of()
-    assert (model(pair) == model(pair)).all()
-    one, other = (model(pair, dropout_key=jax.random.key(seed)) for seed in (0, 1))
-    assert (one != other).any() and (one != model(pair)).any()
+    assert (call(model, pair) == call(model, pair)).all()
+    one, other = (call(model, pair, dropout_key=jax.random.key(seed)) for seed in (0, 1))
+    assert (one != other).any() and (one != call(model, pair)).any()
     assert (
         config_of(dropout=0.5).uses_rng and config_of("lstm@teacher_forcing=0.5").uses_rng and not config_of().uses_rng
     )
@@ -189,7 +190,7 @@ def test_the_thought_vector_is_all_that_the_decoder_has():
     for tokens in pair.prefix:
         state, output = cell.step(params, state, model.target_embedding(tokens))
         logits.append(model.readout(output))
-    close(jnp.stack(logits), model(pair))
+    close(jnp.stack(logits), call(model, pair))
 
 
 def test_a_bidirectional_encoder_reads_both_ways():
@@ -209,7 +210,7 @@ def test_a_bidirectional_encoder_reads_both_ways():
 def test_a_reversed_source_is_read_from_its_last_word():
     plain, reverse = (model_of(config_of(f"lstm@reverse={value}")) for value in ("false", "true"))
     pair = pair_of((5, 5))
-    close(reverse(pair), plain(pair._replace(source=pair.source[::-1])))
+    close(call(reverse, pair), call(plain, pair._replace(source=pair.source[::-1])))
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import own_models
 import pytest
+from cell_cases import call
 from flax import nnx
 
 from lstm_jax import registry
@@ -63,12 +64,12 @@ def test_a_registered_model(name, label):
         assert config.backward_mode == "autodiff" and config.attention_floats(0) == 0
         assert config.training_kwargs(jnp.int32(3)) == {}
         model, inputs = config.build(rngs=nnx.Rngs(0)), inputs_of(form)
-        assert model(inputs).shape == (5, 3, NUM_TOKENS)
-        assert np.isfinite(model(inputs, dropout_key=jax.random.key(0))).all()
+        assert call(model, inputs).shape == (5, 3, NUM_TOKENS)
+        assert np.isfinite(call(model, inputs, dropout_key=jax.random.key(0))).all()
         states = config.initial_states(3)
         assert all(leaf.shape[0] == 3 for leaf in jax.tree.leaves(states))
         if states:
-            logits, after = model.advance(inputs, states)
+            logits, after = nnx.eval_shape(lambda model, *each: model.advance(*each), model, inputs, states)
             assert jax.tree.structure(after) == jax.tree.structure(states) and logits.shape == (5, 3, NUM_TOKENS)
         assert count_params(config) == sum(leaf.size for leaf in jax.tree.leaves(nnx.state(model, nnx.Param)))
         assert unit_of(label) >= 1
@@ -84,9 +85,9 @@ def test_a_registered_model_trains(name, label):
     )
     training = Training(task, config, batch_size=4, eval_size=8)
     hypers = Hypers(jnp.uint32(0), jnp.float32(0.01), jnp.float32(1.0))
-    state, metrics = jax.jit(training.advance)(training.init(hypers), hypers, 2)
+    state, metrics = jax.jit(training.advance)(jax.jit(training.init)(hypers), hypers, 2)
     assert state.step == 2 and metrics.diverged_step == 0 and np.isfinite(metrics.train_loss)
-    assert np.isfinite(training.evaluate(state).loss)
+    assert np.isfinite(jax.jit(training.evaluate)(state).loss)
 
 
 # One of the user's own

@@ -14,6 +14,7 @@ from pathlib import Path
 import hypothesis.strategies as st
 import pytest
 import yaml
+from commands import PATHS
 from hypothesis import given, settings
 
 from experiments import common, to_wandb
@@ -110,7 +111,7 @@ def entries(values):
     return st.builds(lambda chosen: {"values": chosen}, lists) | st.builds(lambda chosen: {"value": chosen}, values)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     st.fixed_dictionaries(
         {"learning_rates": st.builds(lambda rate: {"value": rate}, st.floats(1e-8, 10))},
@@ -305,7 +306,7 @@ def test_exit_status(monkeypatch, tmp_path, statuses, status, number):
 
 
 def command(*argv, cwd, **environment):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "100", **environment}
+    environment = {**os.environ, "PYTHONPATH": PATHS, "COLUMNS": "100", **environment}
     return subprocess.run(
         [sys.executable, *argv], cwd=cwd, env=environment, capture_output=True, text=True, check=False
     )
@@ -367,7 +368,7 @@ wandb_agent.run_agent("entity/project/thesweep")
 
 def test_wandbs_agent_trains_what_the_grid_does(tmp_path, capsys):
     """The agent itself, with a server that is made up; its first call trains one run, its second two."""
-    line = ["${env}", "python", "-m", "experiments.gap_length", "--wandb=offline", "${args}"]
+    line = ["${env}", "python", "-m", "undrawn", "--wandb=offline", "${args}"]
     file = written(
         tmp_path,
         {
@@ -387,7 +388,7 @@ def test_wandbs_agent_trains_what_the_grid_does(tmp_path, capsys):
     assert all(b"thesweep" in file.read_bytes() for file in [*logged[0], *logged[1]]), "part of the sweep"
     assert to_wandb.main([str(out / "agents0")]) == 0
     assert "0 of 1 runs logged" in capsys.readouterr().out
-    done = command("-m", "experiments.gap_length", "--grid", str(file), "--out=o", "--wandb=disabled", cwd=tmp_path)
+    done = command("-m", "undrawn", "--grid", str(file), "--out=o", "--wandb=disabled", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     trained = rows([tmp_path / "o" / "batch_size=8" / "runs.csv"])
     assert len(trained) == 3 and trained == rows(out.glob("*/runs.csv"))

@@ -23,9 +23,9 @@ def start(out, *arguments, **environment):
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    """The same sweep by worker processes."""
+    """The same sweep in one process."""
     out = tmp_path_factory.mktemp("undisturbed") / "out"
-    status, output = faults.finish(start(out))
+    status, output = faults.finish(start(out, *faults.SERIAL))
     assert status == 0, output
     return out
 

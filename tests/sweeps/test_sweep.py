@@ -54,6 +54,10 @@ def config_of(tmp_path, **changes):
     return config.replace(**changes)
 
 
+# In this process, where the test has no need of workers: each would import jax anew.
+SERIAL = {"executor": "serial"}
+
+
 def sweep(config):
     output = io.StringIO()
     console = rich.console.Console(file=output, width=200)
@@ -95,10 +99,10 @@ def test_repeating_the_command_trains_nothing(done):
 def test_a_larger_grid_keeps_what_is_there(done, tmp_path):
     config, _, _ = done
     shutil.copytree(config.out, tmp_path / "out")
-    larger = config.replace(gaps=(2, 3, 4), seeds=(0, 1, 2), out=tmp_path / "out")
+    larger = config.replace(gaps=(2, 3, 4), seeds=(0, 1, 2), workers=1, out=tmp_path / "out")
     outcome, _ = sweep(larger)
     assert outcome.num_trained == 5
-    fresh, _ = sweep(dataclasses.replace(larger, out=tmp_path / "fresh"))
+    fresh, _ = sweep(dataclasses.replace(larger, out=tmp_path / "fresh").replace(**SERIAL))
     assert fresh.num_trained == 9
     assert rows_but_durations(tmp_path / "out") == rows_but_durations(tmp_path / "fresh")
 
@@ -141,7 +145,7 @@ def test_bad_input_makes_no_directory(tmp_path):
 
 def test_a_task_of_anybodys_replaces_no_table_and_loses_none(tmp_path):
     """Names of ours, columns of ours, other columns at another gap, what is no table, values that are no text."""
-    config = config_of(tmp_path, task="own_tasks:Answers", seeds=(0,))
+    config = config_of(tmp_path, task="own_tasks:Answers", seeds=(0,), **SERIAL)
     outcome, _ = sweep(config)
     assert not outcome.failures and read_runs(config.out / "runs.csv") == [record.run for record in outcome.records]
     before = {path.name: path.read_text() for path in config.out.glob("*.csv")}
@@ -196,19 +200,14 @@ def test_a_job_that_fails_is_named_and_the_others_finish(tmp_path):
 
 
 def test_a_job_that_kills_its_worker_costs_no_other_job(tmp_path):
-    config = config_of(tmp_path, cells=("own_cells:KillsItsProcess", "rnn"), gaps=(2, 3))
+    config = config_of(tmp_path, cells=("own_cells:KillsItsProcess", "rnn"), gaps=(2,))
     outcome, _ = sweep(config)
-    assert {name for name, _ in outcome.failures} == {
-        "own_cells%3AKillsItsProcess-gap2",
-        "own_cells%3AKillsItsProcess-gap3",
-    }
+    assert {name for name, _ in outcome.failures} == {"own_cells%3AKillsItsProcess-gap2"}
     assert all("worker process died, 3 times" in reason for _, reason in outcome.failures)
     runs = read_runs(config.out / "runs.csv")
     assert sorted((run.gap, run.seed) for run in runs if run.cell == "rnn" and run.status != "failed") == [
         (2, 0),
         (2, 1),
-        (3, 0),
-        (3, 1),
     ]
 
 
@@ -314,7 +313,7 @@ def test_wandb_online_is_not_satisfied_with_an_offline_run(done, tmp_path, monke
 
 
 def test_what_was_not_logged_is_logged_by_the_next_command(tmp_path):
-    config = config_of(tmp_path, gaps=(2,), seeds=(0,))
+    config = config_of(tmp_path, gaps=(2,), seeds=(0,), **SERIAL)
     sweep(config)
     assert not (config.out / "wandb").exists()
     outcome, _ = sweep(config.replace(wandb="offline"))

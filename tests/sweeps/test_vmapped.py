@@ -62,6 +62,13 @@ def outcome(record):
     return [run.device, run.status, run.steps, curve]
 
 
+@pytest.fixture(autouse=True)
+def _programs(monkeypatch):
+    import programs  # not above: another process imports this file too, without the helpers
+
+    programs.share(monkeypatch)
+
+
 @pytest.fixture(scope="module")
 def job():
     return make_jobs(CONFIG)[0][0]

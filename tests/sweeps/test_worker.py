@@ -7,6 +7,7 @@ import time
 
 import jax
 import numpy as np
+import programs
 import pytest
 
 from lstm_jax.sweeps.config.options import SweepConfig, replaced
@@ -34,6 +35,12 @@ CONFIG = SweepConfig.of(
     chunk_steps=25,
     max_steps=300,
 )
+
+
+@pytest.fixture(autouse=True)
+def _programs(monkeypatch, request):
+    if "compil" not in request.node.name:
+        programs.share(monkeypatch)
 
 
 def run(tmp_path, should_stop=lambda: False, **changes):
@@ -260,12 +267,13 @@ def test_lanes_end_one_by_one_with_their_own_states(tmp_path, lanes):
     job, _ = run(tmp_path, lanes=lanes, seeds=(0, 1, 2), learning_rates=(0.02, 1e-6), tuning_seeds=(5,), max_steps=200)
     records = records_of(tmp_path, job)
     assert len(records) == 8 and {record.run.lanes for record in records} == {lanes}
+    evaluate = jax.jit(job.training().evaluate)
     for record in records:
         key = RunKey(record.run.seed, record.run.learning_rate)
         state = checkpoints.restore(Directory(tmp_path).checkpoints(job), job, key)
         assert int(state.step) == record.run.steps
         assert record.run.status == ("solved" if key.learning_rate == 0.02 else "unsolved")
-        evaluation = jax.jit(job.training().evaluate)(state)
+        evaluation = evaluate(state)
         assert float(evaluation.score) == record.run.score
         assert float(evaluation.loss) == pytest.approx(record.run.loss, rel=1e-4)
 
@@ -281,7 +289,7 @@ def test_flax_cells_train_and_checkpoint(tmp_path):
 def test_forget_bias_is_recorded_where_it_is_one_number(tmp_path):
     biases = {}
     for cell in ("rnn", "lstm@forget_bias=5", "lstm@chrono=true", "gru@update_bias=2"):
-        job, _ = run(tmp_path, cells=(cell,), seeds=(0,), max_steps=3)
+        job, _ = run(tmp_path, cells=(cell,), seeds=(0,), max_steps=3, hidden_dim=4)
         biases[cell] = records_of(tmp_path, job)[0].run.forget_bias
     assert biases == {"rnn": None, "lstm@forget_bias=5": 5.0, "lstm@chrono=true": None, "gru@update_bias=2": 2.0}
 

@@ -64,6 +64,19 @@ def hypers_of(seed=0, learning_rate=0.01):
     return Hypers(np.uint32(seed), np.float32(learning_rate), np.float32(1.0))
 
 
+def begun(training, hypers=None):
+    """A run's first state, as one program."""
+    return jax.jit(training.init)(hypers or hypers_of())
+
+
+def sampled(task, seed, batch_size):
+    return jax.jit(lambda key: task.sample(key, batch_size))(jax.random.key(seed))
+
+
+def held_out(task, size):
+    return numbers(jax.jit(lambda: task.held_out(size))())
+
+
 def numbers(batch):
     return jax.tree.map(np.asarray, batch)
 
@@ -103,7 +116,7 @@ def test_gap_is_the_longest_source_in_training(translation):
     short = dataclasses.replace(translation, gap=3)
     longest = max((batch.sources != PAD).sum(axis=0).max() for batch in short._buckets)
     assert longest == 3 + 1, "EOS too"
-    assert (numbers(short.held_out(8)).inputs.source == numbers(translation.held_out(8)).inputs.source).all()
+    assert (held_out(short, 8).inputs.source == held_out(translation, 8).inputs.source).all()
 
 
 def test_training_draws_shapes_by_their_shares(translation):
@@ -117,7 +130,7 @@ def test_training_draws_shapes_by_their_shares(translation):
 
     training = training_of(Telling(translation.gap, corpus=translation.corpus), batch_size=1, hidden_dim=2)
     asked = jax.jit(jax.vmap(lambda key: training._gradient(state, key, key)[0][0]))
-    state = training.init(hypers_of())
+    state = begun(training)
     losses = np.asarray(asked(jax.random.split(jax.random.key(0), 400)))
     share = (losses > 0).mean()
     assert abs(share - translation.shape_shares[0]) < 4 * 0.5 / 20
@@ -129,7 +142,7 @@ def test_scheduled_sampling_trains():
     for label in ("rnn@teacher_forcing=0,forcing_steps=4", "rnn"):
         training = training_of(make_task("reverse", 3), label)
         advance = jax.jit(training.advance)
-        state, metrics = advance(training.init(hypers_of()), hypers_of(), jnp.int32(1))
+        state, metrics = advance(begun(training), hypers_of(), jnp.int32(1))
         losses.append([metrics.train_loss, advance(state, hypers_of(), jnp.int32(8))[1].train_loss])
     assert losses[0][0] == pytest.approx(float(losses[1][0]), rel=1e-5), "the first update is taught"
     assert abs(losses[0][1] - losses[1][1]) > 1e-4
@@ -137,7 +150,7 @@ def test_scheduled_sampling_trains():
 
 def test_the_held_out_set_counts_each_pair_once(translation):
     num_dev = len(translation.pairs.dev)
-    exact, more = (numbers(translation.held_out(size)) for size in (num_dev, num_dev + 7))
+    exact, more = (held_out(translation, size) for size in (num_dev, num_dev + 7))
     assert more.weights.sum() == exact.weights.sum() == (exact.targets != PAD).sum()
     assert (more.targets[:, :num_dev] == exact.targets).all() and not more.weights[:, num_dev:].any()
 
@@ -155,7 +168,7 @@ def test_a_held_out_sample_is_of_all_lengths(in_file):
     ]
     task = make_task(f"translation@corpus={store.store(prepare_pairs(pairs, dev_fraction=0.2))}", 30)
     num_dev, size = len(task.pairs.dev), 128
-    whole, sample = numbers(task.held_out(num_dev)), numbers(task.held_out(size))
+    whole, sample = held_out(task, num_dev), held_out(task, size)
     assert num_dev > 4 * size and sample.weights.shape[1] == size
 
     def about(batch):
@@ -170,18 +183,19 @@ def test_a_held_out_sample_is_of_all_lengths(in_file):
     assert shares(sample).max() == pytest.approx(task.chance, abs=0.01), "chance is of the whole split"
     entropy = -sum(share * np.log(share) for share in shares(sample) if share)
     assert entropy == pytest.approx(task.memoryless_loss, rel=0.03)
-    assert all(map(np.array_equal, jax.tree.leaves(sample), jax.tree.leaves(numbers(task.held_out(size)))))
+    assert all(map(np.array_equal, jax.tree.leaves(sample), jax.tree.leaves(held_out(task, size))))
 
 
 def test_loss_counts_no_padding(translation):
     """The loss of a batch is the mean over words, whatever the padding holds."""
     training = training_of(translation)
-    state = training.init(hypers_of())
-    batch = translation.sample(jax.random.key(0), 6)
+    state = begun(training)
+    batch = sampled(translation, 0, 6)
     other = batch._replace(targets=jnp.where(batch.weights > 0, batch.targets, 7))
-    one, same = (training._train_loss(state.params, each, (), None)[0] for each in (batch, other))
+    loss = jax.jit(lambda params, batch: training._train_loss(params, batch, (), None)[0])
+    one, same = (loss(state.params, each) for each in (batch, other))
     assert (other.targets != batch.targets).any() and one == same
-    logits = training._merge(state.params)(batch.inputs)
+    logits = jax.jit(lambda params, inputs: training._merge(params)(inputs))(state.params, batch.inputs)
     log_probs = np.asarray(jax.nn.log_softmax(logits), np.float64)
     words = np.argwhere(np.asarray(batch.targets) != PAD)
     expected = -np.mean([log_probs[step, column, int(batch.targets[step, column])] for step, column in words])
@@ -238,7 +252,7 @@ def test_the_state_is_carried_over_and_begins_anew(digest):
     training = training_of(task)
     hypers = hypers_of(learning_rate=0.0)
     advance = jax.jit(training.advance)
-    state, _ = advance(training.init(hypers), hypers, 2)
+    state, _ = advance(begun(training, hypers), hypers, 2)
     model = training._merge(state.params)
     segments = [task.train_batch(jax.random.key(0), jnp.int32(step), 4, 0).inputs for step in (0, 1)]
     _, once = model.advance(jnp.concatenate(segments), None)
@@ -251,13 +265,13 @@ def test_the_state_is_carried_over_and_begins_anew(digest):
 
 def test_a_transformer_carries_nothing(digest):
     training = training_of(language(digest), "transformer", hidden_dim=8)
-    state, metrics = jax.jit(training.advance)(training.init(hypers_of()), hypers_of(), 2)
+    state, metrics = jax.jit(training.advance)(begun(training), hypers_of(), 2)
     assert state.carry == () and jnp.isfinite(metrics.train_loss)
 
 
 def test_masked_words_are_asked_and_no_others(digest):
     task = language(digest, "encoder", gap=50)
-    batch = numbers(task.sample(jax.random.key(0), 100))
+    batch = numbers(sampled(task, 0, 100))
     is_masked = batch.inputs == MASK
     assert (batch.weights == is_masked).all() and (batch.inputs == batch.targets)[~is_masked].all()
     assert (batch.targets != MASK).all()
@@ -268,28 +282,29 @@ def test_masked_words_are_asked_and_no_others(digest):
 def test_a_batch_of_an_encoder_always_asks_something(digest, gap):
     """Of one or two words most batches had none masked, and a mean over nothing."""
     task = language(digest, "encoder", gap=gap)
-    batches = numbers(jax.vmap(lambda key: task.sample(key, 1))(jax.random.split(jax.random.key(0), 500)))
+    batches = numbers(jax.jit(jax.vmap(lambda key: task.sample(key, 1)))(jax.random.split(jax.random.key(0), 500)))
     asked = batches.weights.sum(axis=(1, 2))
     assert asked.min() == 1 and (batches.inputs == MASK).sum() == asked.sum()
     shares = batches.weights.mean(axis=(0, 2))
     assert (np.abs(shares - shares.mean()) < 4 * (0.25 / 500) ** 0.5).all(), "anywhere"
-    assert task.held_out(1).recall.sum() == 1
+    assert held_out(task, 1).recall.sum() == 1
 
 
 def test_no_update_of_an_encoder_diverges_for_want_of_a_masked_word(digest):
     training = training_of(language(digest, "encoder", gap=2), batch_size=1)
-    state, metrics = jax.jit(training.advance)(training.init(hypers_of()), hypers_of(), 60)
+    state, metrics = jax.jit(training.advance)(begun(training), hypers_of(), 60)
     assert metrics.diverged_step == 0 and jnp.isfinite(metrics.train_loss)
-    assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params))
-    assert jnp.isfinite(training.evaluate(state).loss)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params))
+    assert jnp.isfinite(jax.jit(training.evaluate)(state).loss)
 
 
 def test_a_batch_without_weight_has_no_loss_and_no_gradient(translation):
     training = training_of(translation)
-    state = training.init(hypers_of())
-    batch = translation.sample(jax.random.key(0), 4)
+    state = begun(training)
+    batch = sampled(translation, 0, 4)
     batch = batch._replace(weights=0 * batch.weights)
-    loss, gradient = jax.value_and_grad(lambda params: training._train_loss(params, batch, (), None)[0])(state.params)
+    loss_of = jax.value_and_grad(lambda params, batch: training._train_loss(params, batch, (), None)[0])
+    loss, gradient = jax.jit(loss_of)(state.params, batch)
     assert loss == 0 and all((leaf == 0).all() for leaf in jax.tree.leaves(gradient))
 
 
@@ -306,12 +321,11 @@ def test_held_out_text_is_that_of_dev(digest, form):
     """Whatever is read or asked there is found in a row in the dev split."""
     task = language(digest, form)
     text = " ".join(map(str, np.concatenate(task.text.dev)))
-    batch = numbers(task.held_out(5))
+    batch = held_out(task, 5)
     rows = batch.targets if form != "encoder" else np.where(batch.weights > 0, batch.targets, batch.inputs)
     assert all(" ".join(map(str, row)) in text for row in rows.T)
     assert all(
-        (left == right).all()
-        for left, right in zip(*map(jax.tree.leaves, (batch, numbers(task.held_out(5)))), strict=True)
+        (left == right).all() for left, right in zip(*map(jax.tree.leaves, (batch, held_out(task, 5))), strict=True)
     )
 
 
@@ -409,7 +423,7 @@ def test_samples_go_on_from_the_text(digest):
 
 
 def _whole(task):
-    batch = numbers(task.held_out(1))
+    batch = held_out(task, 1)
     return batch.inputs[:, 0], batch.targets[:, 0]
 
 
@@ -418,8 +432,8 @@ def test_a_language_model_learns_what_follows_what(form):
     """The text is a chain of which half of all steps are certain: less loss than by the words' frequencies."""
     digest = stored_text(num_words=20_000)
     training = training_of(language(digest, form), "gru", batch_size=32, hidden_dim=32)
-    state, _ = jax.jit(training.advance)(training.init(hypers_of()), hypers_of(learning_rate=0.01), 300)
-    evaluation = training.evaluate(state)
+    state, _ = jax.jit(training.advance)(begun(training), hypers_of(learning_rate=0.01), 300)
+    evaluation = jax.jit(training.evaluate)(state)
     assert evaluation.loss < training.task.memoryless_loss - 0.3
     assert evaluation.score > 0.3
 

@@ -1,0 +1,22 @@
+"""`experiments.gap_length` without its figures, which cost a short command as much as all the rest of it does.
+
+For tests of sweeps and of what may happen to them; tests/experiments looks at what commands draw.
+"""
+
+from __future__ import annotations
+
+import sys
+import types
+
+if __name__ == "__main__":  # a worker process imports this file too
+    # In the place of the modules, so that matplotlib is not imported either.
+    nothing = lambda *_, **__: None  # noqa: E731
+    for name, members in {
+        "gaps.gap_length": {"gap_length_figure": nothing},
+        "learning_curves": {"learning_curves_figure": nothing},
+        "style": {"save": lambda _, stem, endings=("png",): [stem.with_name(f"{stem.name}.{endings[0]}")]},
+    }.items():
+        sys.modules[f"lstm_jax.figures.{name}"] = types.SimpleNamespace(**members)
+    from experiments.gap_length import main
+
+    sys.exit(main())
