@@ -43,7 +43,8 @@ def files_of(directory):
 def test_the_same_files_are_written_again(finished, tmp_path):
     name, directory, output = finished
     shutil.copytree(directory, tmp_path / "out")
-    figures = (f"{name}.png", f"{name}.svg", "learning_curves.png", "horizon_by_budget.png", "rates.png")
+    figures = (f"{name}.png", f"{name}.svg", "learning_curves.png", "horizon_by_budget.png")
+    figures += ("rates.png",) if name == "gap_length" else ()  # the other has one learning rate
     for file in (*TABLES, *figures):
         (tmp_path / "out" / file).unlink()
     status, again, errors = run("report", "out", cwd=tmp_path)

@@ -12,7 +12,9 @@ if __name__ == "__main__":  # a worker process imports this file too
     # In the place of the modules, so that matplotlib is not imported either.
     nothing = lambda *_, **__: None  # noqa: E731
     for name, members in {
+        "gaps.budgets": {"horizon_by_budget_figure": nothing, "sentence": lambda found, *_: found.cell},
         "gaps.gap_length": {"gap_length_figure": nothing},
+        "gaps.rates": {"rates_figure": nothing},
         "learning_curves": {"learning_curves_figure": nothing},
         "style": {"save": lambda _, stem, endings=("png",): [stem.with_name(f"{stem.name}.{endings[0]}")]},
     }.items():
