@@ -81,7 +81,7 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 
 def pytest_collection_finish(session):
-    """What is imported stays: looking through it for garbage again and again is a twentieth of a test's time."""
+    """What is imported stays: garbage need not be looked for in it again and again."""
     gc.freeze()
     gc.set_threshold(10_000, 20, 50)
 
