@@ -19,7 +19,7 @@ COMMANDS = {
     "copy-task": "The copying memory task: how long symbols can be held",
     "translation": "Train translators of sentences; `translation translate` uses one",
     "language-model": "Train language models on a text; `language-model sample` uses one",
-    "controls": "Negative controls: what a sweep must not find, and what needs no learning",
+    "controls": "Negative controls: what a sweep must not find",
     "report": "Analyse and draw a finished sweep again, from its files",
     "status": "How far a sweep is, and what is damaged (--check)",
     "to-wandb": "Log a finished sweep to Weights & Biases",

@@ -226,8 +226,14 @@ BAD = [
 ]
 
 
+@pytest.fixture(scope="module")
+def forks(tmp_path_factory):
+    """What commands are forked from has started: a user's command does not wait for it."""
+    assert run("cli", cwd=tmp_path_factory.mktemp("forks"))[0] == 0
+
+
 @pytest.mark.parametrize(("line", "message"), BAD, ids=[line for line, _ in BAD])
-def test_bad_input_is_one_line_and_status_two(tmp_path, line, message):
+def test_bad_input_is_one_line_and_status_two(tmp_path, line, message, forks):
     (tmp_path / "twice.yaml").write_text("gaps: [1]\ngaps: [2]\n")
     started = time.monotonic()
     arguments = line.split() if "--out" in line else [*line.split(), "--out", "made"]
