@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import collections
 import concurrent.futures
-import contextlib
 import dataclasses
 import math
 import multiprocessing
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import rich.console
@@ -31,7 +30,7 @@ from lstm_jax.sweeps.store.status import JobStatus, State, read_status, write_st
 from lstm_jax.sweeps.views.progress import Progress
 from lstm_jax.sweeps.views.tables import write_runs
 from lstm_jax.sweeps.views.wandb import WandbLogger
-from lstm_jax.sweeps.worker.setup import pinned, prepare_process
+from lstm_jax.sweeps.worker.setup import prepared_for
 from lstm_jax.tasks import corpus_of
 from lstm_jax.text import store
 
@@ -77,7 +76,7 @@ def plan_sweep(config: SweepConfig) -> Plan:
     """The jobs of a sweep; raises ConfigError for options, cells, tasks or sizes that can't be had."""
     config = resolved(config)
     config.logging.target()  # raises where the environment asks for what wandb refuses
-    with _prepared_jax(config):
+    with prepared_for(config.execution.executor):
         jobs, warnings = make_jobs(config)
     return Plan(config, tuple(jobs), tuple(warnings))
 
@@ -98,7 +97,7 @@ def run_sweep(sweep: SweepConfig | Plan, console: rich.console.Console) -> Sweep
     with directory.claim():
         plan = sweep if isinstance(sweep, Plan) else plan_sweep(sweep)
         warnings = [*plan.warnings, *directory.compare_config(plan.config)]
-        with _prepared_jax(plan.config):
+        with prepared_for(plan.config.execution.executor):
             try:
                 return _Sweep(plan, directory, console).run(warnings)
             except OSError as error:
@@ -179,10 +178,14 @@ class _Sweep:
         if num_there := sum(len(self._records_of(job)) for job in self._jobs):
             num_runs = sum(job.num_expected for job in self._jobs)
             self._console.print(f"{num_there} of {num_runs} runs are there already", highlight=False)
-        for job in self._jobs:
+        self._write_statuses(self._jobs)
+
+    def _write_statuses(self, jobs: Iterable[Job]) -> None:
+        """Write how far jobs are that are not at work."""
+        for job in jobs:
             records = self._records_of(job)
             ended = dict(collections.Counter[str](record.run.status for record in records))
-            state: State = "done" if len(records) == len(job.runs) else "waiting"
+            state: State = "done" if len(records) == len(job.runs) and not job.num_more else "waiting"
             file = self._directory.status_file(job.name)
             num_updates = 0 if state == "done" else read_status(file).num_updates  # from which it will go on
             write_status(file, JobStatus(state, ended, num_updates, job.num_expected))
@@ -195,7 +198,12 @@ class _Sweep:
         """Queue the jobs that have runs to train since others ended, but for those that are at it."""
         self._ask()
         there = {job.name for job in running} | queue.names | self._failures.keys()
-        queue.add(job for job in self._jobs if job.name not in there and not self._is_done(job))
+        others = [job for job in self._jobs if job.name not in there]
+        stale = (
+            job for job in others if read_status(self._directory.status_file(job.name)).num_runs != job.num_expected
+        )
+        self._write_statuses(stale)
+        queue.add(job for job in others if not self._is_done(job))
 
     def _train(self, executor: Executor, queue: JobQueue, limit: int, progress: Progress) -> None:
         """Have all jobs done by the executor, `limit` at once; raises UnwritableError."""
@@ -329,12 +337,3 @@ class _Sweep:
                 self._logger.finish(SECONDS_TO_LOG)
         for warning in self._logger.warnings:
             self._warn(warning)
-
-
-@contextlib.contextmanager
-def _prepared_jax(config: SweepConfig) -> Iterator[None]:
-    """Jobs of the serial executor train in this process; else it computes shapes, and a GPU belongs to the workers."""
-    with pinned(None if config.execution.executor == "serial" else "cpu"):
-        if config.execution.executor == "serial":
-            prepare_process()
-        yield

@@ -1,9 +1,8 @@
 """Which runs a sweep has: all of its grid or, where no learning rates are given, those that two stages ask for. No jax.
 
 Stage 1 chooses a learning rate for each cell on the tuning seeds. It begins with FIRST_RATES, and adds the next one of
-RATES while the best lies at an end of those tried. A rate goes up through the gaps until none of its runs has solved
-two of them in a row: what it would do at larger ones costs most and says least. Stage 2 trains the other seeds at the
-rate that was chosen, at every gap.
+RATES while the best lies at an end of those tried. Stage 2 trains the other seeds at the rate that was chosen. Both go
+up through the gaps until none of their runs has solved two of them in a row: larger ones cost most and say least.
 
 What is asked for follows from the records of what was asked for before, in any order and whatever else is there: so a
 sweep that was interrupted, or made by many workers, ends with the same runs.
@@ -12,7 +11,7 @@ sweep that was interrupted, or made by many workers, ends with the same runs.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from lstm_jax.sweeps.config.options import Grid, SweepConfig, known
 from lstm_jax.sweeps.job import Job, RunKey
@@ -21,7 +20,7 @@ from lstm_jax.sweeps.store.records import Record, Run
 RATES = (1e-5, 3e-5, 1e-4, 3e-4, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 FIRST_RATES = (0.003, 0.01, 0.03)
 NUM_FAILURES = 2
-"""Gaps in a row that no run of a rate has solved, after which no larger one is tried with it."""
+"""Gaps in a row that no run of a stage and rate has solved, after which no larger one is tried with it."""
 
 Ended = Mapping[tuple[int, RunKey], Run]
 """The runs of a cell that are recorded, by gap and key."""
@@ -61,12 +60,18 @@ def asked_for(
         if job.name in failed:
             given_up[job.settings.cell].add(job.settings.gap)
     asked = {cell: runs_of_cell(grid, ended[cell], given_up[cell]) for cell in grid.cells}
-    return [_with_runs(job, asked[job.settings.cell][job.settings.gap], grid) for job in jobs]
+    complete = {
+        cell for cell, gaps in asked.items()
+        if all((gap, key) in ended[cell] or gap in given_up[cell] for gap, keys in gaps.items() for key in keys)
+    }  # fmt: skip
+    return [
+        _with_runs(job, asked[job.settings.cell][job.settings.gap], grid, job.settings.cell in complete) for job in jobs
+    ]
 
 
-def _with_runs(job: Job, keys: set[RunKey], grid: Grid) -> Job:
-    is_last_stage = any(key.seed in grid.seeds for key in keys)
-    num_more = 0 if is_last_stage else max(0, expected_runs(grid) - len(keys))
+def _with_runs(job: Job, keys: set[RunKey], grid: Grid, is_complete: bool) -> Job:
+    is_last = is_complete or any(key.seed in grid.seeds for key in keys)
+    num_more = 0 if is_last else max(0, expected_runs(grid) - len(keys))
     runs = tuple(key for key in job.runs if key in keys)  # in the order of all that are possible
     return dataclasses.replace(job, runs=runs, num_more=num_more)
 
@@ -81,8 +86,7 @@ def runs_of_cell(grid: Grid, ended: Ended, failed: Collection[int] = ()) -> dict
     more: tuple[float, ...] = FIRST_RATES
     while more:
         for rate in more:
-            for gap in _gaps_of(rate, grid, ended, failed):
-                asked[gap] |= {RunKey(seed, rate) for seed in grid.tuning_seeds}
+            _ask(asked, rate, grid.tuning_seeds, ended, failed)
         rates += more
         places = [(gap, key) for gap, keys in asked.items() for key in keys]
         runs = [ended[place] for place in places if place in ended]
@@ -91,19 +95,21 @@ def runs_of_cell(grid: Grid, ended: Ended, failed: Collection[int] = ()) -> dict
         (table,) = tabulate(runs)
         chosen = float(table.learning_rates[tuned_rate(table, grid.tuning_seeds)])
         more = _beside(chosen, rates)
-    for keys in asked.values():
-        keys |= {RunKey(seed, chosen) for seed in grid.seeds}
+    _ask(asked, chosen, grid.seeds, ended, failed)
     return asked
 
 
-def _gaps_of(rate: float, grid: Grid, ended: Ended, failed: Collection[int]) -> Iterator[int]:
-    """The gaps at which a rate is tried, as far as is known."""
+def _ask(
+    asked: dict[int, set[RunKey]], rate: float, seeds: Iterable[int], ended: Ended, failed: Collection[int]
+) -> None:
+    """Add a rate's runs with these seeds, up to the gap that is known to be asked for; `asked` has gaps ascending."""
+    own = {RunKey(seed, rate) for seed in seeds}
     solved: list[bool] = []  # or not known, of a gap whose job has failed
-    for gap in sorted(known(grid.gaps)):
+    for gap, keys in asked.items():
         if len(solved) >= NUM_FAILURES and not any(solved[-NUM_FAILURES:]):
             return
-        yield gap
-        runs = (ended.get((gap, RunKey(seed, rate))) for seed in grid.tuning_seeds)
+        keys |= own
+        runs = (ended.get((gap, key)) for key in own)
         solved.append(gap in failed or any(run is not None and run.status == "solved" for run in runs))
 
 

@@ -110,7 +110,8 @@ def sweep_status(config: SweepConfig, root: Path, alive: Sequence[str] | None = 
                 if not is_alive:
                     status = dataclasses.replace(status, state="waiting")
             num_ended = sum(status.ended.values())
-            its_runs = status.num_runs if grid.learning_rates is None and status.num_runs else expected
+            is_known = grid.learning_rates is None and (status.num_runs or status.state == "done")
+            its_runs = status.num_runs if is_known else expected
             if status.state == "done" and num_ended < its_runs:  # the grid has grown, or the next stage comes
                 status = dataclasses.replace(status, state="waiting")
             jobs[name] = status

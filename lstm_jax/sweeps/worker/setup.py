@@ -67,3 +67,12 @@ def end_with_parent(parent: int | None = None) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+@contextlib.contextmanager
+def prepared_for(executor: str) -> Iterator[None]:
+    """Jobs of the serial executor train in this process; else it computes shapes, and a GPU belongs to the workers."""
+    with pinned(None if executor == "serial" else "cpu"):
+        if executor == "serial":
+            prepare_process()
+        yield
