@@ -6,12 +6,13 @@ are nested, as those of real runs. Slopes, lapses and effects of seeds are drawn
 
 from __future__ import annotations
 
-import argparse
+import dataclasses
 import math
 
 import numpy as np
 from scipy.special import expit
 
+from benchmarks.options import options
 from lstm_jax.analysis.gaps.growth import Verdict, growth_of, verdict_of
 from lstm_jax.arrays import Floats
 
@@ -19,6 +20,14 @@ SIZES = {"4 report seeds, 4 gaps": (4, 10 * 2 ** np.arange(4)), "20, 7": (20, 5 
 """Those of quick and reference."""
 GROWN = (0.0, 0.125, 0.25, 0.5, 1.0, 2.0)
 """Octaves from half the budget to the whole."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """How often the verdict on growth is wrong."""
+
+    simulations: int = 1000
+    """Cells drawn for a row of the table."""
 
 
 def outcomes_of(rng: np.random.Generator, num_seeds: int, gaps: Floats, grown: float) -> Floats:
@@ -50,9 +59,7 @@ def shares(size: str, grown: float, simulations: int, seed: int = 0) -> dict[Ver
 
 def main() -> None:
     """Print the table of docs/statistics.md."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--simulations", type=int, default=1000, help="cells a row (default: 1000)")
-    simulations = parser.parse_args().simulations
+    simulations = options(Options, "growth").simulations
     print("| size | grown by (octaves) | still growing | settled | not known |\n|---|---:|---:|---:|---:|")
     for size in SIZES:
         for grown in GROWN:

@@ -27,7 +27,7 @@ from lstm_jax.sweeps.store.records import (
 OWN_TABLES = frozenset(
     (
         *("runs", "curves", "summary", "horizon", "contrasts", "horizon_by_budget", "growth", "rates"),
-        *("scores", "lengths", "context", "effective_context"),
+        *("scores", "lengths", "context", "effective_context", "controls", "guessing"),
     )
 )
 """Files of ours: a task's table of that name goes to another, table_NAME.csv."""
