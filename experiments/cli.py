@@ -20,6 +20,8 @@ COMMANDS = {
     "translation": "Train translators of sentences; `translation translate` uses one",
     "language-model": "Train language models on a text; `language-model sample` uses one",
     "controls": "Negative controls: what a sweep must not find",
+    "arms": "The gap experiment with other filler, and at a fixed total length",
+    "generalization": "Runs of a finished sweep at larger gaps than they were trained at",
     "report": "Analyse and draw a finished sweep again, from its files",
     "status": "How far a sweep is, and what is damaged (--check)",
     "to-wandb": "Log a finished sweep to Weights & Biases",

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from matplotlib.axes import Axes
 
+from lstm_jax.analysis.gaps.generalization import Generalization
 from lstm_jax.analysis.gaps.summary import Summary
 from lstm_jax.sweeps.store.records import Run
 
@@ -26,7 +27,7 @@ class ScoreAxis(NamedTuple):
     least: float
 
     @classmethod
-    def of(cls, rows: Sequence[Run | Summary], scores: Iterable[float]) -> ScoreAxis:
+    def of(cls, rows: Sequence[Run | Summary | Generalization], scores: Iterable[float]) -> ScoreAxis:
         """The axis for all of these rows, and these scores."""
         hardest = max(rows, key=lambda row: abs(row.chance - row.solved_at))
         return cls(

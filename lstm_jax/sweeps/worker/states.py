@@ -91,20 +91,29 @@ def read(checkpoint: Path, abstract: Any, num_runs: int) -> list[Any]:
 
 
 def restore(directory: Path, job: Job, run: RunKey) -> RunState:
-    """The last state of one run that has ended, ready to go on from.
+    """The last state of one run that has ended, ready to go on from: `restore_all` of one."""
+    (state,) = restore_all(directory, job, (run,))
+    return state
 
-    Raises ValueError where no checkpoint has it, or the one that has it is damaged. Training on from it is the same,
+
+def restore_all(directory: Path, job: Job, runs: Sequence[RunKey]) -> list[RunState]:
+    """The last states of runs that have ended, ready to go on from.
+
+    Raises ValueError where no checkpoint has one, or the one that has it is damaged. Training on from it is the same,
     bit for bit, as never having stopped (on the same machine and versions).
     """
+    found: dict[RunKey, RunState] = {}
     for name in checkpoints.names(directory, "ended"):
         facts = check_directory(directory / name)
-        runs = [RunKey(*each) for each in facts["runs"]]
-        if run in runs:
-            state: RunState = read(directory / name, abstract_state(job), len(runs))[runs.index(run)]
-            key = jax.random.wrap_key_data(state.key)
-            state = jax.tree.map(jnp.asarray, state)
-            return state._replace(key=key)
-    raise ValueError(f"{directory}: expected a checkpoint of {job.name}, {run}, found none")
+        there = [RunKey(*each) for each in facts["runs"]]
+        if wanted := [run for run in runs if run in there and run not in found]:
+            states: list[RunState] = read(directory / name, abstract_state(job), len(there))
+            found |= {run: states[there.index(run)] for run in wanted}
+    for run in runs:
+        if run not in found:
+            raise ValueError(f"{directory}: expected a checkpoint of {job.name}, {run}, found none")
+    keyed = (found[run]._replace(key=jax.random.wrap_key_data(found[run].key)) for run in runs)
+    return [jax.tree.map(jnp.asarray, state) for state in keyed]
 
 
 def abstract_state(job: Job) -> RunState:
