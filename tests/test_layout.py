@@ -35,7 +35,7 @@ ORDER = [
     "parameters",
 ]
 ORDER += ["layers", "models", "evaluation", "tasks", "precision", "optimizers", "training", "signals", "terminal"]
-ORDER += ["sweeps", "analysis", "figures"]
+ORDER += ["diagnostics", "sweeps", "analysis", "figures"]
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 

@@ -26,6 +26,7 @@ PACKAGES = ("lstm_jax", "jax", "jaxlib", "flax", "optax", "numpy")
 """What the numbers of a run depend on, by version; of lstm_jax also by `own_digest`."""
 _MAKE_NO_NUMBERS = (
     "analysis/",
+    "diagnostics/",
     "figures/",
     "sweeps/",
     "__init__.py",
