@@ -88,6 +88,12 @@ def test_one_solved_report_run_takes_the_others_to_larger_gaps():
     assert RunKey(0, 0.01) in asked[40] and RunKey(100, 0.01) not in asked[40]
 
 
+def test_ten_runs_that_fail_at_one_gap_are_enough():
+    grid = CONFIG.replace(seeds=tuple(range(10))).grid
+    asked = simulate(0.01, reach=5, grid=grid)
+    assert [RunKey(9, 0.01) in asked[gap] for gap in GAPS] == [True, True, False, False]
+
+
 def test_where_nothing_solves_the_score_decides():
     asked = simulate(0.0001, reach=0)
     assert {key.learning_rate for key in asked[5] if key.seed == 0} == {0.0001} and asked[40] == set()

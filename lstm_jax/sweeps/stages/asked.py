@@ -2,7 +2,8 @@
 
 Stage 1 chooses a learning rate for each cell on the tuning seeds. It begins with FIRST_RATES, and adds the next one of
 RATES while the best lies at an end of those tried. Stage 2 trains the other seeds at the rate that was chosen. Both go
-up through the gaps until none of their runs has solved two of them in a row: larger ones cost most and say least.
+up through the gaps until none of their runs has solved two of them in a row, or one where these are NUM_FAILED_RUNS or
+more: larger gaps cost most and say least.
 
 What is asked for follows from the records of what was asked for before, in any order and whatever else is there: so a
 sweep that was interrupted, or made by many workers, ends with the same runs.
@@ -19,8 +20,8 @@ from lstm_jax.sweeps.store.records import Record, Run
 
 RATES = (1e-5, 3e-5, 1e-4, 3e-4, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 FIRST_RATES = (0.003, 0.01, 0.03)
-NUM_FAILURES = 2
-"""Gaps in a row that no run of a stage and rate has solved, after which no larger one is tried with it."""
+NUM_FAILED_GAPS, NUM_FAILED_RUNS = 2, 10
+"""Gaps in a row, or runs at one of them, that a rate must have failed at before a stage tries no larger one with it."""
 
 Ended = Mapping[tuple[int, RunKey], Run]
 """The runs of a cell that are recorded, by gap and key."""
@@ -105,8 +106,9 @@ def _ask(
     """Add a rate's runs with these seeds, up to the gap that is known to be asked for; `asked` has gaps ascending."""
     own = {RunKey(seed, rate) for seed in seeds}
     solved: list[bool] = []  # or not known, of a gap whose job has failed
+    num_failed = 1 if len(own) >= NUM_FAILED_RUNS else NUM_FAILED_GAPS
     for gap, keys in asked.items():
-        if len(solved) >= NUM_FAILURES and not any(solved[-NUM_FAILURES:]):
+        if len(solved) >= num_failed and not any(solved[-num_failed:]):
             return
         keys |= own
         runs = (ended.get((gap, key)) for key in own)
