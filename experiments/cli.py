@@ -22,6 +22,7 @@ COMMANDS = {
     "controls": "Negative controls: what a sweep must not find",
     "arms": "The gap experiment with other filler, and at a fixed total length",
     "generalization": "Runs of a finished sweep at larger gaps than they were trained at",
+    "why": "Why a cell stops: signal, memory and gradient of a far fact",
     "report": "Analyse and draw a finished sweep again, from its files",
     "status": "How far a sweep is, and what is damaged (--check)",
     "to-wandb": "Log a finished sweep to Weights & Biases",

@@ -151,6 +151,10 @@ class Training:
             loss, score, sequence_loss, recall, weights = (sums.sum() for sums in jax.lax.map(totals, slices))
         return Evaluation(loss / recall, score / recall, sequence_loss / weights)
 
+    def loss(self, params: Any, batch: Batch) -> Float[Array, ""]:
+        """The training loss of a batch, from the first states and without dropout."""
+        return self._train_loss(params, batch, (), None)[0]
+
     @property
     def eval_width(self) -> int:
         """How many sequences of the held-out set are scored at once, with at most so many time steps and logits."""

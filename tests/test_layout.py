@@ -35,7 +35,7 @@ ORDER = [
     "parameters",
 ]
 ORDER += ["layers", "models", "evaluation", "tasks", "precision", "optimizers", "training", "signals", "terminal"]
-ORDER += ["diagnostics", "sweeps", "analysis", "figures"]
+ORDER += ["sweeps", "analysis", "diagnostics", "figures"]
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 

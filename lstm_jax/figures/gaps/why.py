@@ -1,0 +1,72 @@
+"""What was measured of one cell along training, a line a gap."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from lstm_jax.analysis.causes import Moment
+from lstm_jax.figures import style
+from lstm_jax.figures.stack import label_axes, stack_axes
+
+NOISE = 1.0 / 128
+"""Of the signal: about one over the batches that it is measured on."""
+_QUANTITIES = ("score", "signal", "memory", "quiet_memory", "transport", "time_constant_90", "sharpness")
+_LABELS = ("accuracy", "signal", "memory", "quiet\nmemory", "transport", "time\nconstant", "sharpness")
+_SHARES = ("score", "memory", "quiet_memory")
+_LEAST = {"signal": 1e-4, "transport": 1e-12, "time_constant_90": 0.1, "sharpness": 1e-2}
+"""What is smaller is drawn at the foot of its axes, which are logarithmic."""
+
+
+def why_figure(rows: Sequence[Moment], *, chance: float, caption: str, title: str) -> Figure:
+    """Draw each quantity against the updates, one line a run and one colour a gap.
+
+    Raises ValueError where there is nothing to draw.
+    """
+    if not rows:
+        raise ValueError("expected a run that was followed, got none")
+    gaps = sorted({row.gap for row in rows})
+    styles = style.cell_styles([f"gap {gap}" for gap in gaps])
+    handles = [style.handle(label, look) for label, look in styles.items()]
+    stack = stack_axes(title, caption, handles, ["chance"], [1.0] * len(_QUANTITIES))
+    steps = sorted({row.step for row in rows})
+    first = min((step for step in steps if step > 0), default=1)
+    for axes, name in zip(stack.axes, _QUANTITIES, strict=True):
+        least = _LEAST.get(name)
+        if name in _SHARES:
+            axes.set_ylim(-0.05, 1.05)
+            axes.set_yticks([0.0, 0.5, 1.0], ["0", "0.5", "1"])
+        else:
+            axes.set_yscale("log")
+            axes.minorticks_off()
+        for gap, look in zip(gaps, styles.values(), strict=True):
+            for seed in sorted({row.seed for row in rows}):
+                own = sorted((row for row in rows if (row.gap, row.seed) == (gap, seed)), key=lambda row: row.step)
+                values = [getattr(row, name) for row in own]
+                known = [place for place, value in enumerate(values) if value is not None and not math.isnan(value)]
+                y = np.array([values[place] for place in known], dtype=np.float64)
+                axes.plot(
+                    [own[place].step for place in known], y if least is None else np.maximum(y, least),
+                    color=look.colour, linestyle=look.linestyle, linewidth=1.2, marker=look.marker, markersize=3.0,
+                )  # fmt: skip
+    for axes, name in zip(stack.axes, _QUANTITIES, strict=True):
+        if name not in _SHARES:  # whole decades, so that there are at least two ticks
+            low, high = (math.log10(end) for end in axes.get_ylim())
+            axes.set_ylim(10.0 ** math.floor(low), 10.0 ** math.ceil(high))
+    limits = {"signal": (NOISE, "noise"), "sharpness": (2.0, "2")} | dict.fromkeys(_SHARES, (chance, "chance"))
+    for axes, name in zip(stack.axes, _QUANTITIES, strict=True):
+        if name in limits:
+            height, text = limits[name]
+            axes.axhline(height, color=style.GREY, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
+            style.beside_axis(axes, height, text)
+    axes = stack.axes[0]
+    axes.set_xscale("symlog", linthresh=first, linscale=0.5)
+    axes.set_xlim(-0.1 * first, 1.1 * max(steps))
+    ticks = [step for step in steps if step == 0 or step >= first]
+    axes.set_xticks(ticks, [f"{step:,}" for step in ticks])
+    axes.set_xticks([], minor=True)
+    label_axes(stack, "updates", _LABELS)
+    return stack.figure

@@ -1,0 +1,132 @@
+"""A run that is followed: it is trained as a sweep trains it, and its rows say what was asked for."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments import why
+from lstm_jax.diagnostics.follow import follow, quiet_form
+from lstm_jax.diagnostics.measure import Effort, diagnose, fact_step, largest, log_spaced
+from lstm_jax.sweeps.config.options import SweepConfig
+from lstm_jax.sweeps.job import Job
+from lstm_jax.sweeps.plan import sized
+from lstm_jax.sweeps.run import run_sweep
+from lstm_jax.tasks.copy import Copy
+from lstm_jax.tasks.gap import Gap
+from lstm_jax.terminal import make_console
+from lstm_jax.training import Hypers
+
+SMALL = Effort(num_batches=4, num_probed=64, num_followed=2, num_iterations=2)
+OPTIONS = {
+    "cells": ("gru",), "gaps": (2,), "hidden_dim": 12, "embedding_dim": 8, "batch_size": 16, "eval_size": 64,
+    "learning_rates": (0.03,), "tuning_seeds": (), "seeds": (0,), "max_steps": 150, "wandb": "disabled",
+    "executor": "serial",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def training():
+    config = SweepConfig.of(**OPTIONS)
+    return Job(sized(config, "gru", 2)).training()
+
+
+@pytest.fixture(scope="module")
+def followed(training):
+    return follow("gru", training, 0, 0.03, 1.0, (0, 50, 150), 50, SMALL)
+
+
+def test_rows_say_when_and_of_which_distances(followed):
+    steps = [moment.step for moment in followed.moments]
+    assert steps[:2] == [0, 50] and steps == sorted(set(steps)) and steps[-1] <= 150
+    assert {(row.step, row.distance) for row in followed.by_distance} == {(s, d) for s in steps for d in (0, 1, 2)}
+    for moment in followed.moments:
+        last = next(row for row in followed.by_distance if (row.step, row.distance) == (moment.step, 2))
+        assert (last.transport, last.memory, last.quiet_memory) == (
+            moment.transport, moment.memory, moment.quiet_memory,
+        )  # fmt: skip
+    assert all(row.transport == 1.0 for row in followed.by_distance if row.distance == 0)
+    assert followed.moments[0].sharpness is None and followed.moments[1].sharpness is not None
+
+
+def test_a_followed_run_is_the_one_that_a_sweep_trains(tmp_path, followed):
+    result = run_sweep(SweepConfig.of(**OPTIONS, out=tmp_path / "sweep"), make_console())
+    (record,) = result.records
+    scores = {point.step: point.score for point in record.curve}
+    assert record.run.solved_step == followed.solved_step
+    for moment in followed.moments:
+        if moment.step:
+            assert scores[moment.step] == pytest.approx(moment.score, abs=1e-6)
+
+
+def test_the_fact_stands_where_the_diagnostics_look_for_it(training):
+    for task in (Gap(5), Gap(5, length=11), Gap(3, filler="blank")):
+        other = dataclasses.replace(training, task=task)
+        batch = task.sample(jax.random.key(0), 32)
+        np.testing.assert_array_equal(batch.inputs[fact_step(other)], batch.targets[-1])
+
+
+def test_quiet_sequences_differ_in_nothing_but_the_filler():
+    task = Gap(6)
+    inputs = task.sample(jax.random.key(0), 50).inputs
+    quiet = np.asarray(quiet_form(task)(inputs))
+    np.testing.assert_array_equal(quiet[[0, -1]], np.asarray(inputs)[[0, -1]])
+    assert (quiet[1:-1] == task.num_facts).all() and quiet_form(task) is quiet_form(Gap(6))
+    assert quiet_form(Gap(6, filler="blank")) is None and quiet_form(Copy(6)) is None
+
+
+def test_distances_are_log_spaced_and_end_at_the_tasks():
+    assert log_spaced(1) == (0, 1) and log_spaced(2) == (0, 1, 2) and log_spaced(20) == (0, 1, 2, 4, 8, 16, 20)
+
+
+def test_the_largest_figure_of_a_group():
+    signal = {"stack": {"w": jnp.float32(0.2), "b": jnp.float32(-1.0)}, "embedding": jnp.float32(0.9)}
+    assert largest(signal, "stack") == pytest.approx(0.2) and largest(signal, "embedding") == pytest.approx(0.9)
+
+
+def test_only_the_path_with_second_derivatives_is_diagnosed(training):
+    model = dataclasses.replace(training.model, backward="states")
+    other = dataclasses.replace(training, model=model)
+    state = jax.eval_shape(other.init, Hypers(jnp.uint32(0), jnp.float32(0.03), jnp.float32(1.0)))
+    with pytest.raises(ValueError, match="expected a model on the path autodiff"):
+        diagnose(other, state, jnp.float32(0.03), jax.random.key(0), (0, 2), SMALL)
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    run_sweep(SweepConfig.of(**OPTIONS | {"max_steps": 50}, out=tmp_path / "sweep"), make_console())
+    return tmp_path / "sweep"
+
+
+def test_the_command_takes_settings_and_rates_of_a_sweep_and_trains_nothing_twice(tmp_path, sweep, followed, capsys):
+    argv = ["--sweep", str(sweep), "--out", str(tmp_path / "out"), "--seeds", "1", "--max-steps", "150"]
+    (task,) = why.tasks_of(why.parse_options(why.Why, argv, "why", ""))
+    assert (task.learning_rate, task.seed, task.steps) == (0.03, why.FIRST_SEED, (0, 50, 100, 150))
+    assert task.job.settings.model.hidden_dim == 12 and task.job.settings.training.batch_size == 16
+    place = tmp_path / "out" / "followed" / f"{task.name}.json"
+    place.parent.mkdir(parents=True)
+    place.write_text(json.dumps(dataclasses.asdict(followed)))  # as an earlier command left it
+    assert why.main(argv) == 0
+    with (tmp_path / "out" / "diagnostics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["step"]) for row in rows] == [moment.step for moment in followed.moments]
+    assert math.isclose(float(rows[0]["signal"]), followed.moments[0].signal)
+    assert (tmp_path / "out" / "why_gru.png").stat().st_size > 10_000 and "why_gru.png" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [("--cells lstm", "learning_rate: none given; expected one"), ("--gaps 0", "gaps"), ("--seeds 0", "seeds")],
+)
+def test_what_can_not_be_followed_is_refused_in_one_line(tmp_path, sweep, capsys, options, message):
+    assert why.main(["--sweep", str(sweep), "--out", str(tmp_path / "out"), *options.split()]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and message in error
+    assert why.main(["--sweep", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
