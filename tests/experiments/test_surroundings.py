@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from commands import run
+from commands import inherited, run
 
 import experiments
 import lstm_jax
@@ -28,7 +28,7 @@ SOURCES = [path for package in (lstm_jax, experiments) for path in Path(package.
 
 def shell(line, *arguments, cwd, **environment):
     """A line of bash in which `$@` is the command's arguments and `python` is ours."""
-    variables = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", **environment}
+    variables = {**inherited(), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", **environment}
     command = ["bash", "-c", line, "bash", *map(str, arguments)]
     done = subprocess.run(command, cwd=cwd, env=variables, capture_output=True, text=True, check=False, timeout=120)
     return done.returncode, done.stdout, done.stderr

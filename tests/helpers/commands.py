@@ -12,8 +12,13 @@ HELPERS = Path(__file__).parent
 PATHS = os.pathsep.join(map(str, (HELPERS, HELPERS.parents[1])))  # of a worktree, its own code
 
 
+def inherited():
+    """This process's environment without the service of a test that has used wandb here: a command has its own."""
+    return {name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"}
+
+
 def start(module, *argv, cwd, fresh=False):
-    environment = {**os.environ, "PYTHONPATH": PATHS, "COLUMNS": "100"}
+    environment = {**inherited(), "PYTHONPATH": PATHS, "COLUMNS": "100"}
     return forking.popen(f"experiments.{module}", list(map(str, argv)), cwd=cwd, env=environment, fresh=fresh)
 
 
