@@ -209,8 +209,8 @@ def _draw(arguments: Why, cell: str, moments: Sequence[Any], chance: float) -> P
         "gradient's second moment, the largest among the recurrent weights; below the dashed line it is noise. Memory: "
         "how often a linear probe reads the fact from the state before the answer; quiet memory: from sequences "
         "without distractors. Transport: the gradient that reaches the fact's state over that at the last one. Time "
-        "constant: of the values of the state, the 90th percentile. Sharpness: times the learning rate; unstable "
-        "above 2."
+        "constant: of the values of the state, the 90th percentile. Sharpness: times the learning rate; Adam is "
+        "unstable above the dashed line."
     )
     (plot,) = save(
         why_figure(own, chance=chance, caption=caption, title=f"Why does {cell} stop?"),

@@ -44,8 +44,8 @@ class Diagnosis(NamedTuple):
 
     `transport` is G(d), `vanished` whether it is lost in float32, `memory` the probe's on the states d steps after the
     fact, and `quiet` without distractors (None where a task has no such form). `signal` has the form of the
-    parameters. `sharpness` is the largest curvature times the learning rate, as the optimizer scales it: NaN before the
-    first update. `time_constants` are medians over steps and sequences, of each number of the state; `exponent` is the
+    parameters. `sharpness` is the largest curvature times the learning rate, as the optimizer scales it.
+    `time_constants` are medians over steps and sequences, of each number of the state; `exponent` is the
     largest Lyapunov exponent.
     """
 
@@ -138,13 +138,20 @@ def _dynamics(model: Any, inputs: Array) -> tuple[Array, Array]:
 def _sharpness(
     training: Training, state: RunState, batch: Batch, learning_rate: Array, key: Array, num_iterations: int
 ) -> Array:
-    """The learning rate times the largest curvature; under Adam's second moments, which it has after one update."""
+    """The learning rate times the largest curvature, under Adam's second moments where the optimizer has such.
+
+    Before the first update these are what they would be after it: the squares of a batch's gradient.
+    """
+
+    def loss(params: Any) -> Array:
+        return training.loss(params, batch)
+
     moments = optax.tree.get(state.opt_state, "nu")
     scales = jax.tree.map(jnp.ones_like, state.params)
     if moments is not None:
         seen = 1.0 - _ADAM_B2 ** jnp.maximum(state.step, 1).astype(learning_rate.dtype)
-        scales = jax.tree.map(lambda moment: jnp.sqrt(moment / seen) + ADAM_EPS, moments)
-    value = sharpness(
-        lambda params: training.loss(params, batch), state.params, scales, key, num_iterations=num_iterations
-    )
-    return jnp.where((state.step > 0) | (moments is None), learning_rate * value, jnp.nan)
+        first = jax.tree.map(jnp.abs, jax.grad(loss)(state.params))
+        scales = jax.tree.map(
+            lambda moment, size: jnp.where(state.step > 0, jnp.sqrt(moment / seen), size) + ADAM_EPS, moments, first
+        )
+    return learning_rate * sharpness(loss, state.params, scales, key, num_iterations=num_iterations)

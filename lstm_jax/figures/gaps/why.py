@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from lstm_jax.analysis.causes import Moment
+from lstm_jax.analysis.causes import STABLE, Moment
 from lstm_jax.figures import style
 from lstm_jax.figures.stack import label_axes, stack_axes
 
@@ -31,7 +31,7 @@ def why_figure(rows: Sequence[Moment], *, chance: float, caption: str, title: st
     gaps = sorted({row.gap for row in rows})
     styles = style.cell_styles([f"gap {gap}" for gap in gaps])
     handles = [style.handle(label, look) for label, look in styles.items()]
-    stack = stack_axes(title, caption, handles, ["chance"], [1.0] * len(_QUANTITIES))
+    stack = stack_axes(title, caption, handles, ["stable"], [1.0] * len(_QUANTITIES))
     steps = sorted({row.step for row in rows})
     first = min((step for step in steps if step > 0), default=1)
     for axes, name in zip(stack.axes, _QUANTITIES, strict=True):
@@ -56,7 +56,7 @@ def why_figure(rows: Sequence[Moment], *, chance: float, caption: str, title: st
         if name not in _SHARES:  # whole decades, so that there are at least two ticks
             low, high = (math.log10(end) for end in axes.get_ylim())
             axes.set_ylim(10.0 ** math.floor(low), 10.0 ** math.ceil(high))
-    limits = {"signal": (NOISE, "noise"), "sharpness": (2.0, "2")} | dict.fromkeys(_SHARES, (chance, "chance"))
+    limits = {"signal": (NOISE, "noise"), "sharpness": (STABLE, "stable")} | dict.fromkeys(_SHARES, (chance, "chance"))
     for axes, name in zip(stack.axes, _QUANTITIES, strict=True):
         if name in limits:
             height, text = limits[name]

@@ -1,0 +1,115 @@
+"""Verdicts: each rule, on moments that differ in one thing."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from lstm_jax.analysis.causes import AtDistance, Moment, cause_of, verdicts
+
+NOISE = 1 / 128
+# A cell that is seen, holds the fact, and has not been trained for long enough.
+MOMENT = Moment(
+    "lstm", 20, 0, 0.01, 0, 0.3, 0.5, False, 0.95, 0.97, 3.0, 0.2, 0.2, 1.0, 2.0, 9.0, -0.1
+)  # fmt: skip
+STEPS = (0, 50, 100, 200, 400)
+DISTANCES = (0, 1, 2, 4, 8, 16, 20)
+
+
+def run_of(seed=0, cell="lstm", **changes):
+    return [dataclasses.replace(MOMENT, cell=cell, seed=seed, step=step, **changes) for step in STEPS]
+
+
+def far_of(run, transport=lambda d: 0.9**d, vanishes_at=999, at_once=1.0):
+    return [
+        AtDistance(
+            row.cell, row.gap, row.seed, row.step, distance, 0.0 if distance >= vanishes_at else transport(distance),
+            distance >= vanishes_at, at_once if distance == 0 else row.memory, row.quiet_memory, 3.0,
+        )
+        for row in run
+        for distance in DISTANCES
+    ]  # fmt: skip
+
+
+def cause(far=None, is_solved=False, **changes):
+    run = run_of(**changes)
+    return cause_of(run, far_of(run, **(far or {})), is_solved, NOISE)
+
+
+def test_a_run_that_solved_has_no_cause():
+    assert cause(is_solved=True, memory=0.1, vanished=True) == "solved"
+
+
+def test_seen_and_stable_needs_more_updates():
+    assert cause() == "needs more updates"
+    assert cause(memory=0.3) == "needs more updates", "training sees the fact: it may yet keep the rest out"
+
+
+def test_what_is_not_there_at_once_never_was():
+    assert cause(far={"at_once": 0.6}) == "too small"
+
+
+def test_a_gradient_that_fades_has_vanished():
+    faded = {"transport": lambda d: 0.1**d, "vanishes_at": 8}
+    assert cause(far=faded, vanished=True, memory=0.1, quiet_memory=0.2) == "vanished"
+    assert cause(far=faded, vanished=True, quiet_memory=1.0) == "vanished"
+
+
+def test_a_gradient_that_is_cut_where_the_memory_ends_is_forgotten_by_design():
+    cut = {"transport": lambda d: 1.0, "vanishes_at": 8}
+    assert cause(far=cut, vanished=True, memory=0.1, quiet_memory=0.15) == "forgets by design"
+    assert cause(far=cut, vanished=True, memory=0.1, quiet_memory=1.0) == "vanished", "the memory is there"
+
+
+def test_what_is_lost_without_distractors_is_lost_by_design():
+    assert cause(memory=0.2, quiet_memory=0.2) == "forgets by design"
+    assert cause(memory=0.2, quiet_memory=None) == "forgets by design", "a task without such a form"
+
+
+def test_no_signal_and_no_memory_among_distractors_is_swamped():
+    assert cause(signal=0.5 * NOISE, memory=0.2, quiet_memory=1.0) == "swamped by distractors"
+
+
+def test_a_step_is_too_large_where_the_fact_is_seen():
+    assert cause(sharpness=80.0) == "step too large"
+    assert cause(sharpness=80.0, signal=0.0, memory=0.2, quiet_memory=1.0) == "swamped by distractors"
+    assert cause(sharpness=None) == "needs more updates"
+
+
+def test_no_rule_is_not_decided():
+    assert cause(signal=0.0, memory=0.95, quiet_memory=1.0) == "not decided"
+    assert cause(signal=0.0, memory=0.2, quiet_memory=0.7) == "not decided"
+
+
+def test_the_first_half_of_a_run_does_not_decide():
+    run = [dataclasses.replace(row, signal=0.5 if row.step < 200 else 0.0, memory=0.2) for row in run_of()]
+    assert cause_of(run, far_of(run), False, NOISE) == "swamped by distractors"
+
+
+def test_a_run_that_was_seen_once_is_judged_by_that():
+    run = run_of()[:1]
+    assert cause_of(run, far_of(run), False, NOISE) == "needs more updates"
+
+
+@pytest.mark.parametrize(
+    ("shares", "expected"),
+    [((3, 0), "needs more updates"), ((2, 1), "needs more updates"), ((1, 1), "not decided"), ((0, 3), "solved")],
+)
+def test_a_cause_is_given_where_two_thirds_have_it(shares, expected):
+    runs = [run_of(seed) for seed in range(sum(shares))]
+    solved = {("lstm", 20, seed) for seed in range(shares[0], sum(shares))}
+    far = [row for run in runs for row in far_of(run)]
+    (verdict,) = verdicts([row for run in runs for row in run], far, solved, NOISE)
+    assert (verdict.cause, verdict.num_runs) == (expected, sum(shares))
+
+
+def test_the_numbers_that_decided_are_those_of_runs_that_stopped():
+    runs = [run_of(0, signal=0.1), run_of(1, signal=0.3), run_of(2, signal=0.9)]
+    rows = [row for run in runs for row in run] + run_of(0, cell="gru", memory=0.91)
+    far = [row for run in runs for row in far_of(run)] + far_of(run_of(0, cell="gru"))
+    found = verdicts(rows, far, {("lstm", 20, 2)}, NOISE)
+    assert [(each.cell, each.gap) for each in found] == [("lstm", 20), ("gru", 20)]
+    assert found[0].signal == pytest.approx(0.2) and found[0].num_agree == 2 and found[1].memory == 0.91
+    (solved,) = verdicts(run_of(0), far_of(run_of(0)), {("lstm", 20, 0)}, NOISE)
+    assert solved.cause == "solved" and solved.signal is None and solved.memory_at_once == 1.0
