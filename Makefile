@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # Further options of the command, as in: make gap-length ARGS="--cells lstm --gaps 5 10"
 ARGS ?=
 
-.PHONY: gap-length copy-task translate language-model test test-quick test-faults test-slurm mutants benchmark lint peers lock clean help
+.PHONY: gap-length copy-task why translate language-model test test-quick test-faults test-slurm mutants benchmark lint peers lock clean help
 
 help:  ## What there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -16,6 +16,9 @@ gap-length: $(VENV)/.run  ## The main experiment, quick preset: the plot is in r
 
 copy-task: $(VENV)/.run  ## The copying memory task, quick preset: the plot is in results/copy_task
 	$(BIN)/python -m experiments.copy_task --preset quick $(ARGS)
+
+why: $(VENV)/.run  ## Why the cells of docs/results/quick stop: verdicts and pictures are in results/why
+	$(BIN)/python -m experiments.why $(ARGS)
 
 translate: $(VENV)/.text  ## English to Marathi, quick preset: scores, samples and plots are in results/translation
 	$(BIN)/python -m experiments.translation --preset quick $(ARGS)

@@ -36,6 +36,7 @@ from lstm_jax.sweeps.store.records import write_rows
 from lstm_jax.sweeps.worker.setup import prepare_process
 
 if TYPE_CHECKING:
+    from lstm_jax.analysis.causes import Verdict
     from lstm_jax.diagnostics.follow import Followed
 
 _SWEEP = Path("docs/results/quick")
@@ -96,26 +97,51 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(arguments: Why, console: rich.console.Console) -> int:
-    """Follow all runs, write what was measured, and draw a page a cell."""
-    from lstm_jax.analysis.causes import AtDistance, Moment
+    """Follow all runs, write what was measured and the verdicts, and draw a page a cell."""
+    from lstm_jax.analysis.causes import AtDistance, Moment, Verdict, verdicts
+    from lstm_jax.diagnostics.measure import USUAL
 
     tasks = tasks_of(arguments)
     followed = _follow_all(tasks, arguments, console)
     moments = [moment for each in followed for moment in each.moments]
+    by_distance = [row for each in followed for row in each.by_distance]
+    solved = {
+        (task.job.settings.cell, task.job.settings.gap, task.seed)
+        for task, each in zip(tasks, followed, strict=True)
+        if each.solved_step is not None
+    }
+    judged = verdicts(moments, by_distance, solved, 1.0 / USUAL.num_batches)
     write_rows(arguments.out / "diagnostics.csv", Moment, moments)
-    write_rows(arguments.out / "by_distance.csv", AtDistance, [row for each in followed for row in each.by_distance])
+    write_rows(arguments.out / "by_distance.csv", AtDistance, by_distance)
+    write_rows(arguments.out / "verdicts.csv", Verdict, judged)
+    for row in judged:
+        console.print(sentence(row), highlight=False, markup=False, soft_wrap=True)
     for cell in dict.fromkeys(moment.cell for moment in moments):
         plot = _draw(arguments, cell, moments, min(task.job.training().task.chance for task in tasks))
         console.print(f"{cell}: {plot}", highlight=False, markup=False, soft_wrap=True)
     return 0
 
 
+def sentence(row: Verdict) -> str:
+    """The verdict on a cell at a gap, and the numbers that decided."""
+    numbers = [
+        f"{name} {value:.2g}"
+        for name, value in (
+            ("signal", row.signal), ("memory", row.memory), ("quiet memory", row.quiet_memory),
+            ("transport", row.transport), ("sharpness", row.sharpness),
+        )
+        if value is not None
+    ]  # fmt: skip
+    agree = f"{row.num_agree} of {row.num_runs} runs"
+    return f"{row.cell} at {row.gap}: {row.cause} ({'; '.join([agree, *numbers])})"
+
+
 def tasks_of(arguments: Why) -> list[Task]:
-    """The runs to follow, the most expensive first; raises ConfigError for what can't be had."""
-    from lstm_jax.sweeps.plan import make_jobs
+    """The runs to follow, in the order of the grid; raises ConfigError for what can't be had."""
+    from lstm_jax.sweeps.plan import in_order, make_jobs
 
     config, rates = _sweep_of(arguments)
-    jobs, _ = make_jobs(config, to_train=False)
+    jobs = in_order(config, make_jobs(config, to_train=False)[0])
     eval_steps = config.training.eval_steps
     doubled = [eval_steps * 2**power for power in range(16)]
     steps = (0, *(step for step in doubled if step < config.training.max_steps), config.training.max_steps)
@@ -163,7 +189,8 @@ def _follow_all(tasks: Sequence[Task], arguments: Why, console: rich.console.Con
             console.status(f"{len(missing)} runs to follow") as status,
             concurrent.futures.ProcessPoolExecutor(workers, context, initializer=prepare_process) as pool,
         ):
-            futures = {pool.submit(follow_one, task): task for task in missing}
+            longest = sorted(missing, key=lambda task: -task.job.weight)
+            futures = {pool.submit(follow_one, task): task for task in longest}
             try:
                 for number, future in enumerate(concurrent.futures.as_completed(futures), start=1):
                     write_atomically(folder / f"{futures[future].name}.json", json.dumps(future.result()))

@@ -118,6 +118,9 @@ def test_the_command_takes_settings_and_rates_of_a_sweep_and_trains_nothing_twic
         rows = list(csv.DictReader(file))
     assert [int(row["step"]) for row in rows] == [moment.step for moment in followed.moments]
     assert math.isclose(float(rows[0]["signal"]), followed.moments[0].signal)
+    with (tmp_path / "out" / "verdicts.csv").open() as file:
+        (verdict,) = csv.DictReader(file)
+    assert (verdict["cell"], verdict["gap"], verdict["num_runs"]) == ("gru", "2", "1")
     assert (tmp_path / "out" / "why_gru.png").stat().st_size > 10_000 and "why_gru.png" in capsys.readouterr().out
 
 
