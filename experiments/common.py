@@ -38,6 +38,8 @@ class Experiment:
     description: str
     title: str
     presets: Mapping[str, SweepConfig]
+    limits: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """What a preset can't show, by its name: a sentence for the caption of its main figure."""
     has_sequence_loss: bool = False
     """Draw the loss over the whole sequence too, beside that of a solver without memory."""
     data: Any = None

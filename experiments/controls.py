@@ -99,7 +99,11 @@ def run(arguments: Controls, size: Size, console: rich.console.Console) -> int:
         max_steps=size.max_steps // 2,
     )  # fmt: skip
     present = sweep(
-        "distance_free", task=f"{_OWN}:Present", seeds=seeds, max_steps=size.max_steps, chunk_steps=_EVAL_STEPS
+        "distance_free",
+        task=f"{_OWN}:Present@length={max(size.gaps) + 2}",
+        seeds=seeds,
+        max_steps=size.max_steps,
+        chunk_steps=_EVAL_STEPS,
     )
     trained = sweep("trained", seeds=seeds, max_steps=size.max_steps)
     frozen = sweep("frozen_recurrence", seeds=seeds, max_steps=size.max_steps, optimizer=f"{_OWN}:readout_adam")

@@ -24,6 +24,10 @@ EXPERIMENT = Experiment(
     module="experiments.gap_length",
     description="How learning degrades with the distance between a fact and the point where it is needed.",
     title="How far back can a recurrent network learn to look?",
+    limits={
+        "smoke": "Toy size: it shows that all runs, and nothing else.",
+        "quick": "A sketch: few seeds, and no gap that stops the best cells; --preset reference has both.",
+    },
     presets={
         "smoke": SweepConfig.of(
             preset="smoke",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import rich.console
 
@@ -15,11 +16,16 @@ from lstm_jax.figures.words import Words
 from lstm_jax.sweeps.config.options import SweepConfig, known
 from lstm_jax.sweeps.store.records import Record, Run, write_rows
 
+if TYPE_CHECKING:
+    from lstm_jax.analysis.gaps.contrasts import Contrast
+
 INTERVALS = (
     "Bands: 95% Wilson intervals. Horizon: the {} that half of the runs still learn at that learning rate, with a 95% "
     "interval (from two seeds on)."
 )
 
+MOST_PAIRS = 6
+"""So many pairs are named in a caption."""
 BY_BUDGET = (
     "The same runs, stopped earlier: one that would have been solved by then is. The learning rate is chosen for each "
     "budget among those that report seeds were trained at."
@@ -50,13 +56,15 @@ def report(
     found = horizons(runs, config.grid.tuning_seeds)
     write_rows(out / "summary.csv", Summary, summaries)
     write_rows(out / "horizon.csv", Horizon, found)
-    write_rows(out / "contrasts.csv", Contrast, contrasts(runs, config.grid.tuning_seeds))
+    pairs = contrasts(runs, config.grid.tuning_seeds)
+    write_rows(out / "contrasts.csv", Contrast, pairs)
     words = words_of(config)
     protocol = " ".join([describe(config, records), *(f"{note}." for note in notes)])
+    limits = " ".join(filter(None, [not_told_apart(pairs), experiment.limits.get(config.preset)]))
     figure = gap_length_figure(
         summaries,
         found,
-        caption=f"{protocol} {INTERVALS.format(words.gap)}",
+        caption=f"{protocol} {INTERVALS.format(words.gap)} {limits}".strip(),
         title=experiment.title,
         words=words,
     )
@@ -79,6 +87,16 @@ def report(
     for line in off_terms(config, records):
         console.print(f"not on equal terms: {line}")
     console.print(f"plot: {plots[0]}")
+
+
+def not_told_apart(pairs: Sequence[Contrast]) -> str:
+    """Name the pairs of cells whose horizons do not differ significantly, or how many; empty without any."""
+    from lstm_jax.analysis.gaps.arms import shorter_of
+
+    alike = [f"{pair.cell_a} and {pair.cell_b}" for pair in pairs if shorter_of(pair) is None]
+    if len(alike) > MOST_PAIRS:
+        return f"Not told apart: {len(alike)} of {len(pairs)} pairs (contrasts.csv)."
+    return f"Not told apart: {', '.join(alike)}." if alike else ""
 
 
 def _report_rates(

@@ -27,7 +27,10 @@ class Shuffled(Gap):
 
 @dataclasses.dataclass(frozen=True)
 class Present(Gap):
-    """The gap task with the fact right before the query: `gap` fillers stand before it, so that nothing is far away."""
+    """The gap task with the fact right before the query: the fillers stand before it, so that nothing is far away.
+
+    With a `length` the gap is a name alone; each has batches of its own, or runs of one seed would be the same run.
+    """
 
     axis = "fillers before the fact"
 
@@ -35,6 +38,10 @@ class Present(Gap):
     def distance(self) -> int:
         """One step, whatever the length."""
         return 1
+
+    def sample(self, key: Key[Array, ""], batch_size: int) -> Batch:
+        """As the gap task, with draws of this gap's own."""
+        return super().sample(jax.random.fold_in(key, self.gap), batch_size)
 
     def _batch(self, facts: Integer[Array, "1 B"], filler_key: Key[Array, ""]) -> Batch:
         batch = super()._batch(facts, filler_key)
