@@ -60,7 +60,7 @@ def report(
     write_rows(out / "contrasts.csv", Contrast, pairs)
     words = words_of(config)
     protocol = " ".join([describe(config, records), *(f"{note}." for note in notes)])
-    limits = " ".join(filter(None, [not_told_apart(pairs), experiment.limits.get(config.preset)]))
+    limits = " ".join(filter(None, [alike_pairs(pairs), experiment.limits.get(config.preset)]))
     figure = gap_length_figure(
         summaries,
         found,
@@ -89,7 +89,7 @@ def report(
     console.print(f"plot: {plots[0]}")
 
 
-def not_told_apart(pairs: Sequence[Contrast]) -> str:
+def alike_pairs(pairs: Sequence[Contrast]) -> str:
     """Name the pairs of cells whose horizons do not differ significantly, or how many; empty without any."""
     from lstm_jax.analysis.gaps.arms import shorter_of
 

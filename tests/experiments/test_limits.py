@@ -6,18 +6,18 @@ import dataclasses
 
 from benchmarks.agreement import Pair, pairs_of
 from experiments.gap_length import EXPERIMENT
-from experiments.gaps import MOST_PAIRS, not_told_apart
+from experiments.gaps import MOST_PAIRS, alike_pairs
 from lstm_jax.analysis.gaps.contrasts import Contrast
 
 LONGER = Contrast("gru", "rnn", 4.0, "", 2.0, 8.0, 0.001, None, None, None)
 ALIKE = dataclasses.replace(LONGER, cell_b="lstm", ratio=1.1, ci_low=0.6, p_value=0.8)
 
 
-def test_pairs_that_are_not_told_apart_are_named():
-    assert not_told_apart([LONGER]) == ""
-    assert not_told_apart([LONGER, ALIKE]) == "Not told apart: gru and lstm."
+def test_pairs_that_are_alike_pairs_are_named():
+    assert alike_pairs([LONGER]) == ""
+    assert alike_pairs([LONGER, ALIKE]) == "Not told apart: gru and lstm."
     many = [ALIKE] * (MOST_PAIRS + 1) + [LONGER]
-    assert not_told_apart(many) == f"Not told apart: {MOST_PAIRS + 1} of {MOST_PAIRS + 2} pairs (contrasts.csv)."
+    assert alike_pairs(many) == f"Not told apart: {MOST_PAIRS + 1} of {MOST_PAIRS + 2} pairs (contrasts.csv)."
 
 
 def test_small_presets_say_what_they_are():

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 AREAS = (
     *("cells", "scan", "memory_saving", "tasks", "registry", "training", "optimizers", "analysis", "store", "sweeps"),
-    *("text", "layers", "evaluation", "models"),
+    *("text", "layers", "evaluation", "models", "diagnostics"),
 )
 
 
@@ -1025,8 +1025,8 @@ SWEEPS = (
     Mutant(
         "sweeps/one-failure-ends-a-rate",
         "lstm_jax/sweeps/stages/asked.py",
-        "not any(solved[-NUM_FAILURES:])",
-        "not all(solved[-NUM_FAILURES:])",
+        "not any(solved[-num_failed:])",
+        "not all(solved[-num_failed:])",
         "tests/sweeps/test_stages.py::test_a_rate_that_fails_at_two_gaps_is_tried_at_no_larger_one",
     ),
     Mutant(
@@ -1151,8 +1151,8 @@ SWEEPS = (
     Mutant(
         "sweeps/the-last-state-of-another-run",
         "lstm_jax/sweeps/worker/states.py",
-        "len(runs))[runs.index(run)]",
-        "len(runs))[0]",
+        "states[there.index(run)] for run",
+        "states[0] for run",
         "tests/sweeps/test_worker.py::test_lanes_end_one_by_one_with_their_own_states[2]",
     ),
     Mutant(
@@ -1449,6 +1449,77 @@ MODELS = (
     ),
 )
 
+_CLOSED_FORMS, _CAUSES, _ARMS = (
+    "tests/diagnostics/test_closed_forms.py",
+    "tests/analysis/test_causes.py",
+    "tests/analysis/test_arms.py",
+)
+DIAGNOSTICS = (
+    Mutant(
+        "diagnostics/transport-from-the-first-step",
+        "lstm_jax/diagnostics/transport.py",
+        "jnp.flip(jnp.sqrt(jnp.asarray(squares)).mean(axis=1))",
+        "jnp.sqrt(jnp.asarray(squares)).mean(axis=1)",
+        f"{_CLOSED_FORMS}::test_transport_through_a_leaky_memory_is_its_power",
+    ),
+    Mutant(
+        "diagnostics/probe-scored-on-what-it-was-fitted-to",
+        "lstm_jax/diagnostics/memory.py",
+        "for fitted, tested in (halves, halves[::-1])",
+        "for fitted, tested in ((halves[0],) * 2, (halves[1],) * 2)",
+        f"{_CLOSED_FORMS}::test_memory_finds_what_is_there_and_nothing_else",
+    ),
+    Mutant(
+        "diagnostics/a-squared-mean-with-its-bias",
+        "lstm_jax/diagnostics/signal.py",
+        "(total**2 - square)",
+        "(total**2)",
+        f"{_CLOSED_FORMS}::test_the_facts_share_of_the_second_moment",
+    ),
+    Mutant(
+        "diagnostics/sharpness-without-scales",
+        "lstm_jax/diagnostics/sharpness.py",
+        "return jax.tree.map(jnp.divide, curved, roots)",
+        "return curved",
+        f"{_CLOSED_FORMS}::test_sharpness_of_a_quadratic_is_its_largest_scaled_eigenvalue",
+    ),
+    Mutant(
+        "diagnostics/the-fact-one-step-off",
+        "lstm_jax/diagnostics/measure.py",
+        "training.task.num_steps - 2 - training.task.distance",
+        "training.task.num_steps - 1 - training.task.distance",
+        "tests/diagnostics/test_follow.py::test_the_fact_stands_where_the_diagnostics_look_for_it",
+    ),
+    Mutant(
+        "diagnostics/exponents-not-per-step",
+        "lstm_jax/diagnostics/gates.py",
+        "return total / len(vectors)",
+        "return total",
+        f"{_CLOSED_FORMS}::test_a_linear_recurrence_keeps_its_diagonal_and_has_its_eigenvalues_as_exponents",
+    ),
+    Mutant(
+        "analysis/the-beginning-decides-the-cause",
+        "lstm_jax/analysis/causes.py",
+        "if row.step > 0 and 2 * row.step >= run[-1].step]",
+        "if row.step > 0]",
+        f"{_CAUSES}::test_the_first_half_of_a_run_does_not_decide",
+    ),
+    Mutant(
+        "analysis/a-place-without-significance",
+        "lstm_jax/analysis/gaps/arms.py",
+        "pair.p_value >= SIGNIFICANT",
+        "pair.p_value > 1.0",
+        f"{_ARMS}::test_only_what_is_told_apart_is_shorter",
+    ),
+    Mutant(
+        "analysis/not-a-number-counts-as-nothing",
+        "lstm_jax/analysis/gaps/generalization.py",
+        "score if math.isfinite(score) else chance for score in scores",
+        "score for score in scores if math.isfinite(score)",
+        f"{_ARMS}::test_scores_at_another_gap",
+    ),
+)
+
 MUTANTS: tuple[Mutant, ...] = (
     *CELLS,
     *SCAN,
@@ -1464,4 +1535,5 @@ MUTANTS: tuple[Mutant, ...] = (
     *LAYERS,
     *EVALUATION,
     *MODELS,
+    *DIAGNOSTICS,
 )
