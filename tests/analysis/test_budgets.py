@@ -168,11 +168,12 @@ def test_the_posterior_of_growth_against_a_sum_over_its_grid() -> None:
 @pytest.mark.parametrize("size", SIZES)
 def test_growing_and_settled_are_rarely_said_where_they_are_not(size: str) -> None:
     """In 200 simulations: at most 5% but for their noise (three standard errors, 4.6%). And they are said."""
-    wrong = [shares(size, grown, 200)["still growing"] for grown in GROWN if grown <= 0.25]
-    wrong += [shares(size, grown, 200)["settled"] for grown in GROWN if grown >= 0.5]
+    found = {grown: shares(size, grown, 200) for grown in GROWN}
+    wrong = [found[grown]["still growing"] for grown in GROWN if grown <= 0.25]
+    wrong += [found[grown]["settled"] for grown in GROWN if grown >= 0.5]
     assert max(wrong) <= 0.05 + 0.046
-    assert shares(size, 1.0, 200)["still growing"] > 0.4
-    assert shares("20, 7", 0.0, 200)["settled"] > 0.8
+    assert found[1.0]["still growing"] > 0.4
+    assert found[0.0]["settled"] > 0.8 or size != "20, 7"
 
 
 def test_a_verdict_is_certain_by_95_percent() -> None:

@@ -19,7 +19,7 @@ from lstm_jax.sweeps.worker import states
 from lstm_jax.tasks import make_task
 
 SMALL = (
-    "--preset smoke --cells gru --gaps 1 2 --learning-rates 0.03 --hidden-dim 12 --embedding-dim 8 --executor serial "
+    "--preset smoke --cells gru --gaps 1 --learning-rates 0.03 --hidden-dim 12 --embedding-dim 8 --executor serial "
     "--wandb disabled"
 )
 
@@ -38,7 +38,7 @@ def rows_of(path):
 
 def test_each_arm_has_its_order(made):
     rows = rows_of(made / "arms.csv")
-    tasks = {"distractors": "gap", "blank": "gap@filler=blank", "fixed length": "gap@length=4"}
+    tasks = {"distractors": "gap", "blank": "gap@filler=blank", "fixed length": "gap@length=3"}
     assert {row["arm"]: row["task"] for row in rows} == tasks
     assert all((made / arm.replace(" ", "_") / "horizon.csv").exists() for arm in tasks)
     assert {row["place"] for row in rows} == {"1"} and (made / "arms.png").stat().st_size > 10_000

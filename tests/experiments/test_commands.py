@@ -136,14 +136,14 @@ def test_to_wandb_logs_what_is_not_logged_yet(tiny, tmp_path):
 def test_the_command_of_the_issue(tmp_path):
     """Every option of the command line at once, by its documented name."""
     line = (
-        "--preset smoke --cells rnn gru lstm@forget_bias=5 flax.nnx:SimpleCell own_cells:Leaky --gaps 3 --seeds 0 1 "
+        "--preset smoke --cells lstm@forget_bias=5 flax.nnx:SimpleCell own_cells:Leaky --gaps 3 --seeds 0 1 "
         "--tuning-seeds 100 --learning-rates 0.003 0.01 --hidden-dim 12 --batch-size 8 --max-steps 20 --chunk-steps 10 "
         "--eval-size 16 --out results --workers 2 --wandb disabled --task gap@filler=blank"
     )
     status, output, errors = run("gap_length", *line.split(), cwd=tmp_path)
     assert status == 0, errors
     runs = read_runs(tmp_path / "results" / "runs.csv")
-    assert {r.cell for r in runs} == {"rnn", "gru", "lstm@forget_bias=5", "flax.nnx:SimpleCell", "own_cells:Leaky"}
+    assert {r.cell for r in runs} == {"lstm@forget_bias=5", "flax.nnx:SimpleCell", "own_cells:Leaky"}
     assert {r.hidden_dim for r in runs} == {12} and {r.task for r in runs} == {"gap@filler=blank"}
     assert {r.forget_bias for r in runs if r.cell.startswith("lstm")} == {5.0}
     assert all(r.steps <= 20 for r in runs)
@@ -263,10 +263,14 @@ def test_a_run_that_overflows_is_diverged_and_the_command_succeeds(tmp_path):
     assert rows(tmp_path / "out" / "summary.csv")[0]["num_diverged"] == "2"
 
 
-@pytest.mark.parametrize("to_the_group", [False, True], ids=["kill", "terminal"])
+@pytest.mark.parametrize(
+    "to_the_group",
+    [False, pytest.param(True, marks=pytest.mark.long)],  # in short that is one of tests/faults/test_signals.py
+    ids=["kill", "terminal"],
+)
 def test_interrupt_keeps_what_is_done_and_the_command_goes_on(tmp_path, to_the_group):
     """SIGINT to the command alone, and to all of its processes as a terminal's Ctrl-C sends it."""
-    line = "--cells rnn --gaps 40 --learning-rates 1e-6 --tuning-seeds --hidden-dim 16 --max-steps 600 --workers 1"
+    line = "--cells rnn --gaps 20 --learning-rates 1e-6 --tuning-seeds --hidden-dim 16 --max-steps 600 --workers 1"
     line += " --checkpoint-seconds 0.1"
     arguments = shlex.split(f"{line} --wandb disabled --out out --seeds 0 1 2 3 4 5 6 7")
     process = start("gap_length", *arguments, cwd=tmp_path)

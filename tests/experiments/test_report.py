@@ -27,7 +27,8 @@ COMMANDS = {
 TABLES = ("summary.csv", "horizon.csv", "contrasts.csv", "horizon_by_budget.csv", "growth.csv", "rates.csv")
 
 
-@pytest.fixture(scope="module", params=COMMANDS)
+# In short the report of the other command is that of test_text_commands.py.
+@pytest.fixture(scope="module", params=["gap_length", pytest.param("translation", marks=pytest.mark.long)])
 def finished(request, tmp_path_factory):
     """A sweep: the name of its command, its directory, and what the command said."""
     path = tmp_path_factory.mktemp(request.param)
