@@ -55,7 +55,6 @@ def draw(cause: str, rng: np.random.Generator) -> Planted:
         ],
         "forgets by design": [
             f"Register@length={rng.integers(2, gap // 2)}",
-            f"Latch@noise={rng.uniform(2.0, 4.0):.3f}",
         ],
         "swamped by distractors": [f"Latch@frozen=true,keep={rng.uniform(0.85, 1.0):.3f}"],
         "step too large": [f"Latch@sensitivity={rng.uniform(100.0, 300.0):.0f}"],

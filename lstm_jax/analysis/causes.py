@@ -169,6 +169,8 @@ def _would_be(rows: Sequence[AtDistance]) -> float:
         left = [row for row in own if gone is not None and 0 < row.distance < gone]
         if gone is not None and left:
             faded.append(float(left[-1].transport ** (gone / left[-1].distance)))
+        elif gone == 1:  # no fading is so fast
+            faded.append(1.0)
     return _median(faded) or 0.0
 
 

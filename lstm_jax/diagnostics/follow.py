@@ -32,7 +32,7 @@ class Followed:
 
 @functools.cache
 def quiet_form(task: Task) -> Quiet | None:
-    """How sequences of the task look without distractors: of `gap`, with one filler each; None where not known.
+    """How sequences of the task look without distractors: of `gap`, with one filler for all; None where not known.
 
     The same object for the same task, since it is static in a jitted program.
     """
@@ -42,8 +42,7 @@ def quiet_form(task: Task) -> Quiet | None:
 
 
 def _one_filler(first: int, end: int, inputs: Any) -> Any:
-    """All fillers of a sequence are its last one, before the query: sequences still differ."""
-    return jnp.where((inputs >= first) & (inputs < end), inputs[-2], inputs)
+    return jnp.where((inputs >= first) & (inputs < end), first, inputs)
 
 
 def follow(

@@ -60,6 +60,8 @@ def test_a_gradient_that_is_cut_where_the_memory_ends_is_forgotten_by_design():
     cut = {"transport": lambda d: 1.0, "vanishes_at": 8}
     assert cause(far=cut, vanished=True, memory=0.1, quiet_memory=0.15) == "forgets by design"
     assert cause(far=cut, vanished=True, memory=0.1, quiet_memory=1.0) == "vanished", "the memory is there"
+    at_once = {"transport": lambda d: 1.0, "vanishes_at": 1}
+    assert cause(far=at_once, vanished=True, memory=0.1, quiet_memory=0.15) == "forgets by design"
 
 
 def test_what_is_lost_without_distractors_is_lost_by_design():

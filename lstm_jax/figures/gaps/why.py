@@ -65,7 +65,10 @@ def why_figure(rows: Sequence[Moment], *, chance: float, caption: str, title: st
     axes = stack.axes[0]
     axes.set_xscale("symlog", linthresh=first, linscale=0.5)
     axes.set_xlim(-0.1 * first, 1.1 * max(steps))
-    ticks = [step for step in steps if step == 0 or step >= first]
+    ticks = [0]
+    for step in steps:  # the last moment of a run may stand close to one of all runs
+        if step >= max(first, 1.5 * ticks[-1]):
+            ticks.append(step)
     axes.set_xticks(ticks, [f"{step:,}" for step in ticks])
     axes.set_xticks([], minor=True)
     label_axes(stack, "updates", _LABELS)
