@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import subprocess
 import sys
@@ -11,7 +10,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from commands import rows
+from commands import inherited, rows, run
 
 import experiments
 from experiments.cli import COMMANDS
@@ -39,7 +38,7 @@ def script(tmp_path_factory):
 @pytest.fixture(scope="module")
 def lstm_jax(script, tmp_path_factory):
     path = tmp_path_factory.mktemp("cli")
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "100"}
+    environment = {**inherited(), "PYTHONPATH": str(ROOT), "COLUMNS": "100"}
 
     def run(*argv, cwd=path, before=()):
         command = [sys.executable, *before, str(script), *map(str, argv)]
@@ -109,11 +108,8 @@ def test_it_does_what_the_module_does(lstm_jax, tmp_path):
     )
     status, output, errors = lstm_jax("gap-length", *argv, cwd=tmp_path)
     assert (status, errors) == (0, "") and "plot: results/gap_length/gap_length.png" in output
-    done = subprocess.run(
-        [sys.executable, "-m", "experiments.gap_length", *argv, "--executor", "serial", "--out", "other"],
-        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert "plot: other/gap_length.png" in done.stdout
+    status, output, _ = run("gap_length", *argv, "--executor", "serial", "--out", "other", cwd=tmp_path)
+    assert status == 0 and "plot: other/gap_length.png" in output
     ours, theirs = (rows(tmp_path / out / "runs.csv") for out in ("results/gap_length", "other"))
     assert [row["loss"] for row in ours] == [row["loss"] for row in theirs] and len(ours) == 2
     status, output, _ = lstm_jax("status", "results/gap_length", "--check", cwd=tmp_path)

@@ -35,6 +35,7 @@ def assert_named(status, output, seconds):
     assert output.splitlines()[-1].startswith("error: ") and "can't write to" in output.splitlines()[-1]
 
 
+@pytest.mark.long  # in short the limit on a file's size below
 def test_a_full_disk(small_disk, undisturbed, capsys):
     out = small_disk / "out"
     started = time.monotonic()

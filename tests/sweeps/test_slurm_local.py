@@ -42,6 +42,7 @@ def started(process, out):
     raise AssertionError(f"nothing was trained: {faults.finish(process)[1]}")
 
 
+@pytest.mark.long
 def test_a_process_that_is_killed_is_tried_again(tmp_path, undisturbed):
     out = tmp_path / "out"
     process = start(out, *LOCAL)
