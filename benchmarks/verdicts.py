@@ -31,7 +31,7 @@ class Verdicts:
     seed: int = 0
     """Of the draws."""
     out: Path = Path("results/verdicts")
-    """Where confusion.csv and draws.csv go."""
+    """Where draws.csv goes, a row a draw."""
 
 
 class Planted(NamedTuple):

@@ -1,6 +1,6 @@
 """The arms of the gap experiment: is the order of cells the same with other filler, and at a fixed total length?
 
-python -m experiments.arms                                # ten minutes on two cores; results are in results/arms
+python -m experiments.arms                                # results are in results/arms
 python -m experiments.arms --cells lstm mine:Cell         # options are those of experiments.gap_length
 
 distractors    random filler, as in experiments.gap_length

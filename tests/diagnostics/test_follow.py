@@ -66,6 +66,15 @@ def test_a_followed_run_is_the_one_that_a_sweep_trains(tmp_path, followed):
             assert scores[moment.step] == pytest.approx(moment.score, abs=1e-6)
 
 
+def test_a_flax_cell_is_diagnosed_as_ours_are():
+    config = SweepConfig.of(cells=("flax.nnx:GRUCell",), gaps=(2,), hidden_dim=6, embedding_dim=4, batch_size=8)
+    training = Job(sized(config, "flax.nnx:GRUCell", 2)).training()
+    hypers = Hypers(jnp.uint32(0), jnp.float32(0.01), jnp.float32(1.0))
+    found = diagnose(training, training.init(hypers), hypers.learning_rate, jax.random.key(0), (0, 2), SMALL)
+    assert found.transport[0] == 1.0 and 0.0 < found.transport[1] < 1.0 and found.memory.accuracy[0] > 0.9
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(found._replace(quiet=())))
+
+
 def test_the_fact_stands_where_the_diagnostics_look_for_it(training):
     for task in (Gap(5), Gap(5, length=11), Gap(3, filler="blank")):
         other = dataclasses.replace(training, task=task)

@@ -26,7 +26,7 @@ def kind_of(pid, command):
 
 
 def test_random_kills(tmp_path, undisturbed, capsys):
-    num_kills = faults.times(1, 300)
+    num_kills = faults.times(2, 300)
     seed = int.from_bytes(os.urandom(2), "big")
     randomness = random.Random(seed)
     killed: collections.Counter[str] = collections.Counter()
