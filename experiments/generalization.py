@@ -37,7 +37,7 @@ NOTE = "Runs of the report seeds that solved the gap they were trained at, teste
 
 
 @dataclasses.dataclass(frozen=True)
-class Test(Checked):
+class Generalize(Checked):
     """Test the runs of a finished sweep at larger gaps than their own."""
 
     directory: tyro.conf.Positional[Path]
@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def act(console: rich.console.Console) -> int:
         arguments = parse_options(
-            Test, sys.argv[1:] if argv is None else argv, program("generalization"), str(Test.__doc__)
+            Generalize, sys.argv[1:] if argv is None else argv, program("generalization"), str(Generalize.__doc__)
         )
         from lstm_jax.sweeps.api import load
 

@@ -16,6 +16,7 @@ import hashlib
 import json
 import multiprocessing
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -33,13 +34,14 @@ from lstm_jax.sweeps.config.parsing import on_this_machine, parse_options
 from lstm_jax.sweeps.job import Job
 from lstm_jax.sweeps.machine import num_cores, versions
 from lstm_jax.sweeps.store.records import write_rows
-from lstm_jax.sweeps.worker.setup import prepare_process
+from lstm_jax.sweeps.worker.setup import end_with_parent, prepare_process
 
 if TYPE_CHECKING:
     from lstm_jax.analysis.causes import Verdict
     from lstm_jax.diagnostics.follow import Followed
 
 _SWEEP = Path("docs/results/quick")
+SECONDS_BETWEEN_LINES = 5.0
 FIRST_SEED = 1000
 """Seeds from here on: not those of a sweep, whose runs chose the rates."""
 
@@ -67,7 +69,7 @@ class Why(Checked):
 
 
 @dataclasses.dataclass(frozen=True)
-class Task:
+class RunToFollow:
     """One run to follow."""
 
     job: Job
@@ -136,7 +138,7 @@ def sentence(row: Verdict) -> str:
     return f"{row.cell} at {row.gap}: {row.cause} ({'; '.join([agree, *numbers])})"
 
 
-def tasks_of(arguments: Why) -> list[Task]:
+def tasks_of(arguments: Why) -> list[RunToFollow]:
     """The runs to follow, in the order of the grid; raises ConfigError for what can't be had."""
     from lstm_jax.sweeps.plan import in_order, make_jobs
 
@@ -146,7 +148,7 @@ def tasks_of(arguments: Why) -> list[Task]:
     doubled = [eval_steps * 2**power for power in range(16)]
     steps = (0, *(step for step in doubled if step < config.training.max_steps), config.training.max_steps)
     return [
-        Task(
+        RunToFollow(
             dataclasses.replace(job, runs=()), FIRST_SEED + seed,
             arguments.learning_rate or rates[job.settings.cell], steps,
         )
@@ -177,7 +179,7 @@ def _sweep_of(arguments: Why) -> tuple[SweepConfig, Mapping[str, float]]:
     return resolved(config), rates
 
 
-def _follow_all(tasks: Sequence[Task], arguments: Why, console: rich.console.Console) -> list[Followed]:
+def _follow_all(tasks: Sequence[RunToFollow], arguments: Why, console: rich.console.Console) -> list[Followed]:
     """Follow what is not recorded yet, in worker processes; returns all in the order of `tasks`."""
     folder = arguments.out / "followed"
     missing = [task for task in tasks if not (folder / f"{task.name}.json").is_file()]
@@ -185,23 +187,30 @@ def _follow_all(tasks: Sequence[Task], arguments: Why, console: rich.console.Con
         folder.mkdir(parents=True, exist_ok=True)
         workers = min(arguments.workers or num_cores(), len(missing))
         context = multiprocessing.get_context("spawn")  # fork would copy locks that threads of jax hold
-        with (
-            console.status(f"{len(missing)} runs to follow") as status,
-            concurrent.futures.ProcessPoolExecutor(workers, context, initializer=prepare_process) as pool,
-        ):
+        started = last = time.monotonic()
+        with concurrent.futures.ProcessPoolExecutor(workers, context, initializer=_prepare) as pool:
             longest = sorted(missing, key=lambda task: -task.job.weight)
             futures = {pool.submit(follow_one, task): task for task in longest}
             try:
                 for number, future in enumerate(concurrent.futures.as_completed(futures), start=1):
                     write_atomically(folder / f"{futures[future].name}.json", json.dumps(future.result()))
-                    status.update(f"{number} of {len(missing)} runs followed")
+                    now = time.monotonic()
+                    if now - last > SECONDS_BETWEEN_LINES:
+                        last, left = now, (now - started) / number * (len(missing) - number)
+                        console.print(f"{number} of {len(missing)} runs followed, {left:.0f} s left", highlight=False)
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
     return [_read(folder / f"{task.name}.json") for task in tasks]
 
 
-def follow_one(task: Task) -> dict[str, Any]:
+def _prepare() -> None:
+    """Prepare a worker process, which ends with this one."""
+    end_with_parent()
+    prepare_process()
+
+
+def follow_one(task: RunToFollow) -> dict[str, Any]:
     """Follow one run, in a worker process."""
     from lstm_jax.diagnostics.follow import follow
 
