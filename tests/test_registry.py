@@ -138,8 +138,14 @@ A_CELL = "expected a dataclass derived from lstm_jax.cells.base.Cell"
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("ltsm", "unknown cell 'ltsm': did you mean 'lstm'? choose from rnn, gru, lstm, or package.module:Name"),
-        ("transformer", "unknown cell 'transformer': choose from rnn, gru, lstm, or package.module:Name of your own"),
+        (
+            "ltsm",
+            "unknown cell 'ltsm': did you mean 'lstm'? choose from rnn, gru, lstm, coupled_lstm, or package.module",
+        ),
+        (
+            "transformer",
+            "unknown cell 'transformer': choose from rnn, gru, lstm, coupled_lstm, or package.module:Name of your own",
+        ),
         (
             "lstm@forgetbias=5",
             "unknown setting 'forgetbias'; did you mean 'forget_bias'? choose from init, forget_bias",

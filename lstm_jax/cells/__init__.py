@@ -17,6 +17,7 @@ CELLS: Mapping[str, str] = {
     "rnn": "lstm_jax.cells.rnn:RNN",
     "gru": "lstm_jax.cells.gru:GRU",
     "lstm": "lstm_jax.cells.lstm:LSTM",
+    "coupled_lstm": "lstm_jax.cells.coupled_lstm:CoupledLSTM",
 }
 
 

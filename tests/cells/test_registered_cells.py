@@ -27,6 +27,7 @@ from cell_cases import (
 
 from lstm_jax.cells import CELLS, make_cell
 from lstm_jax.cells.base import Cell, PointwiseCell
+from lstm_jax.cells.coupled_lstm import CoupledLSTM
 from lstm_jax.cells.flax_cell import FlaxCell
 from lstm_jax.cells.lstm import LSTM
 
@@ -202,7 +203,7 @@ def test_gradients_reach_every_parameter(name, x64):
 # Of ours
 
 
-COUNTS = {"rnn": (1, 0), "gru": (3, 1), "lstm": (4, 0)}
+COUNTS = {"rnn": (1, 0), "gru": (3, 1), "lstm": (4, 0), "coupled_lstm": (3, 0)}
 
 
 @pytest.mark.parametrize("input_dim", [1, 3])
@@ -223,7 +224,7 @@ def test_number_of_parameters(name, input_dim):
 def test_initial_state_is_zero(name):
     state = cell_of(name).initial_state((2, 3))
     assert all(leaf.shape == (2, 3, HIDDEN_DIM) and not np.any(leaf) for leaf in jax.tree.leaves(state))
-    assert state._fields == (("hidden", "cell") if isinstance(cell_of(name), LSTM) else ("hidden",))
+    assert state._fields == (("hidden", "cell") if isinstance(cell_of(name), LSTM | CoupledLSTM) else ("hidden",))
 
 
 def test_a_registered_cell_is_tested():

@@ -71,7 +71,25 @@ def lstm(weights, state, xs):
     return outputs, [hidden, cell]
 
 
-LOOPS = {"rnn": rnn, "gru": gru, "gru@reset=before": gru_before, "lstm": lstm}
+def coupled_lstm(weights, state, xs):
+    w_ih, w_hh, bias = weights
+    hidden, cell = state
+    size = hidden.shape[-1]
+    w_f, w_g, w_o = (_gate(k, size, w_ih) for k in range(3))
+    r_f, r_g, r_o = (_gate(k, size, w_hh) for k in range(3))
+    b_f, b_g, b_o = (_gate(k, size, bias)[..., None, :] for k in range(3))
+    outputs = []
+    for x in xs:
+        f = sigmoid(x @ w_f + b_f + hidden @ r_f)
+        g = np.tanh(x @ w_g + b_g + hidden @ r_g)
+        o = sigmoid(x @ w_o + b_o + hidden @ r_o)
+        cell = f * cell + (1 - f) * g
+        hidden = o * np.tanh(cell)
+        outputs.append(hidden)
+    return outputs, [hidden, cell]
+
+
+LOOPS = {"coupled_lstm": coupled_lstm, "rnn": rnn, "gru": gru, "gru@reset=before": gru_before, "lstm": lstm}
 
 
 def derivatives(loss, arrays, coordinates):
