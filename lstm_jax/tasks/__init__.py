@@ -17,6 +17,7 @@ TASKS: Mapping[str, str] = {
     "gap": "lstm_jax.tasks.gap:Gap",
     "copy": "lstm_jax.tasks.copy:Copy",
     "reverse": "lstm_jax.tasks.reverse:Reverse",
+    "memory_update": "lstm_jax.tasks.memory_update:MemoryUpdate",
     "addition": "lstm_jax.tasks.addition:Addition",
     "translation": "lstm_jax.tasks.translation:Translation",
     "language": "lstm_jax.tasks.language:Language",

@@ -31,6 +31,13 @@ class Batch(NamedTuple):
     recall: Float[Array, "S B"]
 
 
+class Said(NamedTuple):
+    """A sequence that a person has put into words, and the words of each step."""
+
+    inputs: Integer[np.ndarray, " T"]
+    words: list[str]
+
+
 MANY = 16
 """A task with so many times the sequences of a held-out set can spare them: no run trains on any."""
 
@@ -199,6 +206,19 @@ class Task(abc.ABC):
     @abc.abstractmethod
     def show(self, inputs: Any, targets: Any) -> str:
         """One sequence as a person would read it."""
+
+    def words(self, inputs: Integer[np.ndarray, " T"]) -> list[str]:
+        """What each step of a sequence says, in a word or two: the tokens' numbers unless a task knows better."""
+        return [str(token) for token in inputs.tolist()]
+
+    def events(self, inputs: Integer[np.ndarray, " T"]) -> list[int]:
+        """The steps that the answer depends on."""
+        del inputs
+        return []
+
+    def read(self, sentence: str) -> Said:
+        """The sequence that a sentence of a person's says; raises ValueError that says what is understood."""
+        raise ValueError(f"sentence: {type(self).__name__} reads no sentences; expected none")
 
 
 def held_out_key() -> Key[Array, ""]:

@@ -20,6 +20,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
+import zlib
 from typing import Literal
 
 import jax
@@ -28,7 +30,7 @@ import numpy as np
 from jaxtyping import Array, Integer, Key
 
 from lstm_jax.choices import Readout
-from lstm_jax.tasks.base import Batch, Task, balanced, elide, held_out_key
+from lstm_jax.tasks.base import Batch, Said, Task, balanced, elide, held_out_key
 
 _FACTS = [
     ("France", "French"),
@@ -129,6 +131,41 @@ class Gap(Task):
         opening = f"{elide(before)} " if before else ""
         country, language = self._fact_words(int(targets[-1]))
         return f"{opening}I grew up in {country} {elide(between)} I speak fluent ___ ({language})"
+
+    def words(self, inputs: Integer[np.ndarray, " T"]) -> list[str]:
+        """Countries, filler, and "fluent ___" at the query."""
+        return [
+            self._fact_words(token)[0] if token < self.num_facts
+            else "fluent ___" if token == self.num_tokens - 1 else self._filler_word(token)
+            for token in inputs.tolist()
+        ]  # fmt: skip
+
+    def events(self, inputs: Integer[np.ndarray, " T"]) -> list[int]:
+        """The facts, and the query."""
+        return [*np.flatnonzero(inputs < self.num_facts).tolist(), len(inputs) - 1]
+
+    def read(self, sentence: str) -> Said:
+        """ "I grew up in Japan and rivers came. I speak fluent": a country, any filler, and the query at the end.
+
+        A word that is no country is filler, the same for the same word; the opening and the question need not be
+        there. Raises ValueError without a country.
+        """
+        if elided := re.search(r"\.\.\. \((\d+) more\) \.\.\.", sentence):
+            raise ValueError(f"sentence: {elided[1]} words are left out at {elided[0]!r}; expected all of them")
+        text = re.sub(r"(?i)\bi (now )?speak( fluent)?\b.*$", "", sentence, flags=re.DOTALL)
+        text = re.sub(r"(?i)^\s*i grew up in\b", "", text)
+        countries = {self._fact_words(fact)[0].lower(): fact for fact in range(self.num_facts)}
+        tokens, words = [], re.findall(r"\w+", text)
+        for word in map(str.lower, words):
+            if word in countries:
+                tokens.append(countries[word])
+            else:
+                index = _FILLERS.index(word) if word in _FILLERS else zlib.crc32(word.encode())
+                tokens.append(self.num_facts + index % self._num_fillers)
+        if not any(token < self.num_facts for token in tokens):
+            known = ", ".join(self._fact_words(fact)[0] for fact in range(self.num_facts))
+            raise ValueError(f"sentence: got {sentence!r}; expected one with a country, one of {known}")
+        return Said(np.array([*tokens, self.num_tokens - 1]), [*words, "fluent ___"])
 
     @property
     def _num_fillers(self) -> int:

@@ -224,3 +224,79 @@ def test_uniform_facts_and_fillers():
     assert np.abs(facts - 1 / 8).max() < 4.5 * math.sqrt(7 / 64 / 8000)
     assert np.abs(fillers - 1 / 8).max() < 4.5 * math.sqrt(7 / 64 / (9 * 8000))
     assert jnp.issubdtype(batch.inputs.dtype, jnp.integer)
+
+
+def test_worked_example_of_memory_update():
+    task = make_task("memory_update@num_keys=2,num_values=4,num_before=2", 3)
+    inputs = np.array([1, 5, 3, 10, 6, 10, 11])
+    assert (task.num_steps, task.num_tokens, task.num_classes) == (7, 13, 5)
+    assert task.solve(inputs[:, None]).tolist() == [[3]]
+    kinds = {answer: task.kind(inputs, answer) for answer in range(5)}
+    assert kinds == {0: "other", 1: "stale", 2: "other key", 3: "right", 4: "none"}
+    cleared = np.array([1, 5, 8, 10, 6, 10, 11])
+    assert task.solve(cleared[:, None]).tolist() == [[4]]
+    assert {answer: task.kind(cleared, answer) for answer in (1, 2, 4)} == {1: "cleared", 2: "other key", 4: "right"}
+    twice = np.array([1, 8, 8, 10, 6, 10, 11])
+    assert {answer: task.kind(twice, answer) for answer in (0, 1)} == {0: "other", 1: "cleared"}
+    assert task.show(inputs, np.array([3])) == (
+        "Asha is in Pune. Ben is in Pune. Asha is in Recife. It rains. Ben is in Kyoto. It rains. "
+        "Where is Asha? ___ (Recife)"
+    )
+    assert task.show(cleared, np.array([4])).endswith(
+        "Asha has left. It rains. Ben is in Kyoto. It rains. Where is Asha? ___ (nobody knows)"
+    )
+
+
+@pytest.mark.parametrize("gap", GAPS)
+def test_the_asked_key_of_memory_update_changes_last_a_gap_before_the_query(gap):
+    task = make_task("memory_update", gap)
+    inputs = batch_of(task).inputs
+    for column in inputs.T:
+        asked = int(column[-1]) - task.num_keys * (task.num_values + 1) - 1
+        changes = [
+            place for place, token in enumerate(column[:-1]) if (task.change_of(int(token)) or (-1,))[0] == asked
+        ]
+        assert changes[-1] == task.num_steps - 2 - gap
+
+
+def test_answers_of_memory_update_are_counted_by_kind():
+    """A model that says what was written first to the asked key is right, stale, or has what was cleared."""
+    task = make_task("memory_update@num_before=8", 2)
+
+    def model(inputs):
+        first = [task.history(column)[int(column[-1]) - 27 - 1] for column in np.asarray(inputs).T]
+        return jax.nn.one_hot(jnp.array([held[min(1, len(held) - 1)] for held in first]), task.num_classes)[None]
+
+    counts = {row["kind"]: row["count"] for row in task.answers(model)["kinds"]}
+    assert sum(counts.values()) == 2048 and counts["other key"] == counts["other"] == 0
+    assert counts["stale"] > counts["none"] > 0 < counts["cleared"]
+    guesses = {row["kind"]: row["count_of_guessing"] for row in task.answers(model)["kinds"]}
+    assert guesses["right"] == pytest.approx(2048 / 9, abs=60) and sum(guesses.values()) == 2048
+
+
+@pytest.mark.parametrize("name", ["gap", "memory_update"])
+def test_what_is_shown_is_read_as_the_same_sequence(name):
+    task = make_task(name, 6)
+    batch = batch_of(task)
+    for column, answer in zip(batch.inputs.T, batch.targets[0], strict=True):
+        read = task.read(task.show(column, np.array([answer])))
+        np.testing.assert_array_equal(read.inputs, column)
+        assert len(read.words) == len(column)
+        words = task.words(column)
+        assert len(words) == len(column) and all(words)
+        assert task.events(column)[-1] == len(column) - 1
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence", "message"),
+    [
+        ("gap", "I grew up in Atlantis. I speak fluent", "expected one with a country, one of France"),
+        ("gap", "I grew up in Japan we ... (24 more) ... came I speak fluent ___", "24 words are left out"),
+        ("memory_update", "Asha is in Pune.", "expected it to end with a question"),
+        ("memory_update", "Asha sings. Where is Asha?", "got 'Asha sings'; expected 'Asha is in Paris.'"),
+        ("copy", "anything", "Copy reads no sentences"),
+    ],
+)
+def test_a_sentence_that_is_not_understood_is_refused(name, sentence, message):
+    with pytest.raises(ValueError, match=message):
+        make_task(name, 6).read(sentence)
