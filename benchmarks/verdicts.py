@@ -7,6 +7,7 @@ anew, are trained and diagnosed as experiments.why does it, at a small size. Pri
 from __future__ import annotations
 
 import collections
+import csv
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,11 +16,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.options import options
+from experiments.recorded import all_of, record_name
 from lstm_jax.sweeps.config.options import SweepConfig
-from lstm_jax.sweeps.worker.setup import prepare_process
+from lstm_jax.sweeps.sources import folder_digest
+from lstm_jax.terminal import make_console
 
 MODULE = "lstm_jax.diagnostics.planted"
 MAX_STEPS = 400
+RULES = folder_digest("analysis")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +59,7 @@ def draw(cause: str, rng: np.random.Generator) -> Planted:
         ],
         "forgets by design": [
             f"Register@length={rng.integers(2, gap // 2)}",
+            f"Latch@noise={rng.uniform(0.8, 1.2):.2f}",
         ],
         "swamped by distractors": [f"Latch@frozen=true,keep={rng.uniform(0.85, 1.0):.3f}"],
         "step too large": [f"Latch@sensitivity={rng.uniform(100.0, 300.0):.0f}"],
@@ -91,22 +96,36 @@ def verdict_on(planted: Planted, seed: int) -> tuple[str, Mapping[str, Any]]:
     return verdict.cause, dataclasses.asdict(verdict)
 
 
+@dataclasses.dataclass(frozen=True)
+class Draw:
+    """One planted cell and its seed."""
+
+    cause: str
+    planted: Planted
+    seed: int
+    weight: float = 1.0
+
+    @property
+    def name(self) -> str:
+        """Its file, without the ending."""
+        return record_name(f"{self.seed:03}-{self.cause}", [*self.planted, self.seed, MAX_STEPS, RULES])
+
+
+def judge(draw: Draw) -> dict[str, Any]:
+    """Train and diagnose one draw, in a worker process; its row."""
+    called, numbers = verdict_on(draw.planted, draw.seed)
+    return {"planted": draw.cause, "verdict": called, **draw.planted._asdict(), **numbers}
+
+
 def main() -> None:
     """Draw, judge, and print how often each cause was called what."""
     arguments = options(Verdicts, "verdicts")
-    prepare_process()
-    import csv
-    import time
-
-    rng, started = np.random.default_rng(arguments.seed), time.monotonic()
-    rows = []
-    for index in range(arguments.draws):
-        cause = CAUSES[index % len(CAUSES)]
-        planted = draw(cause, rng)
-        called, numbers = verdict_on(planted, index)
-        rows.append({"planted": cause, "verdict": called, **planted._asdict(), **numbers})
-        left = (time.monotonic() - started) / (index + 1) * (arguments.draws - index - 1) / 60
-        print(f"{index + 1}/{arguments.draws}, {left:.0f} min left: {planted.cell}: {cause}: {called}", flush=True)
+    rng = np.random.default_rng(arguments.seed)
+    draws = [
+        Draw(CAUSES[index % len(CAUSES)], draw(CAUSES[index % len(CAUSES)], rng), index)
+        for index in range(arguments.draws)
+    ]
+    rows = all_of(draws, judge, arguments.out / "draws", None, make_console(), "planted cells judged")
     arguments.out.mkdir(parents=True, exist_ok=True)
     with (arguments.out / "draws.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, rows[0])

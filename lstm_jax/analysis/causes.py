@@ -1,6 +1,6 @@
 """From what was measured of runs along training to a verdict: why a cell stops at a gap. No jax.
 
-The rules, in this order, are those of docs/why.md. Each is of one run; cells get the verdict of most of their runs.
+The rules, in their order, are those of docs/why.md. Each is of one run; cells get the verdict of most of their runs.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class Moment:
     answer, `quiet_memory` the same without distractors (None where the task has no such form), `separation` the
     trace(S_w^-1 S_b) of the classes. `signal` is the fact's share of a gradient's second moment, the largest among the
     recurrent weights, and `embedding_signal` that of the embedding. `sharpness`, times the rate, is unstable above
-    STABLE. `time_constant` and `time_constant_90` are the median and the 90th percentile over
-    the values of the state, in steps (None where infinite), `exponent` the largest Lyapunov exponent.
+    STABLE; below 0 the loss is curved downwards. `time_constant` and `time_constant_90` are the median and the 90th
+    percentile over the values of the state, in steps (None where infinite), `exponent` the largest Lyapunov exponent.
     """
 
     cell: str
@@ -139,6 +139,8 @@ def cause_of(run: Sequence[Moment], by_distance: Sequence[AtDistance], is_solved
     late = _late(run)
     if max(row.memory for row in by_distance if row.distance == 0) < READABLE:
         return "too small"
+    if _is_lost(run, noise):
+        return "step too large"
     quiet = max(row.memory if row.quiet_memory is None else row.quiet_memory for row in run)
     if all(row.vanished for row in late):
         steps = {row.step for row in late}
@@ -153,6 +155,15 @@ def cause_of(run: Sequence[Moment], by_distance: Sequence[AtDistance], is_solved
     if is_seen:
         return "needs more updates"
     return "swamped by distractors" if memory is not None and memory < READABLE <= quiet else "not decided"
+
+
+def _is_lost(run: Sequence[Moment], noise: float) -> bool:
+    """Whether the fact was in reach, where the loss is too curved for the rate, and was never seen again."""
+    seen = [place for place, row in enumerate(run) if row.signal > NUM_NOISE * noise]
+    if not seen or seen[-1] == len(run) - 1:
+        return False
+    last = run[seen[-1]]
+    return not last.vanished and last.sharpness is not None and abs(last.sharpness) > STABLE
 
 
 def _late(run: Sequence[Moment]) -> list[Moment]:

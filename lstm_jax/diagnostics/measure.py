@@ -36,6 +36,8 @@ class Effort(NamedTuple):
 
 
 USUAL = Effort()
+START = 1e-6
+"""How far apart the first states of sequences without distractors lie: a cell's own noise, or chaos, makes it more."""
 _ADAM_B2 = 0.999
 
 
@@ -81,7 +83,7 @@ def diagnose(
     """
     if getattr(training.model, "backward", "autodiff") != "autodiff":
         raise ValueError("training: expected a model on the path autodiff, which has second derivatives")
-    signal_key, sample_key, power_key = jax.random.split(key, 3)
+    signal_key, sample_key, power_key, start_key = jax.random.split(key, 4)
     task, model = training.task, with_params(training.model, state.params)
     batch = task.sample(sample_key, effort.num_probed)
     with matrix_products(training.precision):
@@ -98,7 +100,7 @@ def diagnose(
         from_end = jnp.array(distances)
         inputs: Any = batch.inputs
         probed = _probe(model, inputs, batch, places, task.outputs.width)
-        plain = None if quiet is None else _probe(model, quiet(inputs), batch, places, task.outputs.width)
+        plain = None if quiet is None else _probe(model, quiet(inputs), batch, places, task.outputs.width, start_key)
         constants, exponent = _dynamics(model, inputs[:, : effort.num_followed])
         curvature = _sharpness(training, state, small, learning_rate, power_key, effort.num_iterations)
     return Diagnosis(
@@ -123,8 +125,22 @@ def _first(batch: Batch, size: int) -> Batch:
     return first
 
 
-def _probe(model: Any, inputs: Array, batch: Batch, places: Array, num_classes: int) -> Memory:
-    states = flat(rollout(model, inputs).states)
+def _probe(
+    model: Any, inputs: Array, batch: Batch, places: Array, num_classes: int, key: Array | None = None
+) -> Memory:
+    """Probe the states at `places`; with a key, of sequences whose first states differ by START."""
+    perturbation = None
+    if key is not None:
+        shapes = jax.eval_shape(lambda: rollout(model, inputs)).states
+        keys = jax.random.split(key, len(jax.tree.leaves(shapes)))
+        perturbation = jax.tree.unflatten(
+            jax.tree.structure(shapes),
+            [
+                jnp.zeros(leaf.shape, leaf.dtype).at[0].set(START * jax.random.normal(own, leaf.shape[1:], leaf.dtype))
+                for own, leaf in zip(keys, jax.tree.leaves(shapes), strict=True)
+            ],
+        )
+    states = flat(rollout(model, inputs, perturbation).states)
     return memory(states[places], batch.targets[-1], num_classes)
 
 

@@ -115,3 +115,18 @@ def test_the_numbers_that_decided_are_those_of_runs_that_stopped():
     assert found[0].signal == pytest.approx(0.2) and found[0].num_agree == 2 and found[1].memory == 0.91
     (solved,) = verdicts(run_of(0), far_of(run_of(0)), {("lstm", 20, 0)}, NOISE)
     assert solved.cause == "solved" and solved.signal is None and solved.memory_at_once == 1.0
+
+
+def test_a_fact_that_one_step_put_out_of_reach_was_lost_by_it():
+    """It was seen where the loss was too curved for the rate, and at no moment since."""
+    lost = {"signal": 0.0, "vanished": True, "memory": 0.1, "quiet_memory": 0.1}
+
+    def of(first, later=None):
+        run = run_of(**lost | (later or {}))
+        run[0] = dataclasses.replace(MOMENT, **first)
+        return cause_of(run, far_of(run), False, NOISE)
+
+    assert of({"sharpness": -4000.0}) == of({"sharpness": 4000.0}) == "step too large"
+    assert of({"sharpness": 4000.0}, {"signal": 0.5}) == "vanished", "it is seen to the end"
+    assert of({"sharpness": 5.0}) == "vanished", "no step was too large"
+    assert of({"sharpness": 4000.0, "signal": 0.0}) == "vanished", "it was never seen"
