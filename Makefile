@@ -18,7 +18,7 @@ copy-task: $(VENV)/.run  ## The copying memory task, quick preset: the plot is i
 	$(BIN)/python -m experiments.copy_task --preset quick $(ARGS)
 
 why: $(VENV)/.run  ## Why the cells of docs/results/quick stop: verdicts and pictures are in results/why
-	$(BIN)/python -m experiments.why $(ARGS)
+	$(BIN)/python -m experiments.why --rescued docs/results/rescues $(ARGS)
 
 translate: $(VENV)/.text  ## English to Marathi, quick preset: scores, samples and plots are in results/translation
 	$(BIN)/python -m experiments.translation --preset quick $(ARGS)
@@ -38,7 +38,8 @@ test-quick: $(VENV)/.dev  ## A part of the tests, in under 90 seconds: what to r
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(QUICK) $(ARGS)
 
 test-faults: $(VENV)/.dev  ## The tests of faults in their long form: kills, flipped bits, races, cut points (an hour)
-	FAULTS=long $(BIN)/python -m pytest tests/faults tests/sweeps/test_ray.py tests/sweeps/test_slurm_local.py $(ARGS)
+	FAULTS=long $(BIN)/python -m pytest tests/faults $(ARGS)
+	FAULTS=long $(BIN)/python -m pytest -m long tests --ignore tests/faults --ignore tests/slurm $(ARGS)
 
 test-slurm: $(VENV)/.dev  ## The Slurm executor on a real Slurm: installed by apt if missing, started, tested, stopped
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[slurm]'

@@ -19,6 +19,7 @@ from lstm_jax.signals import Stopped, on_signals, raise_stopped
 from lstm_jax.sweeps.config.command_line import Command
 from lstm_jax.sweeps.config.grid import parse_commands
 from lstm_jax.sweeps.config.options import SweepConfig, known, resolved
+from lstm_jax.sweeps.config.parsing import parse_options
 from lstm_jax.tasks import corpus_of
 from lstm_jax.terminal import lasting_output, make_console
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from lstm_jax.tasks.base import Task
 
 NUM_EXAMPLES = 3
+Argv = Sequence[str] | None
+"""Arguments of a command; None: those that the process was started with."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,6 +126,22 @@ def command(act: Callable[[rich.console.Console], int]) -> int:
             return stopped.status
         except KeyboardInterrupt:
             return 130
+
+
+def measure(options: type[Any], name: str, run: Callable[[Any, rich.console.Console], int], argv: Argv) -> int:
+    """Parse the options of a command that measures, and run it with them; returns its exit status.
+
+    `options` is a dataclass with a field `out`, the directory of the results.
+    """
+
+    def act(console: rich.console.Console) -> int:
+        arguments = parse_options(options, sys.argv[1:] if argv is None else argv, program(name), str(options.__doc__))
+        try:
+            return run(arguments, console)
+        except OSError as error:
+            raise UnwritableError.of(arguments.out, error) from error
+
+    return command(act)
 
 
 def _find_corpus(command: Command) -> None:

@@ -10,38 +10,31 @@ measures them along the way: docs/why.md says what, and what it means. A run tha
 
 from __future__ import annotations
 
-import concurrent.futures
 import dataclasses
-import hashlib
-import json
-import multiprocessing
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import rich.console
 
-from experiments.cli import program
-from experiments.common import command
-from lstm_jax.errors import ConfigError, UnwritableError
-from lstm_jax.files import file_name, write_atomically
-from lstm_jax.sweeps.config.command_line import from_yaml
+from experiments import rescues
+from experiments.common import Argv, measure
+from experiments.recorded import all_of, record_name
+from experiments.tuned import tuned_sweep
+from lstm_jax.errors import ConfigError
+from lstm_jax.files import file_name
 from lstm_jax.sweeps.config.fields import Allowed, Checked, Count
 from lstm_jax.sweeps.config.options import DIRECTORY, SweepConfig, known, resolved
-from lstm_jax.sweeps.config.parsing import on_this_machine, parse_options
 from lstm_jax.sweeps.job import Job
-from lstm_jax.sweeps.machine import num_cores, versions
 from lstm_jax.sweeps.store.records import write_rows
-from lstm_jax.sweeps.worker.setup import end_with_parent, prepare_process
 
 if TYPE_CHECKING:
-    from lstm_jax.analysis.causes import Verdict
+    from lstm_jax.analysis.causes import AtDistance, Moment, Verdict
+    from lstm_jax.analysis.rescued import Rescue
     from lstm_jax.diagnostics.follow import Followed
 
 _SWEEP = Path("docs/results/quick")
-SECONDS_BETWEEN_LINES = 5.0
 FIRST_SEED = 1000
 """Seeds from here on: not those of a sweep, whose runs chose the rates."""
 
@@ -62,6 +55,10 @@ class Why(Checked):
     """Updates at most. None: as many as the sweep has."""
     seeds: Count = 2
     """How many runs of each cell at each gap are followed."""
+    rescued: Path | None = None
+    """The directory of a finished experiments.rescues for the same sweep: it says what helped, beside each verdict."""
+    rescue_seeds: Annotated[int, Allowed("a whole number of at least 0", lambda number: number >= 0)] = 0
+    """How many runs to try with each change now, at the first gap at which a cell stops. 0: none; 12 tell something."""
     workers: Count | None = None
     """Worker processes. None: one a core."""
     out: Annotated[Path, DIRECTORY] = Path("results/why")
@@ -79,32 +76,35 @@ class RunToFollow:
 
     @property
     def name(self) -> str:
-        """Its file, without the ending: what the numbers depend on is part of it."""
-        facts = [self.job.settings.flat, self.seed, self.learning_rate, self.steps, versions()]
-        digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
-        return file_name(f"{self.job.name}-seed{self.seed}-{digest}")
+        """Its file, without the ending."""
+        facts = [self.job.settings.flat, self.seed, self.learning_rate, self.steps]
+        return record_name(f"{self.job.name}-seed{self.seed}", facts)
+
+    @property
+    def weight(self) -> float:
+        """Its expected cost."""
+        return self.job.weight
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Argv = None) -> int:
     """Run as a command; returns the exit status."""
-
-    def act(console: rich.console.Console) -> int:
-        arguments = parse_options(Why, sys.argv[1:] if argv is None else argv, program("why"), str(Why.__doc__))
-        try:
-            return run(arguments, console)
-        except OSError as error:
-            raise UnwritableError.of(arguments.out, error) from error
-
-    return command(act)
+    return measure(Why, "why", run, argv)
 
 
 def run(arguments: Why, console: rich.console.Console) -> int:
     """Follow all runs, write what was measured and the verdicts, and draw a page a cell."""
     from lstm_jax.analysis.causes import AtDistance, Moment, Verdict, verdicts
+    from lstm_jax.analysis.rescued import agreement
     from lstm_jax.diagnostics.measure import USUAL
 
+    if arguments.rescued is not None and arguments.rescue_seeds:
+        raise ConfigError("rescued, rescue_seeds: expected one of them: what is read, or what is tried now")
+    earlier = [] if arguments.rescued is None else rescues.read(arguments.rescued / "rescues.csv")
     tasks = tasks_of(arguments)
-    followed = _follow_all(tasks, arguments, console)
+    folder = arguments.out / "followed"
+    followed = [
+        _followed(tree) for tree in all_of(tasks, follow_one, folder, arguments.workers, console, "runs followed")
+    ]
     moments = [moment for each in followed for moment in each.moments]
     by_distance = [row for each in followed for row in each.by_distance]
     solved = {
@@ -116,12 +116,51 @@ def run(arguments: Why, console: rich.console.Console) -> int:
     write_rows(arguments.out / "diagnostics.csv", Moment, moments)
     write_rows(arguments.out / "by_distance.csv", AtDistance, by_distance)
     write_rows(arguments.out / "verdicts.csv", Verdict, judged)
+    rescued = _rescue(arguments, tasks, judged, console) if arguments.rescue_seeds else _fitting(earlier, tasks)
+    lines: dict[str, list[str]] = {}
     for row in judged:
-        console.print(sentence(row), highlight=False, markup=False, soft_wrap=True)
+        own = [rescue for rescue in rescued if (rescue.cell, rescue.gap) == (row.cell, row.gap)]
+        said = f"{sentence(row)}; {agreement(row.cause, own)}" if own else sentence(row)
+        lines.setdefault(row.cell, []).append(said)
+        console.print(said, highlight=False, markup=False, soft_wrap=True)
     for cell in dict.fromkeys(moment.cell for moment in moments):
-        plot = _draw(arguments, cell, moments, min(task.job.training().task.chance for task in tasks))
+        chance = min(task.job.training().task.chance for task in tasks)
+        plot = _draw(arguments, cell, moments, by_distance, chance, lines[cell])
         console.print(f"{cell}: {plot}", highlight=False, markup=False, soft_wrap=True)
     return 0
+
+
+def _rescue(
+    arguments: Why, tasks: Sequence[RunToFollow], judged: Sequence[Verdict], console: rich.console.Console
+) -> list[Rescue]:
+    """Try what lets each cell learn at the first gap at which it stops; writes the tables of experiments.rescues."""
+    from lstm_jax.analysis.rescued import RESCUES, Rescue, RescuedRun
+    from lstm_jax.analysis.rescued import rescues as compare
+
+    first: dict[str, int] = {}
+    for row in judged:
+        if row.cause != "solved":
+            first[row.cell] = min(row.gap, first.get(row.cell, row.gap))
+    seeds = tuple(range(rescues.FIRST_SEED, rescues.FIRST_SEED + arguments.rescue_seeds))
+    of = {(task.job.settings.cell, task.job.settings.gap): task for task in tasks}
+    pieces = [
+        piece
+        for place in first.items()
+        for piece in rescues.with_changes(of[place].job.settings, of[place].learning_rate, seeds, RESCUES)
+    ]
+    found = all_of(pieces, rescues.train, arguments.out / "runs", arguments.workers, console, "changes tried")
+    rows = rescues.rows_of(pieces, found)
+    compared = compare(rows)
+    write_rows(arguments.out / "rescued_runs.csv", RescuedRun, rows)
+    write_rows(arguments.out / "rescues.csv", Rescue, compared)
+    return compared
+
+
+def _fitting(earlier: Sequence[Rescue], tasks: Sequence[RunToFollow]) -> list[Rescue]:
+    """Of the rescues that were read, those of runs like these: the same cell, gap, size, rate and updates."""
+    settings = {task.job.settings: (task.learning_rate, task.steps[-1]) for task in tasks}
+    like = {(own.cell, own.gap, own.hidden_dim, *run) for own, run in settings.items()}
+    return [row for row in earlier if (row.cell, row.gap, row.hidden_dim, row.learning_rate, row.max_steps) in like]
 
 
 def sentence(row: Verdict) -> str:
@@ -159,55 +198,18 @@ def tasks_of(arguments: Why) -> list[RunToFollow]:
 
 def _sweep_of(arguments: Why) -> tuple[SweepConfig, Mapping[str, float]]:
     """The sweep with what was given in place of its own, and the tuned rates of its cells."""
-    from lstm_jax.analysis.gaps.summary import summarise
-    from lstm_jax.sweeps.views.tables import read_tables
-
-    directory = on_this_machine("sweep", arguments.sweep)
-    if not (directory / "sweep.yaml").is_file() or not (directory / "runs.csv").is_file():
-        raise ConfigError(f"sweep: got {directory}; expected the directory of a finished sweep, with runs.csv")
-    sweep = from_yaml(directory / "sweep.yaml")
-    runs = [record.run for record in read_tables(directory)]
-    rates = {row.cell: row.learning_rate for row in summarise(runs, sweep.grid.tuning_seeds)}
+    sweep, _, rates = tuned_sweep(arguments.sweep)
     cells = arguments.cells or tuple(rates)
     unknown = [cell for cell in cells if cell not in rates]
     if unknown and arguments.learning_rate is None:
-        raise ConfigError(f"learning_rate: none given; expected one, as {directory} has none for {', '.join(unknown)}")
+        raise ConfigError(
+            f"learning_rate: none given; expected one, as {arguments.sweep} has none for {', '.join(unknown)}"
+        )
     config = sweep.replace(
         cells=cells, gaps=arguments.gaps or known(sweep.grid.gaps), beside=None, out=arguments.out,
         max_steps=arguments.max_steps or sweep.training.max_steps, backward="autodiff",
     )  # fmt: skip
     return resolved(config), rates
-
-
-def _follow_all(tasks: Sequence[RunToFollow], arguments: Why, console: rich.console.Console) -> list[Followed]:
-    """Follow what is not recorded yet, in worker processes; returns all in the order of `tasks`."""
-    folder = arguments.out / "followed"
-    missing = [task for task in tasks if not (folder / f"{task.name}.json").is_file()]
-    if missing:
-        folder.mkdir(parents=True, exist_ok=True)
-        workers = min(arguments.workers or num_cores(), len(missing))
-        context = multiprocessing.get_context("spawn")  # fork would copy locks that threads of jax hold
-        started = last = time.monotonic()
-        with concurrent.futures.ProcessPoolExecutor(workers, context, initializer=_prepare) as pool:
-            longest = sorted(missing, key=lambda task: -task.job.weight)
-            futures = {pool.submit(follow_one, task): task for task in longest}
-            try:
-                for number, future in enumerate(concurrent.futures.as_completed(futures), start=1):
-                    write_atomically(folder / f"{futures[future].name}.json", json.dumps(future.result()))
-                    now = time.monotonic()
-                    if now - last > SECONDS_BETWEEN_LINES:
-                        last, left = now, (now - started) / number * (len(missing) - number)
-                        console.print(f"{number} of {len(missing)} runs followed, {left:.0f} s left", highlight=False)
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
-    return [_read(folder / f"{task.name}.json") for task in tasks]
-
-
-def _prepare() -> None:
-    """Prepare a worker process, which ends with this one."""
-    end_with_parent()
-    prepare_process()
 
 
 def follow_one(task: RunToFollow) -> dict[str, Any]:
@@ -222,11 +224,10 @@ def follow_one(task: RunToFollow) -> dict[str, Any]:
     return dataclasses.asdict(found)
 
 
-def _read(path: Path) -> Followed:
+def _followed(tree: dict[str, Any]) -> Followed:
     from lstm_jax.analysis.causes import AtDistance, Moment
     from lstm_jax.diagnostics.follow import Followed
 
-    tree = json.loads(path.read_text())
     return Followed(
         tree["solved_step"],
         tuple(Moment(**row) for row in tree["moments"]),
@@ -234,7 +235,10 @@ def _read(path: Path) -> Followed:
     )
 
 
-def _draw(arguments: Why, cell: str, moments: Sequence[Any], chance: float) -> Path:
+def _draw(
+    arguments: Why, cell: str, moments: Sequence[Moment], by_distance: Sequence[AtDistance], chance: float,
+    lines: Sequence[str],
+) -> Path:  # fmt: skip
     from lstm_jax.figures.gaps.why import why_figure
     from lstm_jax.figures.style import save
 
@@ -248,8 +252,10 @@ def _draw(arguments: Why, cell: str, moments: Sequence[Any], chance: float) -> P
         "constant: of the values of the state, the 90th percentile. Sharpness: times the learning rate; Adam is "
         "unstable above the dashed line."
     )
+    far = [row for row in by_distance if row.cell == cell]
+    said = f"{'. '.join(lines)}. {caption}"
     (plot,) = save(
-        why_figure(own, chance=chance, caption=caption, title=f"Why does {cell} stop?"),
+        why_figure(own, far, chance=chance, caption=said, title=f"Why does {cell} stop?"),
         arguments.out / f"why_{file_name(cell)}", ["png"],
     )  # fmt: skip
     return plot

@@ -371,6 +371,7 @@ def test_there_is_one_scan_over_time():
     assert found.pop("tasks/addition.py") == ["jax.lax.scan"], "over digits"
     assert found.pop("diagnostics/rollout.py") == ["jax.lax.scan"], "with states in view, which a scan does not return"
     assert found.pop("diagnostics/gates.py") == ["jax.lax.scan"], "over the Jacobians of steps"
+    assert found.pop("diagnostics/trace.py") == ["jax.lax.scan"], "with gates in view"
     assert found.pop("diagnostics/signal.py") == ["jax.lax.scan"], "over batches"
     assert found.pop("diagnostics/sharpness.py") == ["jax.lax.fori_loop"], "over power iterations"
     assert found == {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 
 import jax
@@ -9,6 +10,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from lstm_jax.cells.base import Cell, Params, State
+from lstm_jax.cells.coupled_lstm import CoupledLSTM
+from lstm_jax.cells.gru import GRU
+from lstm_jax.cells.lstm import LSTM
 from lstm_jax.diagnostics.rollout import flat
 
 
@@ -25,6 +29,35 @@ def retained(cell: Cell, params: Params, states: State, vectors: Float[Array, "T
 
     shares: Array = jax.vmap(jax.vmap(one))(states, vectors)
     return shares
+
+
+@functools.singledispatch
+def gates_of(cell: Cell, params: Params, state: State, x: Float[Array, "*B D"]) -> dict[str, Float[Array, "*B H"]]:
+    """The gates of a step by their names, each between 0 and 1; raises ValueError for a cell whose gates nobody named.
+
+    The one that keeps the state is called forget or update.
+    To name those of a cell of your own: `@gates_of.register` a function of its class.
+    """
+    raise ValueError(f"cell: {type(cell).__name__} has no gates with names; expected one of lstm, coupled_lstm, gru")
+
+
+@gates_of.register
+def _(cell: LSTM, params: Params, state: State, x: Array) -> dict[str, Array]:
+    i, f, _, o = jnp.split(x @ params.w_ih + params.bias + state.hidden @ params.w_hh, 4, axis=-1)
+    return {"forget": jax.nn.sigmoid(f), "input": jax.nn.sigmoid(i), "output": jax.nn.sigmoid(o)}
+
+
+@gates_of.register
+def _(cell: CoupledLSTM, params: Params, state: State, x: Array) -> dict[str, Array]:
+    f, _, o = jnp.split(x @ params.w_ih + params.bias + state.hidden @ params.w_hh, 3, axis=-1)
+    return {"forget": jax.nn.sigmoid(f), "input": 1.0 - jax.nn.sigmoid(f), "output": jax.nn.sigmoid(o)}
+
+
+@gates_of.register
+def _(cell: GRU, params: Params, state: State, x: Array) -> dict[str, Array]:
+    r, z, _ = jnp.split(x @ params.w_ih + params.bias, 3, axis=-1)
+    h_r, h_z, _ = jnp.split(state.hidden @ params.w_hh, 3, axis=-1)
+    return {"update": jax.nn.sigmoid(z + h_z), "reset": jax.nn.sigmoid(r + h_r)}
 
 
 def time_constants(retained: Float[Array, "*B F"]) -> Float[Array, "*B F"]:

@@ -49,6 +49,13 @@ def own_digest() -> str:
     return _digest("\n".join(f"{name} {_file_digest(root / name)}" for name in chosen))
 
 
+@functools.cache
+def folder_digest(name: str) -> str:
+    """A digest of the sources in a folder of lstm_jax, for what is recorded by other means than a sweep."""
+    root = Path(__file__).parents[1] / name
+    return _digest("\n".join(f"{path.name} {_file_digest(path)}" for path in sorted(root.glob("*.py"))))
+
+
 def version_changes(was: str, now: str) -> list[str]:
     """What differs between two texts of versions, one entry per package; our sources may differ in text alone.
 

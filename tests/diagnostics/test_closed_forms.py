@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from lstm_jax.cells import make_cell
 from lstm_jax.cells.base import Cell, HiddenState
-from lstm_jax.diagnostics.gates import lyapunov_exponents, retained, time_constants
+from lstm_jax.diagnostics.gates import gates_of, lyapunov_exponents, retained, time_constants
 from lstm_jax.diagnostics.memory import memory
 from lstm_jax.diagnostics.rollout import flat, rollout
 from lstm_jax.diagnostics.sharpness import sharpness
@@ -278,3 +279,32 @@ def test_numbers_of_a_state_stand_side_by_side():
     state = HiddenState(jnp.arange(12.0).reshape(2, 3, 2))
     assert flat(state).shape == (2, 3, 2) and flat(HiddenState(jnp.ones(4)), batch_axes=0).shape == (4,)
     assert Classes(3).width == 3
+
+
+@pytest.mark.parametrize("name", ["lstm", "coupled_lstm", "gru"])
+def test_gates_with_names_are_those_of_the_step(name):
+    """The states that they make, from their definition in NumPy, are the step's."""
+    cell = make_cell(name, 5)
+    params = cell.init(jax.random.key(0), 3)
+    state = jax.tree.map(lambda leaf: 0.5 * jax.random.normal(jax.random.key(1), leaf.shape), cell.initial_state((4,)))
+    x = jax.random.normal(jax.random.key(2), (4, 3))
+    gates = {key: np.asarray(value) for key, value in gates_of(cell, params, state, x).items()}
+    new, _ = cell.step(params, state, x)
+    kinds = {"lstm": 2, "coupled_lstm": 1, "gru": 2}
+    if name == "gru":
+        x_n = (x @ params.w_ih + params.bias)[:, 10:]
+        h_n = (state.hidden @ params.w_hh)[:, 10:] + params.bias_hn
+        n, z = np.tanh(x_n + gates["reset"] * h_n), gates["update"]
+        np.testing.assert_allclose(new.hidden, (1.0 - z) * n + z * state.hidden, atol=1e-6)
+    else:
+        place = slice(5 * kinds[name], 5 * kinds[name] + 5)
+        g = np.tanh((x @ params.w_ih + params.bias + state.hidden @ params.w_hh)[:, place])
+        held = gates["forget"] * state.cell + gates["input"] * g
+        np.testing.assert_allclose(new.cell, held, atol=1e-6)
+        np.testing.assert_allclose(new.hidden, gates["output"] * np.tanh(held), atol=1e-6)
+
+
+def test_a_cell_whose_gates_have_no_names_says_so():
+    cell = make_cell("rnn", 5)
+    with pytest.raises(ValueError, match="RNN has no gates with names"):
+        gates_of(cell, cell.init(jax.random.key(0), 3), cell.initial_state((2,)), jnp.ones((2, 3)))

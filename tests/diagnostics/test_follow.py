@@ -12,10 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import why
+from experiments import rescues, why
+from lstm_jax.analysis.rescued import RESCUES
 from lstm_jax.diagnostics.follow import follow, quiet_form
 from lstm_jax.diagnostics.measure import Effort, diagnose, fact_step, largest, log_spaced
 from lstm_jax.sweeps.config.options import SweepConfig
+from lstm_jax.sweeps.config.parsing import parse_options
 from lstm_jax.sweeps.job import Job
 from lstm_jax.sweeps.plan import sized
 from lstm_jax.sweeps.run import run_sweep
@@ -116,12 +118,21 @@ def sweep(tmp_path):
 
 def test_the_command_takes_settings_and_rates_of_a_sweep_and_trains_nothing_twice(tmp_path, sweep, followed, capsys):
     argv = ["--sweep", str(sweep), "--out", str(tmp_path / "out"), "--seeds", "1", "--max-steps", "150"]
-    (task,) = why.tasks_of(why.parse_options(why.Why, argv, "why", ""))
+    argv += ["--rescue-seeds", "12"]
+    (task,) = why.tasks_of(parse_options(why.Why, argv, "why", ""))
     assert (task.learning_rate, task.seed, task.steps) == (0.03, why.FIRST_SEED, (0, 50, 100, 150))
     assert task.job.settings.model.hidden_dim == 12 and task.job.settings.training.batch_size == 16
     place = tmp_path / "out" / "followed" / f"{task.name}.json"
     place.parent.mkdir(parents=True)
-    place.write_text(json.dumps(dataclasses.asdict(followed)))  # as an earlier command left it
+    stopped = dataclasses.replace(followed, solved_step=None)
+    place.write_text(json.dumps(dataclasses.asdict(stopped)))  # as an earlier command left it
+    (tmp_path / "out" / "runs").mkdir()
+    seeds = tuple(range(rescues.FIRST_SEED, rescues.FIRST_SEED + 12))
+    for piece in rescues.with_changes(task.job.settings, task.learning_rate, seeds, RESCUES):
+        trees = [
+            {"seed": seed, "solved_step": 50 if piece.rescue == "batch x8" else None, "score": 0.5} for seed in seeds
+        ]
+        (tmp_path / "out" / "runs" / f"{piece.name}.json").write_text(json.dumps(trees))
     assert why.main(argv) == 0
     with (tmp_path / "out" / "diagnostics.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -130,7 +141,11 @@ def test_the_command_takes_settings_and_rates_of_a_sweep_and_trains_nothing_twic
     with (tmp_path / "out" / "verdicts.csv").open() as file:
         (verdict,) = csv.DictReader(file)
     assert (verdict["cell"], verdict["gap"], verdict["num_runs"]) == ("gru", "2", "1")
-    assert (tmp_path / "out" / "why_gru.png").stat().st_size > 10_000 and "why_gru.png" in capsys.readouterr().out
+    with (tmp_path / "out" / "rescues.csv").open() as file:
+        assert [row["rescue"] for row in csv.DictReader(file) if row["helps"] == "True"] == ["batch x8"]
+    output = capsys.readouterr().out
+    assert (tmp_path / "out" / "why_gru.png").stat().st_size > 10_000 and "why_gru.png" in output
+    assert f"gru at 2: {verdict['cause']} (1 of 1 runs" in output and "helped by batch x8" in output
 
 
 @pytest.mark.parametrize(

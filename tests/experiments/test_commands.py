@@ -265,7 +265,7 @@ def test_a_run_that_overflows_is_diverged_and_the_command_succeeds(tmp_path):
 
 @pytest.mark.parametrize(
     "to_the_group",
-    [False, pytest.param(True, marks=pytest.mark.long)],  # in short that is one of tests/faults/test_signals.py
+    [pytest.param(each, marks=pytest.mark.long) for each in (False, True)],  # in short tests/faults/test_signals.py
     ids=["kill", "terminal"],
 )
 def test_interrupt_keeps_what_is_done_and_the_command_goes_on(tmp_path, to_the_group):

@@ -264,6 +264,10 @@ def parse_value(text: str, hint: Any) -> Any:
         if text == "":
             return None
         hint = typing.get_args(hint)[0]
+    if hint is bool:
+        if text not in ("True", "False"):
+            raise ValueError(f"expected True or False, got {text!r}")
+        return text == "True"
     if hint in (int, float):
         return hint(text)
     return text
