@@ -40,6 +40,7 @@ def test_other_versions(tmp_path, undisturbed):
     assert "jax 0.9.0" in by_gap["3"] and f"jax {jax}" in by_gap["4"]
 
 
+@pytest.mark.long
 def test_other_settings(tmp_path, undisturbed):
     out = tmp_path / "out"
     shutil.copytree(undisturbed, out)

@@ -24,6 +24,7 @@ def test_the_second_command_refuses_and_names_the_first(tmp_path, undisturbed):
     first = faults.start(out, *QUIET)
     while not (out / "sweep.yaml").exists():
         time.sleep(0.02)
+    os.kill(first.pid, signal.SIGSTOP)  # or it might end before the second begins
     holder = f"error: out: process {first.pid} on {socket.gethostname()} is at work in {out}"
     seconds = []
     while not seconds or (seconds[-1] >= 2 and len(seconds) < 3 and first.poll() is None):

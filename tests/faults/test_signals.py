@@ -30,8 +30,8 @@ def wait_for_updates(process, out, seconds=60):
         (signal.SIGTERM, False, "process"),
         (signal.SIGINT, True, "process"),  # as a terminal's Ctrl-C
         pytest.param(signal.SIGTERM, True, "process", marks=pytest.mark.long),  # as a cluster ends everything
-        (signal.SIGTERM, False, "serial"),
-        (signal.SIGHUP, True, "process"),  # as a terminal that is closed
+        pytest.param(signal.SIGTERM, False, "serial", marks=pytest.mark.long),
+        pytest.param(signal.SIGHUP, True, "process", marks=pytest.mark.long),  # as a terminal that is closed
         pytest.param(signal.SIGHUP, False, "serial", marks=pytest.mark.long),
     ],
 )

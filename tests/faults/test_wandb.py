@@ -70,7 +70,8 @@ def test_online_is_not_to_be_had(tmp_path, undisturbed, refusing_server, capsys,
     assert lost < 15  # ten of the server's, the rest is wandb's own start and another day on the same machine
 
 
-@pytest.mark.parametrize("num_logged", [pytest.param(0, marks=pytest.mark.long), 1])
+@pytest.mark.long
+@pytest.mark.parametrize("num_logged", [0, 1])
 def test_its_process_is_killed(tmp_path, undisturbed, num_logged):
     """As it starts, or in the middle."""
     out = tmp_path / "out"

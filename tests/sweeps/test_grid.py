@@ -366,6 +366,7 @@ wandb_agent.run_agent("entity/project/thesweep")
 """
 
 
+@pytest.mark.long
 def test_wandbs_agent_trains_what_the_grid_does(tmp_path, capsys):
     """The agent itself, with a server that is made up; its first call trains one run, its second two."""
     line = ["${env}", "python", "-m", "undrawn", "--wandb=offline", "${args}"]

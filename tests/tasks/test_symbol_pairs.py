@@ -14,7 +14,11 @@ from lstm_jax.training import Hypers, Training
 
 @pytest.mark.parametrize(
     ("name", "gap", "label", "num_updates"),
-    [("reverse", 4, "lstm", 900), ("reverse", 8, "gru@attention=dot", 600), ("addition", 1, "lstm", 900)],
+    [
+        ("reverse", 8, "gru@attention=dot", 600),
+        pytest.param("reverse", 4, "lstm", 900, marks=pytest.mark.long),
+        pytest.param("addition", 1, "lstm", 900, marks=pytest.mark.long),
+    ],
 )
 def test_twins_are_solved_as_they_are_used(name, gap, label, num_updates):
     """99% of sequences right to the last symbol, with nothing but the source given; a wider beam no worse."""
