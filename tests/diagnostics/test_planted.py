@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from benchmarks.verdicts import CAUSES, draw
+from benchmarks.verdicts import CAUSES, draw, verdict_on
 from lstm_jax.diagnostics.planted import Latch, Register
 from lstm_jax.diagnostics.rollout import rollout
 from lstm_jax.diagnostics.transport import transport
@@ -81,3 +81,16 @@ def test_draws_are_cells_of_that_kind(cause):
     for _ in range(5):
         planted = draw(cause, rng)
         assert parse(planted.cell).name.startswith("lstm_jax.diagnostics.planted:") and 12 <= planted.gap <= 24
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [
+        cause if cause in ("vanished", "step too large") else pytest.param(cause, marks=pytest.mark.long)
+        for cause in CAUSES
+    ],
+)
+def test_the_verdict_on_a_planted_cell_is_the_cause_that_was_put_there(cause):
+    """The small form of the confusion table in docs/why.md: one draw of each, that no draw of the table is."""
+    called, numbers = verdict_on(draw(cause, np.random.default_rng(1234)), seed=4321)
+    assert called == cause, numbers
