@@ -89,6 +89,8 @@ def report(
     experiment: Experiment, config: SweepConfig, records: Sequence[Record], console: rich.console.Console
 ) -> None:
     """Write perplexity against context, effective context, learning curves, samples."""
+    from experiments.page import sections
+    from experiments.page import text as text_page
     from lstm_jax.analysis.text.context import ContextPoint, EffectiveContext, context_curve, effective_contexts
     from lstm_jax.figures.style import save
     from lstm_jax.figures.text.context import context_figure, print_context
@@ -140,6 +142,8 @@ def report(
     write_atomically(out / "samples.md", "\n".join(lines) + "\n")
     console.print(f"samples: {out / 'samples.md'}", highlight=False, soft_wrap=True)
     console.print(f"plots: {plots[0]}, {curves}", highlight=False, soft_wrap=True)
+    page = text_page.of_language(config, records, protocol, curve, effective, unit)
+    console.print(f"report: {sections.write(page, out / 'report.html')}", highlight=False, soft_wrap=True)
 
 
 def _quoted(sample: str) -> list[str]:

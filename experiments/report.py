@@ -1,4 +1,7 @@
-"""Analyse and draw a finished sweep again: `python -m experiments.report DIR`.
+"""Analyse and draw finished sweeps again, from files alone.
+
+python -m experiments.report DIR                            # the tables, figures and report.html of a sweep again
+python -m experiments.report DIR DIR2 --out both.html       # one page with several sweeps side by side
 
 A sweep's own command ends with the same `report`, from sweep.yaml and the records: it writes the same files.
 """
@@ -39,10 +42,13 @@ OF_OTHER_TASKS = "experiments.gap_length"
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """Write the tables and figures of a finished sweep again."""
+    """Write the tables, figures and report.html of a finished sweep again, or a page with several side by side."""
 
-    directory: tyro.conf.Positional[Path]
-    """The directory of a sweep."""
+    directories: tyro.conf.Positional[tuple[Path, ...]]
+    """Directories of sweeps: with their records, or, for --out, with sweep.yaml and runs.csv alone; and those of
+    experiments.why, whose verdicts the page then has."""
+    out: Path | None = None
+    """The file of a page, report.html, that is written instead of the tables and figures of one sweep."""
     experiment: str | None = None
     """The module of an experiment of your own whose report to write, as experiments.yours. None: that of the task."""
 
@@ -54,9 +60,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = parse_options(
             Report, sys.argv[1:] if argv is None else argv, program("report"), str(Report.__doc__)
         )
+        if arguments.out is not None or len(arguments.directories) != 1:
+            return side_by_side(arguments.directories, arguments.out, console)
+        (directory,) = arguments.directories
         from lstm_jax.sweeps.api import load
 
-        finished = load(arguments.directory)
+        finished = load(directory)
         num_runs = finished.num_others + len(finished.records)
         others = (
             f"{finished.num_others} of {num_runs} runs were made with other settings than sweep.yaml's, or with other "
@@ -64,16 +73,35 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         if not finished.records:
             reason = f": {others}" if finished.num_others else ""
-            raise ConfigError(f"directory: {arguments.directory} has no finished run of its sweep.yaml{reason}")
+            raise ConfigError(f"directory: {directory} has no finished run of its sweep.yaml{reason}")
         if finished.num_others:
             print(f"warning: {others}: they are left out", file=sys.stderr)
         try:
             write_report(finished, console, _load(arguments.experiment) if arguments.experiment else None)
         except OSError as error:
-            raise UnwritableError.of(arguments.directory, error) from error
+            raise UnwritableError.of(directory, error) from error
         return 0
 
     return command(act)
+
+
+def side_by_side(directories: Sequence[Path], out: Path | None, console: rich.console.Console) -> int:
+    """Write one page of all these sweeps, from their files; returns the exit status."""
+    from experiments.page.gaps import of_gaps
+    from experiments.page.read import read_sweeps
+    from experiments.page.sections import write
+
+    if out is None or not directories:
+        raise ConfigError(
+            f"out, directories: got {out}, {len(directories)} directories; expected directories of sweeps, and for "
+            "several of them the file of their page, as in --out both.html"
+        )
+    sweeps, verdicts = read_sweeps(directories)
+    try:
+        console.print(f"report: {write(of_gaps(sweeps, verdicts), out)}")
+    except OSError as error:
+        raise UnwritableError.of(out, error) from error
+    return 0
 
 
 def report(result: SweepResult, console: rich.console.Console, experiment: Experiment) -> None:
@@ -94,7 +122,12 @@ def write_report(finished: SweepResult, console: rich.console.Console, experimen
 
 def experiment_of(config: SweepConfig) -> Experiment:
     """Return the experiment of a sweep's task."""
-    return _load(EXPERIMENTS.get(task_name(config), OF_OTHER_TASKS))
+    return _load(module_of(config))
+
+
+def module_of(config: SweepConfig) -> str:
+    """Name the module of the experiment of a sweep's task."""
+    return EXPERIMENTS.get(task_name(config), OF_OTHER_TASKS)
 
 
 def _load(module: str) -> Experiment:

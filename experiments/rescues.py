@@ -10,10 +10,8 @@ recorded is not trained again. docs/why.md says what is changed, and what came o
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import sys
-import typing
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -28,7 +26,8 @@ from lstm_jax.errors import ConfigError
 from lstm_jax.sweeps.config.fields import Allowed, Checked, Count
 from lstm_jax.sweeps.config.options import DIRECTORY, resolved
 from lstm_jax.sweeps.job import Job, Settings, run_weight
-from lstm_jax.sweeps.store.records import parse_value, write_rows
+from lstm_jax.sweeps.store.records import write_rows
+from lstm_jax.sweeps.views.tables import read_rows
 
 if TYPE_CHECKING:
     from lstm_jax.analysis.rescued import Rescue, RescuedRun
@@ -128,14 +127,9 @@ def read(path: Path) -> list[Rescue]:
     """Read rescues.csv; raises ConfigError where it is not there, or not one."""
     from lstm_jax.analysis.rescued import Rescue
 
-    hints = typing.get_type_hints(Rescue)
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            return [
-                Rescue(**{name: parse_value(row[name], hint) for name, hint in hints.items()})
-                for row in csv.DictReader(file)
-            ]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return read_rows(path, Rescue)
+    except (OSError, ValueError, TypeError) as error:
         raise ConfigError(f"rescued: {path}: {error}; expected rescues.csv of experiments.rescues") from None
 
 

@@ -1,5 +1,6 @@
 """Progress of a sweep: `python -m experiments.status DIR`, from any terminal, on any executor.
 
+`--html` writes report.html in DIR every few seconds while the sweep is at work; a browser that shows it loads it again.
 `--check` reads every record and checkpoint and names those that are damaged (status 1); the sweep's own command does
 the same and sets them aside.
 """
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,6 +29,8 @@ from lstm_jax.sweeps.store.files import check_directory
 from lstm_jax.sweeps.store.records import read_record
 from lstm_jax.sweeps.views.status import describe, read_speed, sweep_status
 
+REFRESH_SECONDS = 10
+
 
 @dataclasses.dataclass(frozen=True)
 class Status:
@@ -36,6 +40,8 @@ class Status:
     """The directory of a sweep."""
     check: bool = False
     """Read every record and checkpoint, and name those that are damaged."""
+    html: bool = False
+    """Keep report.html in the directory up to date until the sweep's command ends."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -48,6 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         directory = sweep_directory(arguments.directory)
         try:
             show(directory, console)
+            if arguments.html:
+                follow(directory, console)
             return check(directory, console) if arguments.check else 0
         except OSError as error:
             return one_line(error)
@@ -78,6 +86,20 @@ def show(directory: Directory, console: rich.console.Console) -> None:
             table.add_row(*map(rich.text.Text, cells))
     if table.row_count:
         console.print(table)
+
+
+def follow(directory: Directory, console: rich.console.Console) -> None:
+    """Write report.html, and again and again while a command is at work on the sweep."""
+    from experiments.page.live import live_page
+    from lstm_jax.figures.page.render import write_page
+
+    file = directory.root / "report.html"
+    console.print(f"report: {file}")
+    while locks.holder(directory.lock_file):
+        write_page(live_page(directory, REFRESH_SECONDS), file)
+        time.sleep(REFRESH_SECONDS)
+    if not file.is_file() or b'http-equiv="refresh"' in file.read_bytes()[:4096]:  # the command has not written its own
+        write_page(live_page(directory, None), file)
 
 
 def check(directory: Directory, console: rich.console.Console) -> int:

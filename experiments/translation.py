@@ -111,6 +111,8 @@ def report(
     if text.task_name(config) != "translation":
         gaps.report(dataclasses.replace(experiment, title=_SYMBOLS), config, records, console)
         return
+    from experiments.page import sections
+    from experiments.page import text as text_page
     from lstm_jax.analysis.text.baselines import baselines
     from lstm_jax.analysis.text.translation import (
         LengthScore,
@@ -152,12 +154,15 @@ def report(
     by_sentence = sentence_scores(rows)
     heading = f"# Samples of {run.cell}, seed {run.seed}\n\n{as_markdown(unknown)}\n\n"
     write_atomically(out / "samples.md", heading + samples_markdown(rows, by_sentence, corpus.write))
+    samples = [{name: corpus.write(row[name].split()) for name in ("source", "reference", "output")} for row in rows]
+    page = text_page.of_translation(config, records, protocol, scores, lengths, samples)
     for place in pick_evenly(sorted(range(len(rows)), key=lambda index: -by_sentence[index]), 5):
         words = (corpus.write(rows[place][name].split()) for name in ("source", "output"))
         console.print("  " + "  ->  ".join(words), highlight=False, markup=False, soft_wrap=True)
     pictures = [plots[0], curves, *_draw_alignments(config, shown)]
     console.print(f"samples: {out / 'samples.md'}", highlight=False, soft_wrap=True)
     console.print(f"plots: {', '.join(map(str, pictures))}", highlight=False, soft_wrap=True)
+    console.print(f"report: {sections.write(page, out / 'report.html')}", highlight=False, soft_wrap=True)
 
 
 def _draw_alignments(config: SweepConfig, records: Sequence[Record]) -> list[Path]:

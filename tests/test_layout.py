@@ -265,7 +265,7 @@ def names_in(tree):
             yield from (field.id for field in fields if isinstance(field, ast.Name))
 
 
-@pytest.mark.parametrize("path", [*SOURCES, *sorted((PACKAGE.parent / "experiments").glob("*.py"))], ids=str)
+@pytest.mark.parametrize("path", [*SOURCES, *sorted((PACKAGE.parent / "experiments").rglob("*.py"))], ids=str)
 def test_private_jargon_is_gone(path):
     """Files, classes, functions, parameters and fields: words that one had to learn."""
     names = {path.stem, *names_in(ast.parse(path.read_text()))}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.metadata
 import importlib.util
 import itertools
 import os
+import platform
 import re
 from pathlib import Path
 
@@ -80,6 +82,19 @@ def accelerators() -> list[str]:
 def num_cores() -> int:
     """The cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def describe_machine() -> str:
+    """This machine in a line: processor, cores that may be used, memory, system, Python, GPUs."""
+    processor = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError):
+        names = re.findall(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+        processor = names[0] if names else processor
+    gpus = f", {len(accelerators())} GPUs" if has_accelerator() else ""
+    return (
+        f"{processor}, {num_cores()} cores, {available_bytes() / 2**30:.0f} GiB{gpus}, {platform.system()} "
+        f"{platform.machine()}, Python {platform.python_version()}"
+    )
 
 
 def num_workers(options: ExecutionOptions) -> int:

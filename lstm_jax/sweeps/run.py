@@ -172,6 +172,7 @@ class _Sweep:
     def _prepare_directory(self) -> None:
         """Write the configuration, the corpus, and how far each job is by its records."""
         self._directory.write_config(self._config)
+        self._directory.write_machine()
         corpus = corpus_of(self._config.task)
         if corpus is not None:
             store.copy_to(corpus, self._directory.corpus)

@@ -6,7 +6,7 @@ import dataclasses
 
 from benchmarks.agreement import Pair, pairs_of
 from experiments.gap_length import EXPERIMENT
-from experiments.gaps import MOST_PAIRS, alike_pairs
+from experiments.page.findings import MOST_PAIRS, alike_pairs
 from lstm_jax.analysis.gaps.contrasts import Contrast
 
 LONGER = Contrast("gru", "rnn", 4.0, "", 2.0, 8.0, 0.001, None, None, None)

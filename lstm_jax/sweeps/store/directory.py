@@ -18,7 +18,7 @@ from lstm_jax.sweeps.config.differences import differences
 from lstm_jax.sweeps.config.options import SweepConfig
 from lstm_jax.sweeps.environment import environment
 from lstm_jax.sweeps.job import Job, RunKey
-from lstm_jax.sweeps.machine import versions
+from lstm_jax.sweeps.machine import describe_machine, versions
 from lstm_jax.sweeps.sources import version_changes
 from lstm_jax.sweeps.store import checkpoints, locks
 from lstm_jax.sweeps.store.files import MANIFEST, check_directory, read_sealed, set_aside
@@ -44,6 +44,11 @@ class Directory:
     def config_file(self) -> Path:
         """The resolved configuration."""
         return self.root / "sweep.yaml"
+
+    @property
+    def machines_file(self) -> Path:
+        """The machines that commands were started on."""
+        return self.root / "machines.txt"
 
     @property
     def lock_file(self) -> Path:
@@ -145,6 +150,24 @@ class Directory:
         """Write the configuration, with a checksum."""
         text = to_yaml(config)
         write_atomically(self.config_file, f"{text}{_DIGEST}{hashlib.sha256(text.encode()).hexdigest()}\n")
+
+    @property
+    def has_records(self) -> bool:
+        """Whether it is the directory of a sweep itself, and not its tables alone."""
+        return (self.root / "jobs").is_dir()
+
+    @property
+    def machines(self) -> list[str]:
+        """The machines that commands on this sweep were started on, a line each."""
+        with contextlib.suppress(OSError):
+            return self.machines_file.read_text(encoding="utf-8").splitlines()
+        return []
+
+    def write_machine(self) -> None:
+        """Add this machine to those, unless it is one of them."""
+        before, now = self.machines, describe_machine()
+        if now not in before:
+            write_atomically(self.machines_file, "".join(f"{line}\n" for line in [*before, now]))
 
     def set_aside(self, path: Path, reason: object, consequence: str) -> str:
         """Move what is damaged to the quarantine; returns a line that says so."""

@@ -8,7 +8,7 @@ import functools
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from lstm_jax.files import file_name
 from lstm_jax.sweeps.store.records import (
@@ -32,6 +32,7 @@ OWN_TABLES = frozenset(
     )
 )
 """Files of ours: a task's table of that name goes to another, table_NAME.csv."""
+_Row = TypeVar("_Row")
 _KEY = ("job", "cell", "gap", "seed", "learning_rate")
 Rows = Iterable[Mapping[str, Any]]
 
@@ -59,6 +60,16 @@ def write_runs(root: Path, records: Iterable[Record], *, with_curves: bool = Tru
                     own = f"table_{column}" if column in _KEY else column
                     columns[column] = unused(own, columns.values())
         _write_table(root, file, columns, records, functools.partial(_rows_of, name))
+
+
+def read_rows(path: Path, row_type: type[_Row]) -> list[_Row]:
+    """Read what `write_rows` wrote; raises ValueError where it is none, and OSError."""
+    hints = typing.get_type_hints(row_type)
+    with path.open(encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        if reader.fieldnames != columns_of(row_type):
+            raise ValueError(f"{path}: expected the columns {', '.join(columns_of(row_type))}, got {reader.fieldnames}")
+        return [row_type(**{name: parse_value(row[name], hint) for name, hint in hints.items()}) for row in reader]
 
 
 def read_tables(root: Path) -> list[Record]:

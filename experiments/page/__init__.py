@@ -1,0 +1,1 @@
+"""Finished sweeps as pages for a browser: what each says, and in which order."""

@@ -1,0 +1,187 @@
+"""The figures of a page in the grammar of Vega-Lite. A cell looks as in the figures on paper; its legend hides it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from lstm_jax.figures.page.content import Chart, Table, Value
+from lstm_jax.figures.style import cell_styles
+
+INK = "currentColor"
+"""The colour of the page's text, light or dark."""
+_HEIGHT, _ROW_HEIGHT = 260, 34
+_SHAPES = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross")
+_DASHES: tuple[list[int], ...] = ([1, 0], [8, 3], [2, 2], [8, 3, 2, 3], [5, 2])
+CONFIG: dict[str, Any] = {
+    "background": None,
+    "font": "system-ui, sans-serif",  # by name: Vega measures with it how much room labels need
+    "view": {"stroke": None},
+    "axis": {
+        "labelColor": INK,
+        "titleColor": INK,
+        "domainColor": INK,
+        "tickColor": INK,
+        "gridColor": INK,
+        "gridOpacity": 0.12,
+        "labelFontSize": 12,
+        "titleFontSize": 12,
+        "titleFontWeight": "normal",
+        "labelOverlap": True,
+    },
+}
+"""Of all figures."""
+
+
+class Look(NamedTuple):
+    """How a cell is drawn: colour, dashes of its lines, shape of its points."""
+
+    colour: str
+    dash: list[int]
+    shape: str
+
+
+def looks(labels: Sequence[str]) -> dict[str, Look]:
+    """The look of each label, by its place; in colour as `cell_styles`, whose black is the colour of the text here."""
+    return {
+        label: Look(
+            INK if style.colour == "#000000" else style.colour,
+            _DASHES[index % len(_DASHES)],
+            _SHAPES[index % len(_SHAPES)],
+        )
+        for index, (label, style) in enumerate(cell_styles(labels).items())
+    }
+
+
+class Axis(NamedTuple):
+    """A quantity on an axis: the column that has it, its name with its unit, its ticks, its ends."""
+
+    column: str
+    title: str
+    log: bool = False
+    ticks: Sequence[float] = ()
+    ends: tuple[float, float] | None = None
+
+    def encode(self, **more: Any) -> dict[str, Any]:
+        """The axis as an encoding channel."""
+        scale: dict[str, Any] = {"type": "log", "base": 2, "nice": False} if self.log else {"zero": False}
+        if self.ends is not None:
+            scale |= {"domain": list(self.ends), "clamp": True}
+        elif self.log:
+            scale |= {"padding": 12}
+        axis: dict[str, Any] = {"title": self.title, "format": ".6~g"}
+        if self.ticks:
+            axis |= {"values": list(self.ticks)}
+        return {"field": self.column, "type": "quantitative", "scale": scale, "axis": axis, **more}
+
+
+def curves(
+    labels: Sequence[str],
+    table: Table,
+    x: Axis,
+    y: Axis,
+    *,
+    alt: str,
+    of: str = "cell",
+    band: tuple[str, str] | None = None,
+    level: float | None = None,
+    choose: tuple[str, Sequence[Value], Value] | None = None,
+) -> Chart:
+    """A curve for each label over the rows of the table, whose column `of` names it; further columns show on hover.
+
+    `band` names the columns of the lower and upper ends of intervals: an open one, None, reaches the end of the axis.
+    `level` draws a line. `choose` is a column, its values and the first to show: a list under the figure picks one.
+    """
+    look = looks(labels)
+    domain = list(look)
+    shared = {
+        "x": x.encode(),
+        "color": _scale(of, domain, [each.colour for each in look.values()]),
+    }
+    tooltip = [{"field": column} for column in table.columns]
+    layers: list[dict[str, Any]] = []
+    transform: list[dict[str, Any]] = [{"filter": f"indexof(hidden, datum['{of}']) < 0"}]
+    if band is not None:
+        low, high = y.ends or (None, None)
+        for name, column, end in (("band_low", band[0], low), ("band_high", band[1], high)):
+            value = f"datum['{column}']"
+            transform.append({"calculate": f"{value} === null ? {_number(end)} : {value}", "as": name})
+        ends = {"y": y.encode(field="band_low"), "y2": {"field": "band_high"}}
+        layers.append({"mark": {"type": "area", "opacity": 0.13}, "encoding": ends})
+        layers.append({"mark": {"type": "rule", "opacity": 0.45}, "encoding": ends})
+    dashes = _scale(of, domain, [each.dash for each in look.values()])
+    shapes = _scale(of, domain, [each.shape for each in look.values()])
+    layers.append(
+        {"mark": {"type": "line", "strokeWidth": 2, "clip": True}, "encoding": {"y": y.encode(), "strokeDash": dashes}}
+    )
+    layers.append(
+        {
+            "mark": {"type": "point", "filled": True, "size": 60, "opacity": 1, "clip": False},
+            "encoding": {"y": y.encode(), "shape": shapes, "tooltip": tooltip},
+        }
+    )
+    if level is not None:
+        rule = {"mark": {"type": "rule", "color": INK, "strokeDash": [4, 3], "opacity": 0.6}, "data": {"values": [{}]}}
+        layers.append({**rule, "encoding": {"y": {"datum": level, "axis": y.encode()["axis"]}}})
+    params: list[dict[str, Any]] = [{"name": "hidden", "value": []}]
+    if choose is not None:
+        column, values, first = choose
+        picked = {"input": "select", "options": list(values), "name": f"{column} "}
+        params.append({"name": "chosen", "value": first, "bind": picked})
+        transform.append({"filter": f"datum['{column}'] == chosen"})
+    spec = {"width": "container", "height": _HEIGHT, "params": params}
+    # The curves' own transforms and channels: a line at a level has rows of its own.
+    inner = {"transform": transform, "encoding": shared, "layer": [each for each in layers if "data" not in each]}
+    return Chart(alt, {**spec, "layer": [inner, *(each for each in layers if "data" in each)]}, table)
+
+
+def intervals(labels: Sequence[str], table: Table, x: Axis, low: str, high: str, bound: str, *, alt: str) -> Chart:
+    """A row for each label: a point in its interval; a hollow one is a bound, and an open end reaches the axis' end."""
+    look = looks(labels)
+    least, most = x.ends or (0.0, 1.0)
+    transform = [
+        {"filter": "indexof(hidden, datum['cell']) < 0"},
+        {"calculate": f"datum['{low}'] === null ? {_number(least)} : datum['{low}']", "as": "from"},
+        {"calculate": f"datum['{high}'] === null ? {_number(most)} : datum['{high}']", "as": "to"},
+    ]
+    colour = _scale("cell", list(look), [each.colour for each in look.values()])
+    shape = _scale("cell", list(look), [each.shape for each in look.values()])
+    y = {"field": "cell", "type": "nominal", "sort": list(look), "axis": {"title": None, "labelLimit": 140}}
+    spec = {
+        "width": "container",
+        "height": _ROW_HEIGHT * (1 + len(look)),
+        "params": [{"name": "hidden", "value": []}],
+        "transform": transform,
+        "encoding": {"y": y, "color": colour},
+        "layer": [
+            {
+                "mark": {"type": "rule", "strokeWidth": 3, "opacity": 0.5},
+                "encoding": {"x": x.encode(field="from"), "x2": {"field": "to"}},
+            },
+            {
+                "mark": {"type": "point", "size": 90, "opacity": 1, "strokeWidth": 2},
+                "encoding": {
+                    "x": x.encode(),
+                    "shape": shape,
+                    "fill": {
+                        "condition": {
+                            "test": f"datum['{bound}'] === ''",
+                            **_scale("cell", list(look), [each.colour for each in look.values()]),
+                        },
+                        "value": "transparent",
+                    },
+                    "tooltip": [{"field": column} for column in table.columns],
+                },
+            },
+        ],
+    }
+    return Chart(alt, spec, table)
+
+
+def _scale(column: str, domain: Sequence[str], values: Sequence[Any]) -> dict[str, Any]:
+    scale = {"domain": list(domain), "range": list(values)}
+    return {"field": column, "type": "nominal", "scale": scale, "legend": None}
+
+
+def _number(value: float | None) -> str:
+    return "null" if value is None else repr(float(value))
