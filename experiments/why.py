@@ -126,7 +126,8 @@ def run(arguments: Why, console: rich.console.Console) -> int:
     for cell in dict.fromkeys(moment.cell for moment in moments):
         chance = min(task.job.training().task.chance for task in tasks)
         plot = _draw(arguments, cell, moments, by_distance, chance, lines[cell])
-        console.print(f"{cell}: {plot}", highlight=False, markup=False, soft_wrap=True)
+        page = _write_page(arguments, cell, moments, by_distance, rescued, chance, lines[cell])
+        console.print(f"{cell}: {plot}, {page}", highlight=False, markup=False, soft_wrap=True)
     return 0
 
 
@@ -244,8 +245,7 @@ def _draw(
 
     own = [moment for moment in moments if moment.cell == cell]
     caption = (
-        f"Runs a gap: {arguments.seeds}. Settings of {arguments.sweep}, learning rate {own[0].learning_rate:g}. All is "
-        "of the distance from the fact to its answer. Accuracy: on the held-out set. Signal: the fact's share of a "
+        f"{_protocol(arguments, own)} Accuracy: on the held-out set. Signal: the fact's share of a "
         "gradient's second moment, the largest among the recurrent weights; below the dashed line it is noise. Memory: "
         "how often a linear probe reads the fact from the state before the answer; quiet memory: from sequences "
         "without distractors. Transport: the gradient that reaches the fact's state over that at the last one. Time "
@@ -259,6 +259,32 @@ def _draw(
         arguments.out / f"why_{file_name(cell)}", ["png"],
     )  # fmt: skip
     return plot
+
+
+def _protocol(arguments: Why, own: Sequence[Moment]) -> str:
+    return (
+        f"Runs a gap: {arguments.seeds}. Settings of {arguments.sweep}, learning rate {own[0].learning_rate:g}. All is "
+        "of the distance from the fact to its answer."
+    )
+
+
+def _write_page(
+    arguments: Why, cell: str, moments: Sequence[Moment], by_distance: Sequence[AtDistance],
+    rescued: Sequence[Rescue], chance: float, lines: Sequence[str],
+) -> Path:  # fmt: skip
+    from experiments.page.read import read_findings
+    from experiments.page.sections import write
+    from experiments.page.why import of_cell
+    from lstm_jax.analysis.causes import STABLE
+    from lstm_jax.figures.gaps.why import NOISE
+
+    own = [moment for moment in moments if moment.cell == cell]
+    page = of_cell(
+        cell, own, [row for row in by_distance if row.cell == cell], [row for row in rescued if row.cell == cell],
+        read_findings(arguments.sweep), said=[f"{line}." for line in lines], protocol=_protocol(arguments, own),
+        levels={"signal": NOISE, "sharpness": STABLE, "score": chance, "memory": chance, "quiet_memory": chance},
+    )  # fmt: skip
+    return write(page, arguments.out / f"why_{file_name(cell)}.html")
 
 
 if __name__ == "__main__":

@@ -80,7 +80,7 @@ def _first(sweeps: Sequence[PagedSweep], labels: Sequence[str], words: Words) ->
     rows = summaries_of(sweeps)
     columns = ("cell", "gap", "solve_rate", "ci_low", "ci_high", "num_solved", "num_runs", "score", "chance")
     table = Table.of("summary", rows, columns)
-    x = Axis("gap", words.axis, log=True, ticks=sorted({row.gap for row in rows}))
+    x = Axis("gap", words.axis, scale="log", ticks=sorted({row.gap for row in rows}))
     y = Axis("solve_rate", "solve rate", ticks=(0.0, 0.25, 0.5, 0.75, 1.0), ends=(0.0, 1.0))
     alt = (
         f"Share of runs that solved the task against the {words.gap}, with 95% Wilson intervals; dashed: one half. "
@@ -125,9 +125,11 @@ def _horizons(sweeps: Sequence[PagedSweep], labels: Sequence[str], words: Words)
     columns = ("cell", "bound", "horizon", "ci_low", "ci_high", "learning_rate", "num_seeds")
     table = Table.of("horizon", horizons, columns)
     gaps = sorted({row.gap for row in summaries_of(sweeps)})
-    x = Axis("horizon", f"horizon: {words.axis}", log=True, ticks=gaps, ends=_room(gaps))
+    x = Axis("horizon", f"horizon: {words.axis}", scale="log", ticks=gaps, ends=_room(gaps))
     alt = f"Horizon of each {words.cell}, the {words.gap} that half of its runs still learn, with its 95% interval."
-    chart = intervals(labels, table, x, "ci_low", "ci_high", "bound", alt=f"{alt} A hollow sign is a bound.")
+    chart = intervals(
+        labels, table, x, ("ci_low", "ci_high"), "datum.bound !== ''", alt=f"{alt} A hollow sign is a bound."
+    )
     tables = [
         Table.of(f"contrasts of {sweep.name}" if sweep.name else "contrasts", sweep.findings.contrasts)
         for sweep in sweeps
@@ -155,8 +157,8 @@ def _budgets(sweeps: Sequence[PagedSweep], labels: Sequence[str], words: Words) 
         return []
     columns = ("cell", "budget", "bound", "horizon", "ci_low", "ci_high", "learning_rate", "sequences", "seconds")
     gaps = sorted({row.gap for row in summaries_of(sweeps)})
-    x = Axis("budget", "budget (updates)", log=True, ticks=sorted({row.budget for row in rows}))
-    y = Axis("horizon", f"horizon: {words.axis}", log=True, ticks=gaps, ends=_room(gaps))
+    x = Axis("budget", "budget (updates)", scale="log", ticks=sorted({row.budget for row in rows}))
+    y = Axis("horizon", f"horizon: {words.axis}", scale="log", ticks=gaps, ends=_room(gaps))
     alt = f"Horizon of each {words.cell} against the number of updates, with 95% intervals."
     chart = curves(labels, Table.of("horizon_by_budget", rows, columns), x, y, alt=alt, band=("ci_low", "ci_high"))
     text = [
@@ -171,7 +173,7 @@ def _rates(sweeps: Sequence[PagedSweep], labels: Sequence[str]) -> list[Section]
     rows = [row for sweep in sweeps for row in sweep.labelled(sweep.findings.rates)]
     if not rows:
         return []
-    x = Axis("learning_rate", "learning rate", log=True, ticks=sorted({row.learning_rate for row in rows}))
+    x = Axis("learning_rate", "learning rate", scale="log", ticks=sorted({row.learning_rate for row in rows}))
     y = Axis("solve_rate", "solve rate over all gaps", ticks=(0.0, 0.25, 0.5, 0.75, 1.0), ends=(0.0, 1.0))
     chosen = ", ".join(f"{row.cell} {row.learning_rate:g}" for row in rows if row.chosen)
     alt = f"Share of runs on the tuning seeds that solved, over all gaps, against the learning rate. Chosen: {chosen}."
@@ -183,8 +185,8 @@ def _steps(sweeps: Sequence[PagedSweep], labels: Sequence[str], words: Words) ->
     if not rows:
         return []
     table = Table.of("steps_to_solve", rows, ("cell", "gap", "median_solved_step", "num_solved", "num_runs"))
-    x = Axis("gap", words.axis, log=True, ticks=sorted({row.gap for row in rows}))
-    y = Axis("median_solved_step", "updates until solved", log=True)
+    x = Axis("gap", words.axis, scale="log", ticks=sorted({row.gap for row in rows}))
+    y = Axis("median_solved_step", "updates until solved", scale="log")
     alt = (
         f"Median of the updates until a run has solved (Kaplan-Meier), where at least half do, against the {words.gap}."
     )

@@ -69,10 +69,10 @@ def of_language(
         for row in effective
     ]
     cut = [row for row in points if row.context > 0]
-    x = Axis("context", f"context ({unit})", log=True, ticks=sorted({row.context for row in cut}))
+    x = Axis("context", f"context ({unit})", scale="log", ticks=sorted({row.context for row in cut}))
     alt = f"Perplexity of each model on held-out text from only the last {unit}, with 95% intervals."
     table = Table.of("context", cut, ("cell", "context", "perplexity", "ci_low", "ci_high", "num_runs"))
-    chart = curves(labels, table, x, Axis("perplexity", "perplexity", log=True), alt=alt, band=("ci_low", "ci_high"))
+    chart = curves(labels, table, x, Axis("perplexity", "perplexity", scale="log"), alt=alt, band=("ci_low", "ci_high"))
     sections = [
         Section("Perplexity against context", chart=chart),
         Section("Effective context", tables=[Table.of("effective_context", effective)]),

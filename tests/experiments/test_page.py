@@ -11,12 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from experiments import report
+from experiments import report, rescues, why
 from experiments.page.findings import PagedSweep
 from experiments.page.gaps import of_gaps
 from experiments.page.read import read_findings, read_sweeps
+from experiments.page.why import of_cell
+from lstm_jax.analysis.causes import AtDistance, Moment, Verdict
 from lstm_jax.figures.page.content import Page, Section, Table
 from lstm_jax.figures.page.render import render, write_page
+from lstm_jax.sweeps.views.tables import read_rows
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
 NASTY = "</script><script>document.title='broken'</script><img src=x onerror=\"document.title='broken'\">"
@@ -240,3 +243,21 @@ def test_what_a_user_has_named_stays_text(browser, tmp_path):
     ).perform()
     wait(lambda: NASTY in browser.find_element("css selector", "#vg-tooltip-element").text)
     assert browser.title != "broken"
+
+
+def test_the_page_of_a_cell_shows_what_was_measured_its_budgets_and_its_rescues(browser, tmp_path):
+    verdicts = read_rows(RESULTS / "why" / "verdicts.csv", Verdict)
+    moments = [row for row in read_rows(RESULTS / "why" / "diagnostics.csv", Moment) if row.cell == "lstm"]
+    far = [row for row in read_rows(RESULTS / "why" / "by_distance.csv", AtDistance) if row.cell == "lstm"]
+    rescued = [row for row in rescues.read(RESULTS / "rescues" / "rescues.csv") if row.cell == "lstm"]
+    said = [why.sentence(row) for row in verdicts if row.cell == "lstm"]
+    levels = {"signal": 1 / 128, "sharpness": 38.0}
+    page = of_cell(
+        "lstm", moments, far, rescued, read_findings(RESULTS / "quick"), said=said, protocol="", levels=levels
+    )
+    titles = [section.title for section in page.sections if section.chart is not None]
+    assert titles[-3:] == ["Budgets", "Rescues at gap 20", "Rescues at gap 40"]
+    assert "lstm at 20: needs more updates" in page.answer[1]
+    write_page(page, tmp_path / "why.html")
+    show(browser, tmp_path / "why.html", figures=len(titles))
+    assert browser.get_log("browser") == []

@@ -18,7 +18,7 @@ _QUANTITIES = ("score", "signal", "memory", "quiet_memory", "transport", "time_c
 _LABELS = ("accuracy", "signal", "memory", "quiet\nmemory", "transport", "time\nconstant", "sharpness")
 _DISTANCE_INCHES = 1.3
 _SHARES = ("score", "memory", "quiet_memory")
-_LEAST = {"signal": 1e-4, "transport": 1e-12, "time_constant_90": 0.1, "sharpness": 1e-2}
+LEAST = {"signal": 1e-4, "transport": 1e-12, "time_constant_90": 0.1, "sharpness": 1e-2}
 """What is smaller is drawn at the foot of its axes, which are logarithmic."""
 
 
@@ -39,7 +39,7 @@ def why_figure(
     steps = sorted({row.step for row in rows})
     first = min((step for step in steps if step > 0), default=1)
     for axes, name in zip(stack.axes, _QUANTITIES, strict=True):
-        least = _LEAST.get(name)
+        least = LEAST.get(name)
         if name in _SHARES:
             axes.set_ylim(-0.05, 1.05)
             axes.set_yticks([0.0, 0.5, 1.0], ["0", "0.5", "1"])
@@ -98,7 +98,7 @@ def _draw_by_distance(
             )
             values = [getattr(row, name) for row in own]
             if name == "transport":
-                values = [max(value, _LEAST["transport"]) for value in values]
+                values = [max(value, LEAST["transport"]) for value in values]
             look = styles[gap]
             axes.plot(
                 [row.distance for row in own], values, color=look.colour, linestyle=look.linestyle, linewidth=1.2,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from lstm_jax.figures.page.content import Chart, Table, Value
 from lstm_jax.figures.style import cell_styles
@@ -58,16 +58,21 @@ class Axis(NamedTuple):
 
     column: str
     title: str
-    log: bool = False
+    scale: Literal["linear", "log", "symlog"] = "linear"
     ticks: Sequence[float] = ()
     ends: tuple[float, float] | None = None
 
     def encode(self, **more: Any) -> dict[str, Any]:
         """The axis as an encoding channel."""
-        scale: dict[str, Any] = {"type": "log", "base": 2, "nice": False} if self.log else {"zero": False}
+        scales: dict[str, dict[str, Any]] = {
+            "linear": {"zero": False},
+            "log": {"type": "log", "base": 2 if self.ticks else 10, "nice": False},
+            "symlog": {"type": "symlog", "constant": 20, "nice": False},
+        }
+        scale = scales[self.scale]
         if self.ends is not None:
             scale |= {"domain": list(self.ends), "clamp": True}
-        elif self.log:
+        elif self.scale != "linear":
             scale |= {"padding": 12}
         axis: dict[str, Any] = {"title": self.title, "format": ".6~g"}
         if self.ticks:
@@ -83,6 +88,7 @@ def curves(
     *,
     alt: str,
     of: str = "cell",
+    each: str | None = None,
     band: tuple[str, str] | None = None,
     level: float | None = None,
     choose: tuple[str, Sequence[Value], Value] | None = None,
@@ -90,14 +96,17 @@ def curves(
     """A curve for each label over the rows of the table, whose column `of` names it; further columns show on hover.
 
     `band` names the columns of the lower and upper ends of intervals: an open one, None, reaches the end of the axis.
-    `level` draws a line. `choose` is a column, its values and the first to show: a list under the figure picks one.
+    With `each`, the name of a column, there is a curve for each value of it. `level` draws a line. `choose` is a
+    column, its values and the first to show: a list under the figure picks one.
     """
     look = looks(labels)
     domain = list(look)
     shared = {
         "x": x.encode(),
-        "color": _scale(of, domain, [each.colour for each in look.values()]),
+        "color": _scale(of, domain, [one.colour for one in look.values()]),
     }
+    if each is not None:
+        shared["detail"] = {"field": each}
     tooltip = [{"field": column} for column in table.columns]
     layers: list[dict[str, Any]] = []
     transform: list[dict[str, Any]] = [{"filter": f"indexof(hidden, datum['{of}']) < 0"}]
@@ -109,8 +118,8 @@ def curves(
         ends = {"y": y.encode(field="band_low"), "y2": {"field": "band_high"}}
         layers.append({"mark": {"type": "area", "opacity": 0.13}, "encoding": ends})
         layers.append({"mark": {"type": "rule", "opacity": 0.45}, "encoding": ends})
-    dashes = _scale(of, domain, [each.dash for each in look.values()])
-    shapes = _scale(of, domain, [each.shape for each in look.values()])
+    dashes = _scale(of, domain, [one.dash for one in look.values()])
+    shapes = _scale(of, domain, [one.shape for one in look.values()])
     layers.append(
         {"mark": {"type": "line", "strokeWidth": 2, "clip": True}, "encoding": {"y": y.encode(), "strokeDash": dashes}}
     )
@@ -131,22 +140,28 @@ def curves(
         transform.append({"filter": f"datum['{column}'] == chosen"})
     spec = {"width": "container", "height": _HEIGHT, "params": params}
     # The curves' own transforms and channels: a line at a level has rows of its own.
-    inner = {"transform": transform, "encoding": shared, "layer": [each for each in layers if "data" not in each]}
-    return Chart(alt, {**spec, "layer": [inner, *(each for each in layers if "data" in each)]}, table)
+    inner = {"transform": transform, "encoding": shared, "layer": [layer for layer in layers if "data" not in layer]}
+    return Chart(alt, {**spec, "layer": [inner, *(layer for layer in layers if "data" in layer)]}, table)
 
 
-def intervals(labels: Sequence[str], table: Table, x: Axis, low: str, high: str, bound: str, *, alt: str) -> Chart:
-    """A row for each label: a point in its interval; a hollow one is a bound, and an open end reaches the axis' end."""
+def intervals(
+    labels: Sequence[str], table: Table, x: Axis, ends: tuple[str, str], hollow: str, *, alt: str, of: str = "cell"
+) -> Chart:
+    """A row for each label: a point in its interval, hollow where the expression `hollow` says so.
+
+    `ends` are the columns of the interval: an open end, None, reaches the end of the axis, which has ends.
+    """
+    low, high = ends
     look = looks(labels)
     least, most = x.ends or (0.0, 1.0)
     transform = [
-        {"filter": "indexof(hidden, datum['cell']) < 0"},
+        {"filter": f"indexof(hidden, datum['{of}']) < 0"},
         {"calculate": f"datum['{low}'] === null ? {_number(least)} : datum['{low}']", "as": "from"},
         {"calculate": f"datum['{high}'] === null ? {_number(most)} : datum['{high}']", "as": "to"},
     ]
-    colour = _scale("cell", list(look), [each.colour for each in look.values()])
-    shape = _scale("cell", list(look), [each.shape for each in look.values()])
-    y = {"field": "cell", "type": "nominal", "sort": list(look), "axis": {"title": None, "labelLimit": 140}}
+    colour = _scale(of, list(look), [one.colour for one in look.values()])
+    shape = _scale(of, list(look), [one.shape for one in look.values()])
+    y = {"field": of, "type": "nominal", "sort": list(look), "axis": {"title": None, "labelLimit": 140}}
     spec = {
         "width": "container",
         "height": _ROW_HEIGHT * (1 + len(look)),
@@ -165,8 +180,8 @@ def intervals(labels: Sequence[str], table: Table, x: Axis, low: str, high: str,
                     "shape": shape,
                     "fill": {
                         "condition": {
-                            "test": f"datum['{bound}'] === ''",
-                            **_scale("cell", list(look), [each.colour for each in look.values()]),
+                            "test": f"!({hollow})",
+                            **_scale(of, list(look), [one.colour for one in look.values()]),
                         },
                         "value": "transparent",
                     },
