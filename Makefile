@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # Further options of the command, as in: make gap-length ARGS="--cells lstm --gaps 5 10"
 ARGS ?=
 
-.PHONY: gap-length copy-task why translate language-model test test-quick test-faults test-slurm mutants benchmark lint peers lock clean help
+.PHONY: gap-length copy-task why translate language-model test test-quick test-faults test-slurm mutants benchmark lint peers lock release clean help
 
 help:  ## What there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -70,6 +70,13 @@ lock: $(VENV)/.dev  ## Make the locks anew, for all Python versions at once
 	  $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --no-annotate \
 	    --generate-hashes $${extra:+--extra $$extra} pyproject.toml -o requirements$${extra:+-$$extra}.lock || exit 1; \
 	done
+
+release: $(VENV)/.dev  ## Build sdist and wheel, check them, and run the wheel alone in a fresh environment
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check build twine
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist
+	$(BIN)/python -m twine check --strict dist/*
+	PYTHON=$(PYTHON) tests/release.sh dist/*.whl
 
 clean:  ## Remove the environment; results stay
 	rm -rf $(VENV)
