@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# docs/results/performance: a training step, whole sweeps, and long sequences, beside other libraries.
+set -euo pipefail
+python -m benchmarks.step --threads 1 --out results/benchmarks/step_one_thread.csv
+python -m benchmarks.sweeps table
+python -m benchmarks.sweeps scaling
+python -m benchmarks.sweeps lanes
+python -m benchmarks.length --out results/benchmarks/length.csv
+python -m benchmarks.plots results/benchmarks
