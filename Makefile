@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # Further options of the command, as in: make gap-length ARGS="--cells lstm --gaps 5 10"
 ARGS ?=
 
-.PHONY: gap-length copy-task why translate language-model test test-quick test-faults test-slurm mutants benchmark lint peers lock release clean help
+.PHONY: gap-length copy-task why translate language-model test test-quick test-faults test-slurm mutants benchmark lint peers lock docs release clean help
 
 help:  ## What there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -63,6 +63,13 @@ lint: $(VENV)/.dev  ## Style and types
 
 peers: $(VENV)/.dev  ## PyTorch and the JAX libraries that we compare with, Ray, submitit: tests use those that are there
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[peers,ray,slurm]'
+
+FETCHED := <(script|img|iframe|source)[^>]*src="https?:|<link[^>]*href="https?:|url\(["'"'"']?https?:|@import
+
+docs: $(VENV)/.dev  ## The documentation as a site that needs no network: site/index.html. Warnings are errors
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --fresh-env docs site
+	! grep --recursive --extended-regexp --include '*.html' --include '*.css' '$(FETCHED)' site
 
 lock: $(VENV)/.dev  ## Make the locks anew, for all Python versions at once
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv

@@ -34,8 +34,10 @@ nb_execution_timeout = 300
 nb_merge_streams = True
 
 default_role = "code"
+highlight_language = "text"  # of blocks that name none
 autodoc_member_order = "bysource"
-autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+autodoc_type_aliases = {name: name for name in ("Array", "Backward", "DTypeLike", "Params", "State")}
 python_maximum_signature_line_length = 100
 suppress_warnings = ["config.cache"]
 
