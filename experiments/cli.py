@@ -29,6 +29,7 @@ COMMANDS = {
     "report": "Analyse and draw a finished sweep again, from its files",
     "status": "How far a sweep is, and what is damaged (--check)",
     "to-wandb": "Log a finished sweep to Weights & Biases",
+    "completion": "Shell completion: a script that bash reads",
 }
 """What each command does; its module has the same name with underscores."""
 

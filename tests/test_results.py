@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import re
 import shlex
@@ -67,3 +68,52 @@ def test_its_tables_are_those_of_its_runs(name):
         made = [["" if value is None else str(value) for value in dataclasses.asdict(row).values()] for row in rows]
         kept = [re.split(",", line) for line in lines]
         assert [[*map(cells_of, row)] for row in made] == [[*map(cells_of, row)] for row in kept], file
+
+
+# Tables in the documents: a line `<!-- numbers: results/quick -->` before one says whose numbers it has.
+
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+NUMBER = re.compile(r"(?<![\w.=@,])-?\d[\d,]*(?:\.\d+)?")
+OF = re.compile(r"<!-- numbers: ([\w/ ]+) -->\n\n((?:\|.*\n)+)")
+
+
+def numbers_by_label(folders: str) -> dict[str, list[float]]:
+    """All numbers of the rows of the folders' tables that name a cell, a system, or whatever begins a row."""
+    found: dict[str, list[float]] = {}
+    for folder in folders.split():
+        for file in (ROOT / "docs" / folder).glob("*.csv"):
+            with file.open(newline="", encoding="utf-8") as lines:
+                for row in csv.reader(lines):
+                    numbers = [float(cell) for cell in row if re.fullmatch(r"-?\d+(\.\d+)?(e-?\d+)?", cell)]
+                    for label in {*row} - {""}:
+                        found.setdefault(label, []).extend(numbers)
+    return found
+
+
+def is_there(text: str, numbers: list[float]) -> bool:
+    """Whether one of the numbers, or one in per cent, is what stands in the document when it is rounded so."""
+    half = 0.5 * 10.0 ** -len(text.partition(".")[2]) * (1 + 1e-6)
+    wanted = float(text.replace(",", ""))
+    return any(abs(scale * number - wanted) <= half for number in numbers for scale in (1.0, 100.0))
+
+
+def tables() -> list[tuple[str, str, str]]:
+    found = [(path, *match) for path in DOCUMENTS for match in OF.findall(path.read_text(encoding="utf-8"))]
+    return [(path.relative_to(ROOT).as_posix(), folders, table) for path, folders, table in found]
+
+
+@pytest.mark.parametrize(("path", "folders", "table"), tables(), ids=lambda value: value[:40].replace("\n", " "))
+def test_a_table_has_the_numbers_of_the_committed_files(path, folders, table):
+    known = numbers_by_label(folders)
+    num_checked = 0
+    for line in table.splitlines()[2:]:
+        first, *cells = line.strip("|").split("|")
+        label = match[1] if (match := re.search(r"`([^`]+)`", first)) else first.strip()
+        for text in NUMBER.findall(re.sub(r"`[^`]*`|\]\([^)]*\)", "", " ".join(cells))) if label in known else ():
+            assert is_there(text, known[label]), f"{path}, {label}: {text} is in none of the tables of {folders}"
+            num_checked += 1
+    assert num_checked >= 8
+
+
+def test_the_main_tables_say_whose_numbers_they_have():
+    assert {path for path, _, _ in tables()} >= {"README.md", "docs/answer.md", "docs/translation.md", "docs/why.md"}

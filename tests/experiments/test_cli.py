@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ import pytest
 from commands import inherited, rows, run
 
 import experiments
+from experiments import completion
 from experiments.cli import COMMANDS
 
 ROOT = Path(experiments.__file__).parents[1]
@@ -116,3 +118,28 @@ def test_it_does_what_the_module_does(lstm_jax, tmp_path):
     assert status == 0 and "0 damaged" in output
     status, _, errors = lstm_jax("copy-task", "--preset", "nothing", cwd=tmp_path)
     assert status == 2 and errors.startswith("error: preset")
+
+
+COMPLETE = """
+source "$1"
+shift
+COMP_WORDS=("$@")
+COMP_CWORD=$(($# - 1))
+_lstm_jax lstm-jax "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"
+echo "${COMPREPLY[*]}"
+"""
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="completes in bash")
+def test_bash_completes_commands_and_their_options(tmp_path, capfd):
+    assert completion.main([]) == 0
+    (tmp_path / "completion").write_text(capfd.readouterr().out)
+    (tmp_path / "complete").write_text(COMPLETE)
+
+    def complete(*words):
+        argv = ["bash", str(tmp_path / "complete"), str(tmp_path / "completion"), "lstm-jax", *words]
+        return subprocess.run(argv, capture_output=True, text=True, check=True).stdout.split()
+
+    assert complete("gap") == ["gap-length"]
+    assert complete("status", "--ch") == ["--check"]
+    assert complete("gap-length", "--schedule", "co") == ["constant", "cosine"]

@@ -49,11 +49,12 @@ def test_smoke_is_over_within_a_minute_and_leaves_everything(smoke):
     for name, columns in COLUMNS.items():
         assert (out / name).read_text().splitlines()[0] == columns
     figures = ("gap_length.png", "gap_length.svg", "learning_curves.png", "horizon_by_budget.png")
-    for name in (*figures, "sweep.yaml", "curves.csv", "horizon_by_budget.csv", "growth.csv", "rates.csv", "rates.png"):
+    for name in (*figures, "sweep.yaml", "curves.csv", "horizon_by_budget.csv", "growth.csv", "rates.csv", "rates.png",
+                 "report.html", "machines.txt"):  # fmt: skip
         assert (out / name).stat().st_size > 100
     assert (out / "gap_length.png").read_bytes().startswith(b"\x89PNG")
     assert sorted(each.name for each in out.parent.iterdir()) == ["out"], "nothing outside of --out"
-    assert "gap_length.png" in output.splitlines()[-1]
+    assert output.splitlines()[-2:] == ["plot: out/gap_length.png", "report: out/report.html"]
     assert all(cell in output for cell in ("rnn", "lstm"))
     assert output.count(" updates, ") == 2, "whether each still grows"
 

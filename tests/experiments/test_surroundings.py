@@ -102,7 +102,7 @@ def test_what_a_user_names_is_no_markup(private):
     out = private[2]
     status, output, errors = run("gap_length", *TINY, "--out", ODD, cwd=out.parent)
     assert (status, errors) == (0, "")
-    assert output.splitlines()[-1] == f"plot: {ODD}/gap_length.png"
+    assert output.splitlines()[-2:] == [f"plot: {ODD}/gap_length.png", f"report: {ODD}/report.html"]
     status, output, _ = run("status", ODD, cwd=out.parent)
     assert status == 0 and output.startswith(f"{ODD}: no command is at work\n")
     status, output, _ = run("to_wandb", ODD, cwd=out.parent)

@@ -19,6 +19,12 @@ if __name__ == "__main__":  # a worker process imports this file too
         "style": {"save": lambda _, stem, endings=("png",): [stem.with_name(f"{stem.name}.{endings[0]}")]},
     }.items():
         sys.modules[f"lstm_jax.figures.{name}"] = types.SimpleNamespace(**members)
+    for name, members in {
+        "gaps": {"of_gaps": nothing},
+        "read": {"paged": nothing, "verdicts_in": nothing},
+        "sections": {"write": lambda _, file: file},
+    }.items():
+        sys.modules[f"experiments.page.{name}"] = types.SimpleNamespace(**members)
     from experiments.gap_length import main
 
     sys.exit(main())
