@@ -81,6 +81,7 @@ def test_what_is_marked_as_not_run_is_nothing_that_a_test_could_try(block):
         ("python -m experiments.status", "directory"),
         ("python -m experiments.nothing", "No module named experiments.nothing"),
         ("python -m benchmarks.sweeps tables", "unknown command 'tables'"),
+        ("lstm-jax statsu DIR", "unknown command 'statsu'"),
         ("make gap-lengths", "no such target"),
         ("pip install -e '.[cuda,ray]'", "no such extra: cuda"),
     ],

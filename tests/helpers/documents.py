@@ -56,7 +56,7 @@ def inline(document: Path) -> list[str]:
     """The commands of ours that stand in a sentence."""
     tokens = MarkdownIt("commonmark").enable("table").parse(document.read_text())
     code = [child.content for token in tokens for child in token.children or [] if child.type == "code_inline"]
-    return [text for text in code if re.match(r"(python -m (experiments|benchmarks)\.|make [a-z])", text)]
+    return [text for text in code if re.match(r"(python -m (experiments|benchmarks)\.|lstm-jax |make [a-z])", text)]
 
 
 def commands(text: str) -> list[str]:
@@ -71,7 +71,7 @@ def is_ours(command: str) -> bool:
     program, *words = _words(command)
     if program == "python":
         return re.match(r"(experiments|benchmarks)\.", words[1]) is not None
-    return program == "make" or (program == "pip" and "-e" in words) or (ROOT / program).is_file()
+    return program in ("make", "lstm-jax") or (program == "pip" and "-e" in words) or (ROOT / program).is_file()
 
 
 @functools.cache
@@ -83,6 +83,8 @@ def fault(command: str) -> str:
     if program == "pip":
         wanted = [name for word in words for match in re.findall(r"\[(.*)\]", word) for name in match.split(",")]
         return "".join(f"no such extra: {name}" for name in wanted if name not in EXTRAS)
+    if program == "lstm-jax":
+        return _refused("experiments.cli", words)
     return _refused(words[1], words[2:]) if program == "python" else ""
 
 
