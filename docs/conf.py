@@ -5,12 +5,15 @@ Sphinx with furo, whose fonts are the reader's own, and myst-nb, which runs the 
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import sys
 import tomllib
 from pathlib import Path
 from typing import Any
+
+from sphinx.util.inspect import stringify_signature
 
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
@@ -36,10 +39,10 @@ nb_merge_streams = True
 default_role = "code"
 highlight_language = "text"  # of blocks that name none
 autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
 autodoc_typehints_format = "short"
 autodoc_type_aliases = {name: name for name in ("Array", "Backward", "DTypeLike", "Params", "State")}
 python_maximum_signature_line_length = 100
-suppress_warnings = ["config.cache"]
 
 
 def link(match: re.Match[str], page: Path) -> str:
@@ -71,7 +74,18 @@ def as_rst(app: Any, what: str, name: str, value: Any, options: Any, lines: list
     lines[:] = text.split("\n")
 
 
+def as_made(
+    app: Any, what: str, name: str, value: Any, options: Any, signature: str | None, returns: str | None
+) -> Any:
+    """What a module of flax.nnx is made from, which its metaclass hides."""
+    if what != "class" or not (signature or "").startswith("(*args"):
+        return None
+    made = inspect.signature(value.__init__.__get__(value))  # its annotations as they are written
+    return stringify_signature(made, show_return_annotation=False), None
+
+
 def setup(app: Any) -> None:
-    """Connect both, the second before napoleon."""
+    """Connect them, that of docstrings before napoleon."""
     app.connect("source-read", read)
     app.connect("autodoc-process-docstring", as_rst, priority=400)
+    app.connect("autodoc-process-signature", as_made)
