@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = parse_options(
             Report, sys.argv[1:] if argv is None else argv, program("report"), str(Report.__doc__)
         )
-        from lstm_jax.sweeps.api import load
+        from lstm_jax.api import load
 
         finished = load(arguments.directory)
         num_runs = finished.num_others + len(finished.records)

@@ -146,6 +146,11 @@ class Directory:
         text = to_yaml(config)
         write_atomically(self.config_file, f"{text}{_DIGEST}{hashlib.sha256(text.encode()).hexdigest()}\n")
 
+    @property
+    def has_records(self) -> bool:
+        """Whether it is the directory of a sweep itself, and not its tables alone."""
+        return (self.root / "jobs").is_dir()
+
     def set_aside(self, path: Path, reason: object, consequence: str) -> str:
         """Move what is damaged to the quarantine; returns a line that says so."""
         target = set_aside(path, self.root)
