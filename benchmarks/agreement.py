@@ -98,7 +98,7 @@ def main() -> None:
         result = run_sweep(config, make_console())
         if result.stopped_by:
             raise SystemExit(128 + result.stopped_by)
-        found.append(contrasts(result.runs, config.grid.tuning_seeds))
+        found.append(contrasts(result.rows, config.grid.tuning_seeds))
     rows = pairs_of(reference, found)
     write_rows(arguments.out / "agreement.csv", Pair, rows)
     with (arguments.out / "agreement.csv").open() as file:

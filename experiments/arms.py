@@ -81,16 +81,16 @@ def report(out: Path, arms: Sequence[str], console: rich.console.Console) -> Non
     from lstm_jax.analysis.gaps.arms import Place, places
     from lstm_jax.analysis.gaps.contrasts import contrasts
     from lstm_jax.analysis.gaps.horizon import horizons
+    from lstm_jax.api import load
     from lstm_jax.figures.formats import format_bound
     from lstm_jax.figures.gaps.arms import arms_figure
     from lstm_jax.figures.style import save
-    from lstm_jax.sweeps.api import load
 
     found = {arm: load(out / arm.replace(" ", "_")) for arm in arms}
     rows: list[Place] = []
     for arm, sweep in found.items():
         tuning_seeds = sweep.config.grid.tuning_seeds
-        rows += places(arm, sweep.config.task, horizons(sweep.runs, tuning_seeds), contrasts(sweep.runs, tuning_seeds))
+        rows += places(arm, sweep.config.task, horizons(sweep.rows, tuning_seeds), contrasts(sweep.rows, tuning_seeds))
     if not rows:
         console.print("no run has ended: there is nothing to compare")
         return
@@ -98,7 +98,7 @@ def report(out: Path, arms: Sequence[str], console: rich.console.Console) -> Non
     write_rows(out / "arms.csv", Place, rows)
     figure = arms_figure(
         rows,
-        sorted({run.gap for sweep in found.values() for run in sweep.runs}),
+        sorted({run.gap for sweep in found.values() for run in sweep.rows}),
         caption=f"{_NOTE} Arms: {'; '.join(f'{arm}, task {sweep.config.task}' for arm, sweep in found.items())}. "
         f"{describe(first.config, first.records)}",
         title="Does the order of cells depend on what fills the gap?",
@@ -109,7 +109,7 @@ def report(out: Path, arms: Sequence[str], console: rich.console.Console) -> Non
         order = (f"{row.place}. {row.cell} ({format_bound(row.bound, row.horizon)})" for row in rows if row.arm == arm)
         console.print(f"{arm}: {', '.join(order)}", highlight=False, markup=False, soft_wrap=True)
     console.print("cells that are not told apart may share a place", style="dim")
-    if any(run.status == "solved" for run in first.runs if run.seed not in first.config.grid.tuning_seeds):
+    if any(run.status == "solved" for run in first.rows if run.seed not in first.config.grid.tuning_seeds):
         generalization.report(first, out, console)
     console.print(f"plot: {plot}")
 

@@ -16,9 +16,7 @@ def words_of(config: SweepConfig) -> Words:
     """Return the names of the axis and of what is compared: cells, or models where the task is of pairs or text."""
     from lstm_jax.tasks import make_task
 
-    task = make_task(config.task, known(config.grid.gaps)[0])
-    outputs = task.outputs
-    return Words(task.axis, "cell" if task.form == "sequence" else "model", outputs.score_name, outputs.loss_name)
+    return Words.of(make_task(config.task, known(config.grid.gaps)[0]))
 
 
 def describe(config: SweepConfig, records: Sequence[Record], text: str | None = None) -> str:

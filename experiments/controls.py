@@ -135,7 +135,7 @@ def _sweep(arguments: Controls, console: rich.console.Console, name: str, **opti
     result = run_sweep(config, console)
     if result.stopped_by:
         raise Stopped(result.stopped_by)
-    return result.runs
+    return result.rows
 
 
 def _guess(

@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = parse_options(
             Generalize, sys.argv[1:] if argv is None else argv, program("generalization"), str(Generalize.__doc__)
         )
-        from lstm_jax.sweeps.api import load
+        from lstm_jax.api import load
 
         try:
             return report(load(arguments.directory), arguments.directory, console, arguments.factors)
@@ -120,11 +120,11 @@ def _solved(finished: SweepResult) -> Iterator[tuple[str, float, int, list[Run]]
     from lstm_jax.analysis.gaps.summary import summarise
 
     grid = finished.config.grid
-    for row in summarise(finished.runs, grid.tuning_seeds):
+    for row in summarise(finished.rows, grid.tuning_seeds):
         place = (row.cell, row.gap, row.learning_rate)
         runs = [
             run
-            for run in finished.runs
+            for run in finished.rows
             if run.status == "solved"
             and run.seed not in grid.tuning_seeds
             and (run.cell, run.gap, run.learning_rate) == place

@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.out is not None or len(arguments.directories) != 1:
             return side_by_side(arguments.directories, arguments.out, console)
         (directory,) = arguments.directories
-        from lstm_jax.sweeps.api import load
+        from lstm_jax.api import load
 
         finished = load(directory)
         num_runs = finished.num_others + len(finished.records)

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 __all__ = ["GRU", "LSTM", "RNN", "Recurrent", "Stack", "Sweep", "load", "scan"]
 
 if TYPE_CHECKING:
+    from lstm_jax.api import Sweep, load
     from lstm_jax.cells.gru import GRU
     from lstm_jax.cells.lstm import LSTM
     from lstm_jax.cells.rnn import RNN
     from lstm_jax.layers import Recurrent, Stack
     from lstm_jax.scan import scan
-    from lstm_jax.sweeps.api import Sweep, load
 else:  # type checkers would take any name for one of ours if they saw `__getattr__`
     _HOMES = {
         "GRU": "lstm_jax.cells.gru",
@@ -25,8 +25,8 @@ else:  # type checkers would take any name for one of ours if they saw `__getatt
         "RNN": "lstm_jax.cells.rnn",
         "Recurrent": "lstm_jax.layers",
         "Stack": "lstm_jax.layers",
-        "Sweep": "lstm_jax.sweeps.api",
-        "load": "lstm_jax.sweeps.api",
+        "Sweep": "lstm_jax.api",
+        "load": "lstm_jax.api",
         "scan": "lstm_jax.scan",
     }
 

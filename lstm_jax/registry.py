@@ -101,6 +101,11 @@ def load(kind: str, name: str, registered: Mapping[str, str], is_one: Callable[[
             )
         name = registered[name]
     module_name, _, attribute = name.partition(":")
+    if module_name == "__main__":
+        raise ValueError(
+            f"{kind} {name!r} is defined in the script or notebook itself, which worker processes do not import; "
+            f"expected it in a module: put it into a file beside this one, own.py say, and name it own:{attribute}"
+        )
     try:
         module = importlib.import_module(module_name)
     except Exception as error:  # a user's module may fail in any way; the command answers with one line

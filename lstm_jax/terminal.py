@@ -12,8 +12,19 @@ import rich.console
 
 
 def make_console() -> rich.console.Console:
-    """The only way to a console here: brackets and colons in what a user has named are neither markup nor emoji."""
-    return rich.console.Console(markup=False, emoji=False, highlight=False, soft_wrap=True)
+    """The only way to a console here: brackets and colons in what a user has named are neither markup nor emoji.
+
+    In a notebook it writes plain lines: what rich has for one needs a package that may be missing, and says so.
+    """
+    is_terminal = False if in_notebook() else None  # None: rich finds out
+    return rich.console.Console(
+        markup=False, emoji=False, highlight=False, soft_wrap=True, force_jupyter=False, force_terminal=is_terminal
+    )
+
+
+def in_notebook() -> bool:
+    """Whether what this process shows goes to a notebook: of Jupyter, Colab or Databricks."""
+    return rich.console.Console().is_jupyter
 
 
 def outlive_readers(*, goes_on: bool = True) -> None:

@@ -35,7 +35,7 @@ ORDER = [
     "parameters",
 ]
 ORDER += ["layers", "models", "evaluation", "tasks", "precision", "optimizers", "training", "signals", "terminal"]
-ORDER += ["sweeps", "analysis", "diagnostics", "figures"]
+ORDER += ["sweeps", "analysis", "diagnostics", "figures", "api"]
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -190,7 +190,6 @@ ROOMS = [  # a module imports from the rooms above its own
     ("queue", "which job is next"),
     ("views", "what people look at"),
     ("run", "the command: inspect, train, write views"),
-    ("api", "the public names Sweep and load"),
 ]
 ROOM_NAMES = [name for name, _ in ROOMS]
 SWEEPS = [path for path in SOURCES if part_of(module_of(path)) == "sweeps"]

@@ -115,11 +115,3 @@ def test_the_code_of_a_section_runs(name, tmp_path, monkeypatch):
     if name == "load":
         exec(blocks(SECTIONS["Sweep"])[0], {})
     exec(compile(given + code, f"docs/api.md: {name}", "exec"), {})
-
-
-def test_a_script_without_the_guard_is_told_so(tmp_path):
-    options = 'cells=["rnn"], gaps=[2], seeds=[0], max_steps=3, hidden_dim=2, wandb="disabled", out="out"'
-    (tmp_path / "script.py").write_text(f"from lstm_jax import Sweep\nprint(Sweep({options}).run().failures)\n")
-    result = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert 'expected it under `if __name__ == "__main__":`' in result.stderr
-    assert "rnn-gap2" in result.stdout

@@ -164,6 +164,10 @@ A_CELL = "expected a dataclass derived from lstm_jax.cells.base.Cell"
             "can't import 'no_such_module' (ModuleNotFoundError: No module named 'no_such_module')",
         ),
         ("own_cells:Normalized", "own_cells has no 'Normalized'; did you mean 'Normalised'?"),
+        (
+            "__main__:Mine",
+            "expected it in a module: put it into a file beside this one, own.py say, and name it own:Mine",
+        ),
         ("own_cells:", "own_cells has no ''; expected package.module:Name of a cell"),
         ("own_cells:NotACell", f"cell 'own_cells:NotACell': {A_CELL}, got <class 'own_cells.NotACell'>"),
         ("own_cells:NotEvenNearly", f"cell 'own_cells:NotEvenNearly': {A_CELL}, got <class"),

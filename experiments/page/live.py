@@ -7,8 +7,8 @@ from experiments.page.gaps import of_gaps
 from experiments.page.read import paged, verdicts_in
 from experiments.page.sections import QUESTION, all_runs, how_made
 from experiments.report import experiment_of
+from lstm_jax.api import load
 from lstm_jax.figures.page.content import Page
-from lstm_jax.sweeps.api import load
 from lstm_jax.sweeps.store.directory import Directory
 from lstm_jax.sweeps.views.status import describe, read_speed, sweep_status
 from lstm_jax.tasks import corpus_of

@@ -9,11 +9,8 @@ from typing import TYPE_CHECKING
 from experiments.page.findings import Findings, PagedSweep, findings_of
 from experiments.report import experiment_of
 from lstm_jax.errors import ConfigError
-from lstm_jax.sweeps.config.command_line import from_yaml
-from lstm_jax.sweeps.config.options import SweepConfig
 from lstm_jax.sweeps.store.directory import Directory
-from lstm_jax.sweeps.store.records import Record
-from lstm_jax.sweeps.views.tables import read_rows, read_tables
+from lstm_jax.sweeps.views.tables import read_rows
 from lstm_jax.tasks import corpus_of
 
 if TYPE_CHECKING:
@@ -63,20 +60,11 @@ def verdicts_in(root: Path) -> list[Verdict]:
 
 def read_findings(root: Path) -> Findings:
     """Return the numbers of the sweep in a directory; raises ConfigError where it is of text, or can't be read."""
-    config, records = _read(root)
-    if corpus_of(config.task) is not None:
-        raise ConfigError(f"directories: got {root}, a sweep of the task {config.task}; expected sweeps over gaps")
-    return findings_of(experiment_of(config), config, records)
+    from lstm_jax.api import load
 
-
-def _read(root: Path) -> tuple[SweepConfig, Sequence[Record]]:
-    if Directory(root).has_records:
-        from lstm_jax.sweeps.api import load
-
-        finished = load(root)
-        return finished.config, finished.records
-    try:
-        records = read_tables(root)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"directories: can't read the runs in {root} ({error})") from None
-    return from_yaml(root / "sweep.yaml").replace(out=root), [each for each in records if each.run.status != "failed"]
+    finished = load(root)
+    if corpus_of(finished.config.task) is not None:
+        raise ConfigError(
+            f"directories: got {root}, a sweep of the task {finished.config.task}; expected sweeps over gaps"
+        )
+    return findings_of(experiment_of(finished.config), finished.config, finished.records)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from lstm_jax.tasks.base import Task
 
 
 class Words(NamedTuple):
@@ -12,6 +15,12 @@ class Words(NamedTuple):
     cell: str = "cell"
     score: str = "accuracy"
     loss: str = "loss (nats)"
+
+    @classmethod
+    def of(cls, task: Task) -> Words:
+        """The words of a task's sweeps: cells are compared, or models where it is of pairs or text."""
+        outputs = task.outputs
+        return cls(task.axis, "cell" if task.form == "sequence" else "model", outputs.score_name, outputs.loss_name)
 
     @property
     def gap(self) -> str:

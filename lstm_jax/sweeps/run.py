@@ -6,7 +6,6 @@ import collections
 import concurrent.futures
 import dataclasses
 import math
-import multiprocessing
 import time
 from collections.abc import Collection, Iterable
 from pathlib import Path
@@ -32,6 +31,7 @@ from lstm_jax.sweeps.views.tables import write_runs
 from lstm_jax.sweeps.views.wandb import WandbLogger
 from lstm_jax.sweeps.worker.setup import prepared_for
 from lstm_jax.tasks import corpus_of
+from lstm_jax.terminal import in_notebook
 from lstm_jax.text import store
 
 SECONDS_TO_SAVE = 8.0
@@ -56,7 +56,8 @@ class SweepResult:
 
     `config` is the sweep with all that was left open filled in. `records` are of its settings alone: those of others,
     which `--accept-changes` leaves in the directory, stand in runs.csv, and can't be one experiment with these:
-    `num_others` counts them. `stopped_by` is the signal that ended it early, 0 for none.
+    `num_others` counts them. `num_missing` counts runs without a record, about as many as are still to come.
+    `stopped_by` is the signal that ended it early, 0 for none.
     """
 
     config: SweepConfig
@@ -65,9 +66,10 @@ class SweepResult:
     stopped_by: int = 0
     num_trained: int = 0
     num_others: int = 0
+    num_missing: int = 0
 
     @property
-    def runs(self) -> list[Run]:
+    def rows(self) -> list[Run]:
         """The rows of runs.csv."""
         return [record.run for record in self.records]
 
@@ -88,11 +90,6 @@ def run_sweep(sweep: SweepConfig | Plan, console: rich.console.Console) -> Sweep
     once. Raises ConfigError before anything is written where the configuration is bad, and UnwritableError where the
     directory can't be written any more.
     """
-    if getattr(multiprocessing.current_process(), "_inheriting", False):  # by which Python itself tells it
-        raise ConfigError(
-            "a worker process imports this script, and that starts a sweep; expected it under "
-            '`if __name__ == "__main__":`, or executor="serial"'
-        )
     directory = Directory(sweep.config.out if isinstance(sweep, Plan) else sweep.out)
     with directory.claim():
         plan = sweep if isinstance(sweep, Plan) else plan_sweep(sweep)
@@ -142,7 +139,8 @@ class _Sweep:
         self._finish_logging()
         ours, failures = tuple(self._of_this_sweep(records)), tuple(self._failures.items())
         num_trained, num_others = len(self._records) - num_before, len(records) - len(ours)
-        return SweepResult(self._config, ours, failures, self._stopped_by, num_trained, num_others)
+        num_missing = sum(job.num_expected - len(self._records_of(job)) for job in self._jobs)
+        return SweepResult(self._config, ours, failures, self._stopped_by, num_trained, num_others, num_missing)
 
     def _inspect(self, warnings: list[str]) -> None:
         """Read what is there; raises ConfigError where it was made otherwise, unless changes are accepted."""
@@ -321,8 +319,9 @@ class _Sweep:
 
     def _end_at_once(self, executor: Executor, number: int) -> None:
         executor.kill()
-        self._console.show_cursor()
-        end_at_once(number)
+        if not in_notebook():  # whose kernel has more than this sweep
+            self._console.show_cursor()
+            end_at_once(number)
 
     def _warn(self, text: str) -> None:
         self._console.print(f"warning: {text}", style="yellow", highlight=False, markup=False, soft_wrap=True)

@@ -30,6 +30,7 @@ _MAKE_NO_NUMBERS = (
     "figures/",
     "sweeps/",
     "__init__.py",
+    "api.py",
     "arrays.py",
     "errors.py",
     "files.py",

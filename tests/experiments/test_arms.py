@@ -10,7 +10,7 @@ import pytest
 import rich.console
 
 from experiments import arms, generalization
-from lstm_jax.sweeps.api import load
+from lstm_jax.api import load
 from lstm_jax.sweeps.config.options import SweepConfig
 from lstm_jax.sweeps.job import RunKey
 from lstm_jax.sweeps.plan import make_jobs
@@ -49,7 +49,7 @@ def test_scores_are_those_of_the_last_states_on_the_held_out_set_of_the_other_ga
     assert {(row["trained_gap"], row["tested_gap"]) for row in rows} >= {("1", "2"), ("1", "4")}
     finished = load(made / "distractors")
     job = next(job for job in make_jobs(finished.config, to_train=False)[0] if job.settings.gap == 1)
-    solved = [run for run in finished.runs if run.gap == 1 and run.status == "solved" and run.seed < 100]
+    solved = [run for run in finished.rows if run.gap == 1 and run.status == "solved" and run.seed < 100]
     batch = make_task("gap", 4).held_out(finished.config.training.eval_size)
     scores = []
     for run in solved:

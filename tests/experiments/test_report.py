@@ -13,7 +13,7 @@ from commands import rows, run
 
 from experiments import report
 from experiments.common import Experiment
-from lstm_jax.sweeps.api import load
+from lstm_jax.api import load
 from lstm_jax.sweeps.config.options import SweepConfig
 from lstm_jax.tasks import TASKS
 from lstm_jax.terminal import make_console

@@ -105,7 +105,7 @@ def processes_of(session):
 
 
 def all_gone(session, seconds=3.0):
-    """Whether all processes of a session end by themselves, soon (multiprocessing's tracker is the last)."""
+    """Whether all processes of a session end by themselves, soon."""
     deadline = time.monotonic() + seconds
     while processes_of(session) and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -19,7 +19,7 @@ def kind_of(pid, command):
         return "command"
     with contextlib.suppress(OSError):
         line = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
-        for word, kind in (("spawn_main", "worker"), ("resource_tracker", "tracker"), ("wandb-core", "wandb-core")):
+        for word, kind in (("executors import process", "worker"), ("wandb-core", "wandb-core")):
             if word in line:
                 return kind
     return "other"
@@ -50,8 +50,7 @@ def test_random_kills(tmp_path, undisturbed, capsys):
                         os.kill(victim, signal.SIGKILL)
             status, output = faults.finish(process)
             assert status in (0, 1, -signal.SIGKILL), (seed, output)  # 1: its worker was killed too often
-            # Python's own tracker of resources, started anew, complains of what the killed one knew.
-            assert "Traceback" not in output or killed["tracker"], (seed, output)
+            assert "Traceback" not in output, (seed, output)
         assert faults.table(out) == faults.table(undisturbed), seed
         assert not (out / "quarantine").exists(), (seed, output)
         records = list((out / "records").glob("*/*.json"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import types
 
-if __name__ == "__main__":  # a worker process imports this file too
+if __name__ == "__main__":
     # In the place of the modules, so that matplotlib is not imported either.
     nothing = lambda *_, **__: None  # noqa: E731
     for name, members in {

@@ -10,8 +10,8 @@ import random
 import pytest
 import rich.console
 
+from lstm_jax.api import load
 from lstm_jax.errors import ConfigError
-from lstm_jax.sweeps.api import load
 from lstm_jax.sweeps.config.options import SweepConfig
 from lstm_jax.sweeps.job import Job, RunKey, Settings
 from lstm_jax.sweeps.run import run_sweep
@@ -133,9 +133,9 @@ def test_a_sweep_trains_what_is_asked_for_and_goes_on_where_it_stood(tmp_path):
     )  # fmt: skip
     console = rich.console.Console(quiet=True)
     whole = run_sweep(config, console)
-    rates = collections.Counter(run.learning_rate for run in whole.runs if run.seed == 0)
+    rates = collections.Counter(run.learning_rate for run in whole.rows if run.seed == 0)
     assert len(rates) == 1 and set(rates.values()) == {2}, "nothing solves: no run at the third gap"
-    assert {run.learning_rate for run in whole.runs if run.seed == 100} >= set(FIRST_RATES)
+    assert {run.learning_rate for run in whole.rows if run.seed == 100} >= set(FIRST_RATES)
     assert load(config.out).records == whole.records
     status = sweep_status(config, config.out, [])
     assert status.num_runs == status.num_ended == len(whole.records) and status.count("done") == 3
@@ -146,6 +146,6 @@ def test_a_sweep_trains_what_is_asked_for_and_goes_on_where_it_stood(tmp_path):
     again = run_sweep(parts, console)
 
     def numbers(result):
-        return [dataclasses.replace(run, duration_seconds=0.0) for run in result.runs]
+        return [dataclasses.replace(run, duration_seconds=0.0) for run in result.rows]
 
     assert numbers(again) == numbers(whole)

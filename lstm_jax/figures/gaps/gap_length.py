@@ -13,13 +13,13 @@ from lstm_jax.analysis.gaps.horizon import Horizon
 from lstm_jax.analysis.gaps.summary import Summary
 from lstm_jax.figures import style
 from lstm_jax.figures.formats import format_horizon, format_span
-from lstm_jax.figures.reach import OPEN_ENDS, Reach, draw_reaches, mark_reach, reaches_inches
+from lstm_jax.figures.gaps.solve_rates import ONE_HALF, draw_solve_rates
+from lstm_jax.figures.reach import OPEN_ENDS, Reach, draw_reaches, reaches_inches
 from lstm_jax.figures.scores import ScoreAxis
 from lstm_jax.figures.stack import label_axes, stack_axes
 from lstm_jax.figures.style import CellStyle
 from lstm_jax.figures.words import GAP_SWEEP, Words
 
-_ONE_HALF = "one half"
 _SIDE_BY_SIDE = " {}s stand side by side at each {}, so that none hides another."
 _RATE_INCHES, _SCORE_INCHES = 2.25, 1.75
 
@@ -56,36 +56,18 @@ def gap_length_figure(
         title,
         (caption + notes).strip(),
         [style.handle(cell, styles[cell]) for cell in cells],
-        [_ONE_HALF, *_chance_label(chances).splitlines(), *map(format_horizon, horizons)],
+        [ONE_HALF, *_chance_label(chances).splitlines(), *map(format_horizon, horizons)],
         (_RATE_INCHES, reaches_inches(len(cells)), _SCORE_INCHES),
     )
     rate, reach, score = stack.axes
     style.set_gap_axis(rate, gaps)
-    _draw_rates(rate, summaries, styles, gaps)
+    draw_solve_rates(rate, summaries, horizons, styles, gaps)
     reaches = [Reach(found.cell, found.horizon, found.ci_low, found.ci_high, found.bound) for found in horizons]
     draw_reaches(reach, reaches, styles)
-    for found in reaches:
-        if found.bound == "":  # on the line of one half only where the curve crosses it
-            mark_reach(rate, found, 0.5, styles[found.cell])
     _draw_scores(score, summaries, styles, gaps, chances)
     style.label_gaps(rate, gaps, stack.axes_inches)
     label_axes(stack, words.axis, ("solve rate", "horizon", words.score))
     return stack.figure
-
-
-def _draw_rates(axes: Axes, summaries: Sequence[Summary], styles: dict[str, CellStyle], gaps: Sequence[int]) -> None:
-    axes.set_ylim(-0.06, 1.06)
-    axes.set_yticks([0.0, 0.25, 0.5, 0.75, 1.0], ["0", "0.25", "0.5", "0.75", "1"])
-    axes.axhline(0.5, color=style.GREY, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
-    style.beside_axis(axes, 0.5, _ONE_HALF)
-    for index, (cell, look) in enumerate(styles.items()):
-        rows = sorted((row for row in summaries if row.cell == cell), key=lambda row: row.gap)
-        x = np.array([row.gap for row in rows]) * style.beside_gap(gaps, index, len(styles))
-        rate, low, high = (
-            np.array([getattr(row, name) for row in rows]) for name in ("solve_rate", "ci_low", "ci_high")
-        )
-        style.draw_band(axes, x, low, high, look)
-        style.draw_curve(axes, x, rate, look, index)
 
 
 def _draw_scores(

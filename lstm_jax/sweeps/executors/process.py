@@ -1,15 +1,19 @@
-"""Worker processes on this machine, one per core or GPU. One that dies takes no other with it."""
+"""Worker processes on this machine, one per core or GPU. One that dies takes no other with it.
+
+They are fresh interpreters that import this package and what a job names, but, unlike those of multiprocessing, not the
+script of the process that starts them: it needs no guard, and may be a notebook or come from standard input.
+"""
 
 from __future__ import annotations
 
 import concurrent.futures
 import contextlib
-import multiprocessing
-import multiprocessing.connection
-import multiprocessing.resource_tracker as resource_tracker
+import multiprocessing.spawn as spawn
 import os
 import signal
+import subprocess
 import threading
+from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,10 +25,20 @@ from lstm_jax.sweeps.worker.process import stop_requested, work
 from lstm_jax.sweeps.worker.setup import end_with_parent, prepare_process
 from lstm_jax.terminal import outlive_readers
 
+_CODE = (
+    "from multiprocessing import connection, spawn; line = connection.Connection({}); spawn.prepare(line.recv()); "
+    "from lstm_jax.sweeps.executors import process; process._serve(line, *line.recv())"
+)
+"""What a worker runs; the descriptor of its end of the line goes into the braces."""
+_LIKE_OURS = ("sys_path", "sys_argv", "orig_dir", "dir")
+"""What of this process multiprocessing's workers are given, but for its script."""
+SECONDS_TO_END = 5.0
+"""What idle workers get to end in."""
+
 
 class _Worker(NamedTuple):
-    process: multiprocessing.process.BaseProcess
-    connection: multiprocessing.connection.Connection
+    process: subprocess.Popen[bytes]
+    line: Connection
 
 
 class ProcessExecutor:
@@ -33,10 +47,6 @@ class ProcessExecutor:
     def __init__(self, options: ExecutionOptions, root: Path) -> None:
         check_platforms()
         self._root, self._num_workers = root, num_workers(options)
-        self._context = multiprocessing.get_context("spawn")  # fork would copy locks that threads of jax hold
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, OF_TERMINAL)  # a child inherits what its thread blocks
-        resource_tracker.ensure_running()  # which unblocks signals in the thread that starts it
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         self._indices = iter(range(self._num_workers))
         self._of_thread = threading.local()
         self._workers: dict[int, _Worker] = {}
@@ -53,33 +63,34 @@ class ProcessExecutor:
     def _do(self, job: Job) -> JobResult:
         index = self._of_thread.index
         worker = self._workers.get(index)
-        if worker is None or not worker.process.is_alive():  # it may have died between two jobs
+        if worker is None or worker.process.poll() is not None:  # it may have died between two jobs
             worker = self._workers[index] = self._start(index)
         try:
-            worker.connection.send(job)
-            result: JobResult = worker.connection.recv()
+            worker.line.send(job)
+            result: JobResult = worker.line.recv()
         except (EOFError, OSError):
-            worker.connection.close()
-            worker.process.join()
-            text = f"exit status {worker.process.exitcode}"
-            if worker.process.exitcode == 1:  # Python's own, as where a worker can't import the script
-                text += "; a script that runs a sweep needs the guard: if __name__ == '__main__':"
-            raise RuntimeError(text) from None
+            worker.line.close()
+            raise RuntimeError(f"exit status {worker.process.wait()}") from None
         return result
 
     def _start(self, index: int) -> _Worker:
-        ours, its = self._context.Pipe()
-        arguments = (its, self._root, index, self._num_workers, os.getpid())
-        process = self._context.Process(target=_serve, args=arguments)
-        process.start()
-        its.close()  # so that the end of the process is the end of the connection
+        ours, its = Pipe()
+        flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # as multiprocessing does
+        process = subprocess.Popen(
+            [spawn.get_executable(), *flags, "-c", _CODE.format(its.fileno())],
+            stdin=subprocess.DEVNULL,
+            pass_fds=[its.fileno()],
+        )
+        its.close()  # so that the end of the process is the end of the line
+        with contextlib.suppress(OSError):  # it has died; the job finds that
+            like_ours = spawn.get_preparation_data("worker")
+            ours.send({name: like_ours[name] for name in _LIKE_OURS})
+            ours.send((self._root, index, self._num_workers, os.getpid()))
         return _Worker(process, ours)
 
     def _signal(self, number: int) -> None:
         for worker in list(self._workers.values()):
-            if worker.process.pid is not None and worker.process.exitcode is None:
-                with contextlib.suppress(OSError):
-                    os.kill(worker.process.pid, number)
+            worker.process.send_signal(number)
 
     def stop(self) -> None:
         """See `Executor`."""
@@ -91,19 +102,22 @@ class ProcessExecutor:
 
     def shutdown(self) -> None:
         """See `Executor`."""
-        for worker in list(self._workers.values()):
-            worker.connection.close()
+        for worker in self._workers.values():
+            worker.line.close()
         self._threads.shutdown(wait=False)
+        for worker in self._workers.values():  # a notebook stays: it would have them as zombies
+            try:
+                worker.process.wait(SECONDS_TO_END)
+            except subprocess.TimeoutExpired:
+                worker.process.kill()
 
 
-def _serve(
-    connection: multiprocessing.connection.Connection, root: Path, index: int, num_workers: int, parent: int
-) -> None:
+def _serve(line: Connection, root: Path, index: int, num_workers: int, parent: int) -> None:
     """What a worker process runs: one job after another, until the command ends."""
     _start_worker(index, num_workers, parent)
     with contextlib.suppress(EOFError, OSError):
         while True:
-            connection.send(work(connection.recv(), root))
+            line.send(work(line.recv(), root))
 
 
 def _start_worker(index: int, num_workers: int, parent: int) -> None:

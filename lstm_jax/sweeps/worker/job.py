@@ -97,7 +97,7 @@ class _Attempt:
         if found != settings.code:
             raise ValueError(
                 f"the code of {settings.cell} or {settings.task} is not that of the command's start (edited since?); "
-                "repeat the command"
+                "repeat the command, in a notebook after a restart of its kernel"
             )
 
     def _as_checkpointed(self) -> tuple[Backward, int] | None:
