@@ -66,10 +66,10 @@ peers: $(VENV)/.dev  ## PyTorch and the JAX libraries that we compare with, Ray,
 
 FETCHED := <(script|img|iframe|source)[^>]*src="https?:|<link[^>]*href="https?:|url\(["'"'"']?https?:|@import
 
-docs: $(VENV)/.dev  ## The documentation as a site that needs no network: site/index.html. Warnings are errors
+docs: $(VENV)/.dev  ## The documentation as a site that needs no network: site/html/index.html. Warnings are errors
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
-	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --fresh-env docs site
-	! grep --recursive --extended-regexp --include '*.html' --include '*.css' '$(FETCHED)' site
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --fresh-env docs site/html
+	! grep --recursive --extended-regexp --include '*.html' --include '*.css' '$(FETCHED)' site/html
 
 lock: $(VENV)/.dev  ## Make the locks anew, for all Python versions at once
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv

@@ -1,4 +1,4 @@
-"""The site of these pages: `make docs` builds it into site/, with warnings as errors. It loads nothing from elsewhere.
+"""The site of these pages: `make docs` builds it into site/html, and warnings are errors. It needs no network.
 
 Sphinx with furo, whose fonts are the reader's own, and myst-nb, which runs the pages that are notebooks.
 """
