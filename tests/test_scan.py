@@ -25,7 +25,6 @@ from cell_cases import (
 )
 
 import lstm_jax
-from lstm_jax.cells import CELLS
 from lstm_jax.scan import scan, scan_last
 
 NUM_STEPS = 6
@@ -171,7 +170,9 @@ def test_scan_last_needs_a_step(lengths):
 
 # Padding, bitwise. One compiled function gives all that a training uses.
 
-PADDED = [(name, False) for name in [*CELLS, "gru@reset=before", OWN[0], "flax.nnx:LSTMCell"]]
+PADDED = [
+    (name, False) for name in ["rnn", "gru", "lstm", "clockwork", "gru@reset=before", OWN[0], "flax.nnx:LSTMCell"]
+]
 PADDED += [("lstm", True)]
 padded = pytest.mark.parametrize(("name", "reverse"), PADDED)
 SHORT_LENGTHS = jnp.array([0, 1, 3, 4])

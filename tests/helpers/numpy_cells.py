@@ -89,7 +89,151 @@ def coupled_lstm(weights, state, xs):
     return outputs, [hidden, cell]
 
 
+def relu(x):
+    return np.where(x.real > 0, x, 0.0)
+
+
+def irnn(weights, state, xs):
+    w_ih, w_hh, bias = weights
+    (hidden,) = state
+    outputs = []
+    for x in xs:
+        hidden = relu(x @ w_ih + bias[..., None, :] + hidden @ w_hh)
+        outputs.append(hidden)
+    return outputs, [hidden]
+
+
+def peephole_lstm(weights, state, xs):
+    w_ih, w_hh, bias = weights[:3]
+    p_i, p_f, p_o = (weight[..., None, :] for weight in weights[3:])
+    hidden, cell = state
+    size = hidden.shape[-1]
+    w_i, w_f, w_g, w_o = (_gate(k, size, w_ih) for k in range(4))
+    r_i, r_f, r_g, r_o = (_gate(k, size, w_hh) for k in range(4))
+    b_i, b_f, b_g, b_o = (_gate(k, size, bias)[..., None, :] for k in range(4))
+    outputs = []
+    for x in xs:
+        i = sigmoid(x @ w_i + b_i + hidden @ r_i + p_i * cell)
+        f = sigmoid(x @ w_f + b_f + hidden @ r_f + p_f * cell)
+        g = np.tanh(x @ w_g + b_g + hidden @ r_g)
+        before, cell = hidden, f * cell + i * g
+        o = sigmoid(x @ w_o + b_o + before @ r_o + p_o * cell)
+        hidden = o * np.tanh(cell)
+        outputs.append(hidden)
+    return outputs, [hidden, cell]
+
+
+def janet(weights, state, xs, beta=1.0, activation=np.tanh):
+    w_ih, w_hh, bias = weights
+    (hidden,) = state
+    size = hidden.shape[-1]
+    w_s, w_g = (_gate(k, size, w_ih) for k in range(2))
+    r_s, r_g = (_gate(k, size, w_hh) for k in range(2))
+    b_s, b_g = (_gate(k, size, bias)[..., None, :] for k in range(2))
+    outputs = []
+    for x in xs:
+        s = x @ w_s + b_s + hidden @ r_s
+        g = activation(x @ w_g + b_g + hidden @ r_g)
+        hidden = sigmoid(s) * hidden + (1 - sigmoid(s - beta)) * g
+        outputs.append(hidden)
+    return outputs, [hidden]
+
+
+def ugrnn(weights, state, xs):
+    return janet(weights, state, xs, beta=0.0)
+
+
+def ugrnn_relu(weights, state, xs):
+    return janet(weights, state, xs, beta=0.0, activation=relu)
+
+
+def indrnn(weights, state, xs):
+    w_ih, bias, recurrent = weights
+    (hidden,) = state
+    outputs = []
+    for x in xs:
+        hidden = relu(x @ w_ih + bias[..., None, :] + recurrent[..., None, :] * hidden)
+        outputs.append(hidden)
+    return outputs, [hidden]
+
+
+def _norm(values):
+    mean = values.mean(axis=-1)[..., None]
+    return (values - mean) / np.sqrt(((values - mean) ** 2).mean(axis=-1)[..., None] + 1e-5)
+
+
+def layer_norm_lstm(weights, state, xs):
+    w_ih, w_hh = weights[:2]
+    bias, gain_ih, gain_hh, gain_cell, bias_cell = (weight[..., None, :] for weight in weights[2:])
+    hidden, cell = state
+    size = hidden.shape[-1]
+    outputs = []
+    for x in xs:
+        total = gain_ih * _norm(x @ w_ih) + gain_hh * _norm(hidden @ w_hh) + bias
+        i, f, g, o = (_gate(k, size, total) for k in range(4))
+        cell = sigmoid(f) * cell + sigmoid(i) * np.tanh(g)
+        hidden = sigmoid(o) * np.tanh(gain_cell * _norm(cell) + bias_cell)
+        outputs.append(hidden)
+    return outputs, [hidden, cell]
+
+
+def clockwork(weights, state, xs):
+    """Unit by unit: `modules` of the five units here have 1 unit each, and periods 1, 2, 4, 8 and 16."""
+    w_ih, *blocks, bias = weights
+    hidden, phase = state
+    outputs = []
+    for x in xs:
+        new = hidden.copy()
+        for unit, block in enumerate(blocks):
+            total = x @ w_ih[..., unit] if w_ih.ndim == 2 else (x @ w_ih[..., unit : unit + 1])[..., 0]
+            slower = (hidden[..., unit:] @ block)[..., 0]
+            ticks = np.floor(phase.real) % 2**unit == 0
+            new[..., unit] = np.where(ticks, np.tanh(total + bias[..., unit, None] + slower), hidden[..., unit])
+        hidden = new
+        phase = phase + 1
+        phase = np.where(phase.real >= 16, phase - 16, phase)
+        outputs.append(hidden)
+    return outputs, [hidden, phase]
+
+
+def lem(weights, state, xs, dt=1.0):
+    w_ih, w_hh, w_mh, bias = weights
+    hidden, memory = state
+    size = hidden.shape[-1]
+    w_s, w_r, w_m, w_y = (_gate(k, size, w_ih) for k in range(4))
+    r_s, r_r, r_m = (_gate(k, size, w_hh) for k in range(3))
+    b_s, b_r, b_m, b_y = (_gate(k, size, bias)[..., None, :] for k in range(4))
+    outputs = []
+    for x in xs:
+        s = dt * sigmoid(x @ w_s + b_s + hidden @ r_s)
+        r = dt * sigmoid(x @ w_r + b_r + hidden @ r_r)
+        memory = (1 - s) * memory + s * np.tanh(x @ w_m + b_m + hidden @ r_m)
+        hidden = (1 - r) * hidden + r * np.tanh(x @ w_y + b_y + memory @ w_mh)
+        outputs.append(hidden)
+    return outputs, [hidden, memory]
+
+
+def lem_half(weights, state, xs):
+    return lem(weights, state, xs, dt=0.5)
+
+
+def cornn(weights, state, xs, dt=0.5, gamma=1.5, epsilon=0.25):
+    w_ih, w_hh, bias = weights
+    size = w_ih.shape[-1]
+    y, z = state[0][..., :size], state[0][..., size:]
+    r_y, r_z = w_hh[..., :size, :], w_hh[..., size:, :]
+    outputs = []
+    for x in xs:
+        z = z + dt * (np.tanh(x @ w_ih + bias[..., None, :] + y @ r_y + z @ r_z) - gamma * y - epsilon * z)
+        y = y + dt * z
+        outputs.append(y)
+    return outputs, [np.concatenate([y, z], axis=-1)]
+
+
 LOOPS = {"coupled_lstm": coupled_lstm, "rnn": rnn, "gru": gru, "gru@reset=before": gru_before, "lstm": lstm}
+LOOPS |= {"rnn@activation=relu": irnn, "peephole_lstm": peephole_lstm, "janet": janet, "indrnn": indrnn}
+LOOPS |= {"ugrnn": ugrnn, "ugrnn@activation=relu": ugrnn_relu, "layer_norm_lstm": layer_norm_lstm}
+LOOPS |= {"clockwork": clockwork, "lem": lem, "lem@dt=0.5": lem_half, "cornn@dt=0.5,gamma=1.5,epsilon=0.25": cornn}
 
 
 def derivatives(loss, arrays, coordinates):
