@@ -364,6 +364,7 @@ def test_there_is_one_scan_over_time():
         if (loops := loops_of_libraries(path.read_text()))
     }
     assert set(found.pop("scan.py")) == {"jax.lax.scan"}
+    assert found.pop("linear_scan.py") == ["jax.lax.associative_scan"]
     assert set(found.pop("memory_saving.py")) == {"jax.lax.scan", "jax.lax.fori_loop"}
     assert set(found.pop("training.py", [])) <= {"jax.lax.scan", "jax.lax.fori_loop", "jax.lax.while_loop"}
     assert set(found.pop("evaluation/decoding.py")) == {"jax.lax.scan", "jax.lax.while_loop"}

@@ -26,6 +26,11 @@ CELLS: Mapping[str, str] = {
     "clockwork": "lstm_jax.cells.clockwork:Clockwork",
     "lem": "lstm_jax.cells.lem:LEM",
     "cornn": "lstm_jax.cells.cornn:CoRNN",
+    "slstm": "lstm_jax.cells.slstm:SLSTM",
+    "min_gru": "lstm_jax.cells.min_gru:MinGRU",
+    "min_lstm": "lstm_jax.cells.min_lstm:MinLSTM",
+    "lru": "lstm_jax.cells.lru:LRU",
+    "rglru": "lstm_jax.cells.rglru:RGLRU",
 }
 
 

@@ -192,10 +192,10 @@ def test_gradients_reach_every_parameter(name, x64):
     def loss(params, state, x):
         # some steps, so that the recurrent part counts, and that no unit with relu rests in all of them
         outputs = []
-        for scale in (1.0, -2.0, 3.0, -4.0):
+        for scale in (1.0, -2.0, 3.0, -1.0, 2.0, -3.0):
             state, output = cell.step(params, state, jnp.roll(scale * x, len(outputs), axis=0))
             outputs.append(output)
-        weights = jnp.arange(1.0, 1.0 + 4 * output.size, dtype=output.dtype)
+        weights = jnp.arange(1.0, 1.0 + 6 * output.size, dtype=output.dtype)
         return jnp.vdot(weights, jnp.concatenate(outputs))
 
     grads = jax.jit(jax.grad(loss, argnums=(0, 1, 2)))(*arguments)
@@ -226,6 +226,11 @@ COUNTS = {
     "clockwork": lambda d, h: d * h + h * (h + 1) // 2 + h,  # of H modules with one unit each
     "lem": lambda d, h: 4 * (d * h + h * h + h),
     "cornn": lambda d, h: d * h + 2 * h * h + h,
+    "slstm": dense(4),
+    "min_gru": lambda d, h: 2 * (d * h + h),
+    "min_lstm": lambda d, h: 3 * (d * h + h),
+    "lru": lambda d, h: 3 * h + 2 * d * h + 2 * h * h + d * h,
+    "rglru": lambda d, h: 3 * (d * h + h) + h,
 }
 
 
@@ -259,7 +264,8 @@ def test_a_registered_cell_is_tested():
 
 def test_which_cells_are_pointwise():
     others = {name for name in ALL if name not in POINTWISE}
-    assert others == {"gru@reset=before", "layer_norm_lstm", "indrnn", "clockwork", "lem", OWN[0], *FLAX}
+    linear = {"min_gru", "min_lstm", "lru", "rglru"}
+    assert others == {"gru@reset=before", "layer_norm_lstm", "indrnn", "clockwork", "lem", *linear, OWN[0], *FLAX}
     assert all(isinstance(cell_of(name), PointwiseCell) for name in POINTWISE)
 
 

@@ -18,16 +18,16 @@ HIDDEN_DIM, INPUT_DIM = 5, 3
 
 # Every registered name, by its default settings; a cell that is registered tomorrow is tested without a line here.
 SETTINGS = ["rnn@init=orthogonal", "gru@reset=before", "gru@chrono=true", "gru@update_bias=2.5"]
-SETTINGS += ["lstm@init=orthogonal,forget_bias=0", "lstm@chrono=true"]
+SETTINGS += ["lstm@init=orthogonal,forget_bias=0", "lstm@chrono=true", "rnn@activation=relu"]
 OURS = [*CELLS, *SETTINGS]
 OWN = ["own_cells:Normalised@gain=2", "own_cells:Leaky@init=orthogonal"]
 FLAX = ["flax.nnx:LSTMCell", "flax.nnx:GRUCell", "flax.nnx:SimpleCell", "flax.nnx:OptimizedLSTMCell"]
 ALL = OURS + OWN + FLAX
 # One of each kind of step, where settings only change how parameters start.
-KINDS = [*CELLS, "gru@reset=before", "rnn@activation=relu", *OWN, *FLAX]
+KINDS = [*CELLS, "gru@reset=before", *OWN, *FLAX]
 # Of each form that a step may have a cell or two: the most common; hidden states of another width than the outputs; no
-# pointwise update; a state that is no hidden state.
-OF_EACH_FORM = {"rnn", "gru", "lstm", "cornn", "gru@reset=before", "clockwork", *OWN, *FLAX}
+# pointwise update; a state that is no hidden state; linear in the state, real and complex.
+OF_EACH_FORM = {"rnn", "gru", "lstm", "cornn", "gru@reset=before", "clockwork", "min_gru", "lru", *OWN, *FLAX}
 
 
 def marks_of(name):

@@ -230,10 +230,111 @@ def cornn(weights, state, xs, dt=0.5, gamma=1.5, epsilon=0.25):
     return outputs, [np.concatenate([y, z], axis=-1)]
 
 
+def slstm(weights, state, xs, log_forget=lambda f: -np.log1p(np.exp(-f))):
+    w_ih, w_hh, bias = weights
+    hidden, cell, normaliser, stabiliser = state
+    size = hidden.shape[-1]
+    outputs = []
+    for x in xs:
+        total = x @ w_ih + bias[..., None, :] + hidden @ w_hh
+        i, f, z, o = (_gate(k, size, total) for k in range(4))
+        log_f = log_forget(f) + stabiliser
+        stabiliser = np.where(log_f.real > i.real, log_f, i)
+        cell = np.exp(log_f - stabiliser) * cell + np.exp(i - stabiliser) * np.tanh(z)
+        normaliser = np.exp(log_f - stabiliser) * normaliser + np.exp(i - stabiliser)
+        hidden = sigmoid(o) * cell / normaliser
+        outputs.append(hidden)
+    return outputs, [hidden, cell, normaliser, stabiliser]
+
+
+def slstm_exp(weights, state, xs):
+    return slstm(weights, state, xs, log_forget=lambda f: f)
+
+
+def positive(values):
+    return np.where(values.real >= 0, values + 0.5, sigmoid(values))
+
+
+def min_gru(weights, state, xs, g=positive):
+    w_ih, bias = weights
+    (hidden,) = state
+    size = hidden.shape[-1]
+    outputs = []
+    for x in xs:
+        z, n = (_gate(k, size, x @ w_ih + bias[..., None, :]) for k in range(2))
+        hidden = (1 - sigmoid(z)) * hidden + sigmoid(z) * g(n)
+        outputs.append(hidden)
+    return outputs, [hidden]
+
+
+def min_gru_plain(weights, state, xs):
+    return min_gru(weights, state, xs, g=lambda values: values)
+
+
+def min_lstm(weights, state, xs, g=positive):
+    w_ih, bias = weights
+    (hidden,) = state
+    size = hidden.shape[-1]
+    outputs = []
+    for x in xs:
+        i, f, n = (_gate(k, size, x @ w_ih + bias[..., None, :]) for k in range(3))
+        i, f = sigmoid(i), sigmoid(f)
+        hidden = f / (f + i) * hidden + i / (f + i) * g(n)
+        outputs.append(hidden)
+    return outputs, [hidden]
+
+
+def min_lstm_plain(weights, state, xs):
+    return min_lstm(weights, state, xs, g=lambda values: values)
+
+
+def rglru(weights, state, xs):
+    w_ih, bias, decay = weights
+    (hidden,) = state
+    size = hidden.shape[-1]
+    outputs = []
+    for x in xs:
+        r, i, u = (_gate(k, size, x @ w_ih + bias[..., None, :]) for k in range(3))
+        a = np.exp(8 * sigmoid(r) * np.log(sigmoid(decay[..., None, :])))
+        hidden = a * hidden + np.sqrt(1 - a**2) * sigmoid(i) * u
+        outputs.append(hidden)
+    return outputs, [hidden]
+
+
+def gelu(x):
+    return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
+
+
+def lru(weights, state, xs, activation=gelu):
+    """In real numbers, since the imaginary parts are those of the steps that derivatives are taken by."""
+    log_nu, log_theta, log_gamma = (weight[..., None, :] for weight in weights[:3])
+    w_ih, w_out, w_skip = weights[3:]
+    size = log_nu.shape[-1]
+    real, imaginary = state[0][..., :size], state[0][..., size:]
+    radius, angle = np.exp(-np.exp(log_nu)), np.exp(log_theta)
+    outputs = []
+    for x in xs:
+        inputs = x @ w_ih
+        real, imaginary = (
+            radius * (np.cos(angle) * real - np.sin(angle) * imaginary) + np.exp(log_gamma) * inputs[..., :size],
+            radius * (np.sin(angle) * real + np.cos(angle) * imaginary) + np.exp(log_gamma) * inputs[..., size:],
+        )
+        outputs.append(activation(real @ w_out[..., :size, :] + imaginary @ w_out[..., size:, :] + x @ w_skip))
+    return outputs, [np.concatenate([real, imaginary], axis=-1)]
+
+
+def lru_plain(weights, state, xs):
+    return lru(weights, state, xs, activation=lambda values: values)
+
+
 LOOPS = {"coupled_lstm": coupled_lstm, "rnn": rnn, "gru": gru, "gru@reset=before": gru_before, "lstm": lstm}
 LOOPS |= {"rnn@activation=relu": irnn, "peephole_lstm": peephole_lstm, "janet": janet, "indrnn": indrnn}
 LOOPS |= {"ugrnn": ugrnn, "ugrnn@activation=relu": ugrnn_relu, "layer_norm_lstm": layer_norm_lstm}
 LOOPS |= {"clockwork": clockwork, "lem": lem, "lem@dt=0.5": lem_half, "cornn@dt=0.5,gamma=1.5,epsilon=0.25": cornn}
+LOOPS |= {"slstm": slstm, "slstm@forget_gate=exp": slstm_exp, "rglru": rglru}
+LOOPS |= {"min_gru": min_gru, "min_gru@positive=false": min_gru_plain}
+LOOPS |= {"min_lstm": min_lstm, "min_lstm@positive=false": min_lstm_plain}
+LOOPS |= {"lru": lru, "lru@activation=none": lru_plain}
 
 
 def derivatives(loss, arrays, coordinates):

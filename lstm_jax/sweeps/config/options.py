@@ -142,7 +142,7 @@ class TrainingOptions(Checked):
     stay float32. A CPU always computes in float32."""
     clip_norm: Annotated[float, NORM] = 1.0
     """Clip gradients to this global norm. inf: no clipping."""
-    backward: Literal["autodiff", "activations", "states", "checkpoint"] | None = None
+    backward: Literal["autodiff", "activations", "states", "checkpoint", "parallel"] | None = None
     """What to store for the backward pass, from most to least memory. Default: on a CPU the first of activations,
     states, checkpoint that fits in memory; on an accelerator states."""
     truncation: Count | None = None
