@@ -199,15 +199,8 @@ def _scan(
     if num_steps and backward == "parallel" and is_linear(cell):
         return linear_scan(cell, params, inputs, given.state, masks, reverse, return_outputs)
     if num_steps and given.apart:
-        state, outputs = pointwise_scan(
-            cast(PointwiseCell, cell),
-            params,
-            _in_order(inputs, reverse),
-            given.state,
-            _in_order(masks, reverse),
-            backward,
-            return_outputs,
-        )
+        pointwise, (inputs, masks) = cast(PointwiseCell, cell), _in_order((inputs, masks), reverse)
+        state, outputs = pointwise_scan(pointwise, params, inputs, given.state, masks, backward, return_outputs)
         return state, _in_order(outputs, reverse)
 
     def plain_step(state: State, at: tuple[Array, StepMasks]) -> tuple[State, Array | None]:

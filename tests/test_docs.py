@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from experiments import gap_length
+from lstm_jax import registry
+from lstm_jax.cells import CELLS, make_cell
 from lstm_jax.sweeps.store.records import read_runs
 from lstm_jax.tasks import make_task
 
@@ -48,8 +50,17 @@ def modules(blocks, tmp_path, monkeypatch):
 def test_own_cell_task_and_optimizer(modules, capsys):
     common = ["--preset", "smoke", "--task", "my_tasks:FirstBit", "--gaps", "2"]
     assert gap_length.main([*common, "--show"]) == 0 and "the first was" in capsys.readouterr().out
-    cells = ["my_cells:OneGate", "my_cells:OneGate@forget_bias=3,init=orthogonal"]
-    training = ["--optimizer", "my_optimizers:signs@decay=0.95", "--schedule", "cosine", "--max-steps", "50"]
+    cells = ["my_cells:OneGate", "my_cells:OneGate@forget_bias=3,init=orthogonal", "my_linear_cells:Leaky"]
+    training = [
+        "--backward",
+        "parallel",
+        "--optimizer",
+        "my_optimizers:signs@decay=0.95",
+        "--schedule",
+        "cosine",
+        "--max-steps",
+        "50",
+    ]
     assert gap_length.main([*common, "--cells", *cells, *training, *HERE]) == 0
     assert "OneGate" in capsys.readouterr().out
     assert (modules / "results" / "gap_length" / "gap_length.png").exists()
@@ -80,6 +91,21 @@ def test_in_flax():
     text = (ROOT / "docs" / "flax.md").read_text()
     code = "\n".join(re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL))
     exec(compile(code, "docs/flax.md", "exec"), {})
+
+
+def test_the_table_of_cells_is_complete():
+    """Every registered cell in its row of docs/cells.md, with all its settings and their defaults."""
+    rows = [re.split(r" *\| *", line) for line in (ROOT / "docs" / "cells.md").read_text().splitlines()]
+    found = {row[1].strip("`"): row[4] for row in rows if row[0] == "" and len(row) > 5 and "`" in row[1]}
+    assert [name for name in found if "@" not in name] == list(CELLS)
+    for name in CELLS:
+        cell = make_cell(name, 4)
+        settings = registry.fields_of(type(cell))
+        names = re.findall(r"`(\w+)(?:=([\w.]+))?`(?! or|\))", found[name])
+        assert {setting for setting, _ in names} == settings.keys() - {"hidden_dim", "gap"}
+        for setting, default in names:
+            value = getattr(cell, settings[setting])
+            assert setting == "init" or default == (f"{value:.4g}" if type(value) is float else str(value).lower())
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,8 @@ def input_weights(
     check_sizes(input_dim, hidden_dim)
     shape = (input_dim, num_gates * hidden_dim)
     if init == "uniform":
-        return jax.random.uniform(key, shape, dtype, -(hidden_dim**-0.5), hidden_dim**-0.5)
+        bound = hidden_dim**-0.5
+        return jax.random.uniform(key, shape, dtype, -bound, bound)
     if init == "orthogonal":
         glorot = jax.nn.initializers.glorot_uniform()
         return jnp.concatenate([glorot(k, (input_dim, hidden_dim), dtype) for k in jax.random.split(key, num_gates)], 1)
