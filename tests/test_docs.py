@@ -8,12 +8,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from experiments import gap_length
 from lstm_jax import registry
 from lstm_jax.cells import CELLS, make_cell
+from lstm_jax.linear_scan import is_linear
+from lstm_jax.scan import scan
 from lstm_jax.sweeps.store.records import read_runs
 from lstm_jax.tasks import make_task
 
@@ -50,20 +54,20 @@ def modules(blocks, tmp_path, monkeypatch):
 def test_own_cell_task_and_optimizer(modules, capsys):
     common = ["--preset", "smoke", "--task", "my_tasks:FirstBit", "--gaps", "2"]
     assert gap_length.main([*common, "--show"]) == 0 and "the first was" in capsys.readouterr().out
-    cells = ["my_cells:OneGate", "my_cells:OneGate@forget_bias=3,init=orthogonal", "my_linear_cells:Leaky"]
-    training = [
-        "--backward",
-        "parallel",
-        "--optimizer",
-        "my_optimizers:signs@decay=0.95",
-        "--schedule",
-        "cosine",
-        "--max-steps",
-        "50",
-    ]
+    cells = ["my_cells:OneGate", "my_cells:OneGate@forget_bias=3,init=orthogonal"]
+    training = ["--optimizer", "my_optimizers:signs@decay=0.95", "--schedule", "cosine", "--max-steps", "50"]
     assert gap_length.main([*common, "--cells", *cells, *training, *HERE]) == 0
     assert "OneGate" in capsys.readouterr().out
     assert (modules / "results" / "gap_length" / "gap_length.png").exists()
+
+
+def test_own_linear_cell(modules):
+    """It makes its steps at once, and the same numbers."""
+    cell = make_cell("my_linear_cells:Leaky", 3)
+    params, inputs = cell.init(jax.random.key(0), 2), jnp.sin(jnp.arange(10.0)).reshape(5, 2)
+    assert is_linear(cell)
+    ways = [scan(cell, params, inputs, backward=backward)[1] for backward in ("parallel", "autodiff")]
+    np.testing.assert_allclose(*ways, rtol=0, atol=1e-6)
 
 
 def test_own_task_of_numbers(modules, capsys):
