@@ -170,9 +170,7 @@ def test_scan_last_needs_a_step(lengths):
 
 # Padding, bitwise. One compiled function gives all that a training uses.
 
-PADDED = [
-    (name, False) for name in ["rnn", "gru", "lstm", "clockwork", "gru@reset=before", OWN[0], "flax.nnx:LSTMCell"]
-]
+PADDED = [(name, False) for name in ["rnn", "gru", "lstm", "gru@reset=before", OWN[0], "flax.nnx:LSTMCell"]]
 PADDED += [("lstm", True)]
 padded = pytest.mark.parametrize(("name", "reverse"), PADDED)
 SHORT_LENGTHS = jnp.array([0, 1, 3, 4])
