@@ -30,6 +30,7 @@ ORDER = [
     "mesh",
     "steps",
     "memory_saving",
+    "linear_scan",
     "scan",
     "self_check",
     "parameters",

@@ -97,6 +97,34 @@ CELLS = (
         "tests/cells/test_numerics.py::test_numpy_loop[rnn-1]",
     ),
     Mutant(
+        "cells/peephole-of-the-output-gate-sees-the-old-state",
+        "lstm_jax/cells/peephole_lstm.py",
+        "params.peep_o * cell",
+        "params.peep_o * state.cell",
+        "tests/cells/test_numerics.py::test_numpy_loop[peephole_lstm-7]",
+    ),
+    Mutant(
+        "cells/clockwork-hears-faster-modules",
+        "lstm_jax/cells/clockwork.py",
+        "state.hidden[..., start:] @ w",
+        "state.hidden[..., : len(w)] @ w",
+        "tests/cells/test_numerics.py::test_numpy_loop[clockwork-7]",
+    ),
+    Mutant(
+        "cells/lem-reads-the-old-memory",
+        "lstm_jax/cells/lem.py",
+        "x_y + memory @ params.w_mh",
+        "x_y + state.memory @ params.w_mh",
+        "tests/cells/test_numerics.py::test_numpy_loop[lem-7]",
+    ),
+    Mutant(
+        "cells/slstm-stabiliser-of-the-input-alone",
+        "lstm_jax/cells/slstm.py",
+        "stabiliser = jnp.maximum(log_f, i)",
+        "stabiliser = i",
+        "tests/cells/test_numerics.py::test_numpy_loop[slstm-7]",
+    ),
+    Mutant(
         "cells/uniform-bound-by-the-inputs",
         "lstm_jax/cells/initializers.py",
         "bound = hidden_dim**-0.5",
@@ -106,8 +134,8 @@ CELLS = (
     Mutant(
         "cells/orthogonal-gates-all-alike",
         "lstm_jax/cells/initializers.py",
-        "for k in jax.random.split(hidden_key, num_gates)]",
-        "for k in [hidden_key] * num_gates]",
+        "full) for k in jax.random.split(key, num_gates)]",
+        "full) for k in [key] * num_gates]",
         "tests/cells/test_initializers.py::test_orthogonal[lstm]",
     ),
     Mutant(
@@ -141,6 +169,20 @@ CELLS = (
 )
 
 SCAN = (
+    Mutant(
+        "scan/at-once-padding-forgets",
+        "lstm_jax/linear_scan.py",
+        "jnp.ones_like(decay)",
+        "jnp.zeros_like(decay)",
+        "tests/test_linear_scan.py::test_the_last_output[True]",
+    ),
+    Mutant(
+        "scan/at-once-a-cut-ends-the-gradient-of-the-decay-too",
+        "lstm_jax/linear_scan.py",
+        "decay * jax.lax.stop_gradient(at)",
+        "jax.lax.stop_gradient(decay * at)",
+        "tests/test_linear_scan.py::test_the_last_output[False]",
+    ),
     Mutant(
         "scan/padding-one-step-late",
         "lstm_jax/scan.py",
