@@ -30,6 +30,7 @@ TASKS: Mapping[str, str] = {
     "associative_recall": "lstm_jax.tasks.associative_recall:AssociativeRecall",
     "induction_heads": "lstm_jax.tasks.induction_heads:InductionHeads",
     "listops": "lstm_jax.tasks.listops:ListOps",
+    "sequential_image": "lstm_jax.tasks.sequential_image:SequentialImage",
     "translation": "lstm_jax.tasks.translation:Translation",
     "language": "lstm_jax.tasks.language:Language",
 }

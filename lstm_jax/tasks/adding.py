@@ -95,14 +95,14 @@ class Adding(Task):
         number_key, place_key, length_key = jax.random.split(key, 3)
         steps = jnp.arange(self.num_steps)[:, None]
         is_marked = (steps[:, None] == self._places(place_key, batch_size)).any(axis=1)
-        numbers = jax.random.uniform(number_key, is_marked.shape)
+        values = jax.random.uniform(number_key, is_marked.shape)
         if self.markers == "hochreiter":
             last = jax.random.randint(length_key, (batch_size,), self.gap - 1, self.num_steps)
-            return self._original(2.0 * numbers - 1.0, is_marked & (steps > 0), last)
-        marks = is_marked.astype(numbers.dtype)
+            return self._original(2.0 * values - 1.0, is_marked & (steps > 0), last)
+        marks = is_marked.astype(values.dtype)
         ones = jnp.ones((1, batch_size))
-        sums = (numbers * marks).sum(axis=0, keepdims=True)
-        return Batch(jnp.stack([numbers, marks], axis=-1), sums[..., None], ones, ones)
+        sums = (values * marks).sum(axis=0, keepdims=True)
+        return Batch(jnp.stack([values, marks], axis=-1), sums[..., None], ones, ones)
 
     def _places(self, key: Key[Array, ""], batch_size: int) -> Int32[Array, "2 B"]:
         """Two different steps."""
@@ -116,14 +116,14 @@ class Adding(Task):
         second = jax.random.randint(second_key, (batch_size,), 0, windows[1] - 1)
         return jnp.stack([first, second + (second >= first).astype(second.dtype)])
 
-    def _original(self, numbers: Float[Array, "T B"], is_marked: Bool[Array, "T B"], last: Int32[Array, " B"]) -> Batch:
+    def _original(self, values: Float[Array, "T B"], is_marked: Bool[Array, "T B"], last: Int32[Array, " B"]) -> Batch:
         steps = jnp.arange(self.num_steps)[:, None]
         is_last = steps == last
-        marks = jnp.where((steps == 0) | is_last, -1.0, is_marked.astype(numbers.dtype))
-        inputs = jnp.where((steps <= last)[..., None], jnp.stack([numbers, marks], axis=-1), 0.0)
-        answers = 0.5 + jnp.where(is_marked, numbers, 0.0).sum(axis=0) / 4.0
-        weights = is_last.astype(numbers.dtype)
-        return Batch(inputs, jnp.broadcast_to(answers, numbers.shape)[..., None], weights, weights)
+        marks = jnp.where((steps == 0) | is_last, -1.0, is_marked.astype(values.dtype))
+        inputs = jnp.where((steps <= last)[..., None], jnp.stack([values, marks], axis=-1), 0.0)
+        answers = 0.5 + jnp.where(is_marked, values, 0.0).sum(axis=0) / 4.0
+        weights = is_last.astype(values.dtype)
+        return Batch(inputs, jnp.broadcast_to(answers, values.shape)[..., None], weights, weights)
 
     def solve(self, inputs: Float[np.ndarray, "T B 2"]) -> Float[np.ndarray, "S B 1"]:
         """Add the numbers that are marked with 1."""
