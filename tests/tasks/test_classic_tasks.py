@@ -176,6 +176,13 @@ def test_dyck_strings_are_balanced_and_all_equally_likely():
     assert all(abs(count / 2000 - 0.25) < 4.5 * math.sqrt(0.25 * 0.75 / 2000) for count in shapes.values())
 
 
+def test_brackets_are_scored_where_they_close_one_from_further_back():
+    task = make_task("dyck", 7)
+    inputs, _, weights, recall = batch_of(task)
+    assert (inputs[recall > 0] >= 8).all() and (inputs[(weights > 0) & (recall == 0)] < 8).all()
+    assert (weights[:-1] == (inputs[1:] >= 8)).all() and weights[-1].all()
+
+
 def test_walks_are_counted_as_by_enumeration():
     """Catalan numbers, where the depth has room; the shares of steps are those of all walks."""
     branches = [(1, 5), (2, 0), (3, 1), (4, 2), (5, 3), (5, 5)]
@@ -230,5 +237,5 @@ def test_expressions_are_as_long_and_as_deep_as_they_may_be():
 
 
 def test_answers_of_expressions_are_equally_likely():
-    counts = np.bincount(batch_of(make_task("listops@max_depth=4,max_args=4", 30), 2000).targets[0], minlength=10)
+    counts = np.bincount(batch_of(make_task("listops", 30), 2000).targets[0], minlength=10)
     assert np.abs(counts / 2000 - 0.1).max() < 4.5 * math.sqrt(0.09 / 2000)
