@@ -126,7 +126,7 @@ def test_memoryless_loss_is_that_of_the_best_solver_without_memory(name, gap):
     Madow): the rest is below 0.005 here.
     """
     task = made(ESTIMATED.get(name, name), gap)
-    batch = batch_of(task, size=20_000)
+    batch = batch_of(task, size=20_000 if gap > 1 else 200_000)  # of short strings few differ in where they count
     num_targets = len(batch.targets)
     current = read_by(batch)[-num_targets:]
     total = 0.0
