@@ -19,7 +19,7 @@ from lstm_jax.cells import CELLS, make_cell
 from lstm_jax.linear_scan import is_linear
 from lstm_jax.scan import scan
 from lstm_jax.sweeps.store.records import read_runs
-from lstm_jax.tasks import make_task
+from lstm_jax.tasks import TASKS, make_task
 
 ROOT = Path(__file__).parents[1]
 HERE = ["--executor", "serial", "--wandb", "disabled"]
@@ -120,3 +120,19 @@ def test_links_and_pictures_are_there(file):
     assert not re.search(r"@[A-Z]+@", text), "a placeholder"
     for target in re.findall(r"\]\(([^)#\s]+)", text):
         assert "://" in target or (ROOT / file).parent.joinpath(target).exists(), target
+
+
+def test_the_table_of_tasks_says_what_they_say():
+    """Of each task that draws its own sequences: inputs, chance, and the steps that a cell has to bridge."""
+    rows = re.findall(r"^\| (`.*) \|$", (ROOT / "docs" / "tasks.md").read_text().split("## One name")[0], re.MULTILINE)
+    cells = {name: row.split(" | ") for row in rows for name in re.findall(r"`(\w+)`", row.split(" | ")[0])}
+    assert cells.keys() == TASKS.keys()
+    for name in cells.keys() - {"translation", "language", "sequential_image", "reverse", "addition"}:
+        _, _, inputs, _, chance, _, distance, _ = cells[name]
+        task = make_task(name, 30)
+        above, below = chance.split("/")
+        assert task.chance == pytest.approx(int(above) / int(below)), name
+        times, _, more = distance.replace("T", "gap").replace("- ", "+ -").partition(" + ")
+        assert task.distance == int(times.replace("gap", "") or 1) * 30 + int(more or 0), name
+        found = re.match(r"([\d,]+) (token|number)", inputs)
+        assert found and int(found[1].replace(",", "")) == (task.inputs.num_tokens or task.inputs.width), name

@@ -24,6 +24,7 @@ ORDER = [
     "arrays",
     "registry",
     "text",
+    "images",
     "cells",
     "derivatives",
     "pointwise",
