@@ -2,6 +2,7 @@
 
     python -m benchmarks.length                     # LSTM, 64 units, batch 8; about five minutes on two cores
     python -m benchmarks.length --cell gru --lengths 100 1000
+    python -m benchmarks.length --cell min_gru --modes autodiff activations parallel    # steps in turn, and at once
 
 A training step is the loss over all outputs, its gradient and an update by SGD, as one compiled program. Memory is the
 compiler's own analysis (temporary buffers), and the largest resident set of a process that makes this one step. Each
@@ -24,8 +25,8 @@ from lstm_jax.sweeps.store.records import write_csv
 
 COLUMNS = ["cell", "backward", "num_steps", "hidden_dim", "batch_size", "compile_seconds", "step_seconds"]
 COLUMNS += ["step_seconds_min", "step_seconds_max", "temp_bytes", "units", "resident_bytes"]
-Mode = Literal["autodiff", "activations", "states", "checkpoint"]
-MAX_UNITS: dict[Mode, int] = {"autodiff": 16, "activations": 12, "states": 8, "checkpoint": 5}
+Mode = Literal["autodiff", "activations", "states", "checkpoint", "parallel"]
+MAX_UNITS: dict[Mode, int] = {"autodiff": 16, "activations": 12, "states": 8, "checkpoint": 5, "parallel": 24}
 LENGTHS = (100, 300, 1000, 3000, 10_000, 30_000, 100_000)
 
 
@@ -75,7 +76,7 @@ class Length:
     """The cell, as experiments name it."""
     lengths: tuple[int, ...] = LENGTHS
     """Time steps."""
-    modes: tuple[Mode, ...] = tuple(MAX_UNITS)
+    modes: tuple[Mode, ...] = ("autodiff", "activations", "states", "checkpoint")
     """What to store for the backward pass."""
     hidden_dim: int = 64
     """Units."""

@@ -26,6 +26,7 @@ COMMANDS = {
     "rescues": "What lets a cell learn that had stopped: one change at a time",
     "drift": "Whether a cell's memory grows or shrinks before it has seen the fact",
     "gates": "The gates of a trained cell over a sentence",
+    "images": "Fetch images for the task sequential_image",
     "report": "Analyse and draw a finished sweep again, from its files",
     "status": "How far a sweep is, and what is damaged (--check)",
     "to-wandb": "Log a finished sweep to Weights & Biases",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-Backward = Literal["autodiff", "activations", "states", "checkpoint"]
+Backward = Literal["autodiff", "activations", "states", "checkpoint", "parallel"]
 """Residuals of the backward pass of a scan, from the most to the least: all that jax's autodiff asks for; results of
-tanh, σ and the like; the state before every step; the state before every chunk of steps."""
+tanh, σ and the like; the state before every step; the state before every chunk of steps. `parallel`: of a cell that is
+linear in its state all steps at once, by an associative scan; of any other it is `autodiff`."""
 Form = Literal["sequence", "decoder", "encoder", "encoder_decoder"]
 """`sequence`: symbols in, answers out. Of language models and translation: `decoder` says the next word from those
 before, `encoder` a masked word from those on both sides, `encoder_decoder` writes a target from a source."""

@@ -54,9 +54,10 @@ class StepMasks(NamedTuple):
     """Whether the gradient ends at the state before the step."""
 
 
-def save_activations(primitive: Any, *_: Any, **__: Any) -> bool:
-    """Policy for `jax.checkpoint`: results of SAVED_PRIMITIVES."""
-    return primitive.name in SAVED_PRIMITIVES
+def save_activations(primitive: Any, *operands: Any, **_: Any) -> bool:
+    """Policy for `jax.checkpoint`: results of SAVED_PRIMITIVES, but no complex ones, which it can't save."""
+    is_complex = any(jnp.issubdtype(operand.dtype, jnp.complexfloating) for operand in operands)
+    return primitive.name in SAVED_PRIMITIVES and not is_complex
 
 
 def chunk_of(num_steps: int) -> int:

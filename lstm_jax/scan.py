@@ -2,7 +2,8 @@
 
 The reference path is differentiated by jax itself, in forward and reverse mode, and keeps 14 arrays of `[T, B, H]` for
 an LSTM. What is kept for the backward pass instead is the caller's choice (`Backward`): memory_saving.py has the path
-of cells that pointwise.py finds can be taken apart, the steps of others are rematerialised.
+of cells that pointwise.py finds can be taken apart, the steps of others are rematerialised. linear_scan.py makes all
+steps at once of cells that are linear in their state.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from jaxtyping import Array, Float, Real
 from lstm_jax.cells.base import Cell, Params, PointwiseCell, State, check_state
 from lstm_jax.choices import Backward
 from lstm_jax.derivatives import reverse_only
+from lstm_jax.linear_scan import is_linear, linear_scan
 from lstm_jax.memory_saving import StepMasks, pointwise_scan, save_activations
 from lstm_jax.mesh import alike, on_mesh_as
 from lstm_jax.pointwise import can_be_taken_apart, form
@@ -141,7 +143,7 @@ def _checked(
     params, inputs, state, lengths = alike(params, inputs, jax.tree.map(jnp.asarray, state), lengths)
     x = jax.eval_shape(lambda inputs: inputs[0], inputs) if num_steps else x
     state = _promoted(cell, params, state, x)
-    apart = backward != "autodiff" and can_be_taken_apart(cell, params, state, x)
+    apart = backward not in ("autodiff", "parallel") and can_be_taken_apart(cell, params, state, x)
     if apart:  # here, so that no path and no number of steps has what another has not
         params, state, inputs = reverse_only((params, state, inputs))
     return _Given(cell, params, inputs, state, lengths, backward, apart)
@@ -194,16 +196,11 @@ def _scan(
 ) -> tuple[State, Array | None]:
     cell, params, backward = given.cell, given.params, given.backward
     num_steps = inputs.shape[0]
-    if num_steps and given.apart and backward != "autodiff":
-        state, outputs = pointwise_scan(
-            cast(PointwiseCell, cell),
-            params,
-            _in_order(inputs, reverse),
-            given.state,
-            _in_order(masks, reverse),
-            backward,
-            return_outputs,
-        )
+    if num_steps and backward == "parallel" and is_linear(cell):
+        return linear_scan(cell, params, inputs, given.state, masks, reverse, return_outputs)
+    if num_steps and given.apart:
+        pointwise, (inputs, masks) = cast(PointwiseCell, cell), _in_order((inputs, masks), reverse)
+        state, outputs = pointwise_scan(pointwise, params, inputs, given.state, masks, backward, return_outputs)
         return state, _in_order(outputs, reverse)
 
     def plain_step(state: State, at: tuple[Array, StepMasks]) -> tuple[State, Array | None]:

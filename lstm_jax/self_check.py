@@ -12,6 +12,7 @@ from jaxtyping import Array, Real
 
 from lstm_jax.cells.base import Cell, Params
 from lstm_jax.choices import Backward
+from lstm_jax.linear_scan import is_linear
 from lstm_jax.pointwise import can_be_taken_apart
 from lstm_jax.scan import scan
 
@@ -53,7 +54,8 @@ def check_backward(
     """
     state = jax.eval_shape(lambda params, inputs: scan(cell, params, inputs[:0])[0], params, inputs)
     x = jax.ShapeDtypeStruct(inputs.shape[1:], inputs.dtype)
-    if backward == "autodiff" or not can_be_taken_apart(cell, params, state, x):
+    has_own_path = is_linear(cell) if backward == "parallel" else can_be_taken_apart(cell, params, state, x)
+    if backward == "autodiff" or not has_own_path:
         return
 
     def everything(backward: Backward, *arguments: Any) -> dict[str, Any]:

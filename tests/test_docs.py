@@ -8,12 +8,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from experiments import gap_length
+from lstm_jax import registry
+from lstm_jax.cells import CELLS, make_cell
+from lstm_jax.linear_scan import is_linear
+from lstm_jax.scan import scan
 from lstm_jax.sweeps.store.records import read_runs
-from lstm_jax.tasks import make_task
+from lstm_jax.tasks import TASKS, make_task
 
 ROOT = Path(__file__).parents[1]
 HERE = ["--executor", "serial", "--wandb", "disabled"]
@@ -55,6 +61,15 @@ def test_own_cell_task_and_optimizer(modules, capsys):
     assert (modules / "results" / "gap_length" / "gap_length.png").exists()
 
 
+def test_own_linear_cell(modules):
+    """It makes its steps at once, and the same numbers."""
+    cell = make_cell("my_linear_cells:Leaky", 3)
+    params, inputs = cell.init(jax.random.key(0), 2), jnp.sin(jnp.arange(10.0)).reshape(5, 2)
+    assert is_linear(cell)
+    ways = [scan(cell, params, inputs, backward=backward)[1] for backward in ("parallel", "autodiff")]
+    np.testing.assert_allclose(*ways, rtol=0, atol=1e-6)
+
+
 def test_own_task_of_numbers(modules, capsys):
     """The adding problem: its solver, what it shows, and a cell that learns something of it."""
     task = make_task("my_numbers:Adding", 3)
@@ -80,3 +95,34 @@ def test_in_flax():
     text = (ROOT / "docs" / "flax.md").read_text()
     code = "\n".join(re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL))
     exec(compile(code, "docs/flax.md", "exec"), {})
+
+
+def test_the_table_of_cells_is_complete():
+    """Every registered cell in its row of docs/cells.md, with all its settings and their defaults."""
+    rows = [re.split(r" *\| *", line) for line in (ROOT / "docs" / "cells.md").read_text().splitlines()]
+    found = {row[1].strip("`"): row[4] for row in rows if row[0] == "" and len(row) > 5 and "`" in row[1]}
+    assert [name for name in found if "@" not in name] == list(CELLS)
+    for name in CELLS:
+        cell = make_cell(name, 4)
+        settings = registry.fields_of(type(cell))
+        names = re.findall(r"`(\w+)(?:=([\w.]+))?`(?! or|\))", found[name])
+        assert {setting for setting, _ in names} == settings.keys() - {"hidden_dim", "gap"}
+        for setting, default in names:
+            value = getattr(cell, settings[setting])
+            assert setting == "init" or default == (f"{value:.4g}" if type(value) is float else str(value).lower())
+
+
+def test_the_table_of_tasks_says_what_they_say():
+    """Of each task that draws its own sequences: inputs, chance, and the steps that a cell has to bridge."""
+    rows = re.findall(r"^\| (`.*) \|$", (ROOT / "docs" / "tasks.md").read_text().split("## One name")[0], re.MULTILINE)
+    cells = {name: row.split(" | ") for row in rows for name in re.findall(r"`(\w+)`", row.split(" | ")[0])}
+    assert cells.keys() == TASKS.keys()
+    for name in cells.keys() - {"translation", "language", "sequential_image", "reverse", "addition"}:
+        _, _, inputs, _, chance, _, distance, _ = cells[name]
+        task = make_task(name, 30)
+        above, below = chance.split("/")
+        assert task.chance == pytest.approx(int(above) / int(below)), name
+        times, _, more = distance.replace("T", "gap").replace("- ", "+ -").partition(" + ")
+        assert task.distance == int(times.replace("gap", "") or 1) * 30 + int(more or 0), name
+        found = re.match(r"([\d,]+) (token|number)", inputs)
+        assert found and int(found[1].replace(",", "")) == (task.inputs.num_tokens or task.inputs.width), name

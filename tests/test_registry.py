@@ -140,11 +140,11 @@ A_CELL = "expected a dataclass derived from lstm_jax.cells.base.Cell"
     [
         (
             "ltsm",
-            "unknown cell 'ltsm': did you mean 'lstm'? choose from rnn, gru, lstm, coupled_lstm, or package.module",
+            "unknown cell 'ltsm': did you mean 'lstm'? choose from rnn, gru, lstm, coupled_lstm, ",
         ),
         (
             "transformer",
-            "unknown cell 'transformer': choose from rnn, gru, lstm, coupled_lstm, or package.module:Name of your own",
+            f"ugrnn, ... ({len(CELLS)} in all), or package.module:Name of your own",
         ),
         (
             "lstm@forgetbias=5",
@@ -207,7 +207,8 @@ def test_own_module_on_the_path(tmp_path, monkeypatch):
     )
     monkeypatch.syspath_prepend(tmp_path)
     cell = make_cell("fresh_cells:Own@leak=0.25,init=orthogonal", 6, gap=3)
-    assert dataclasses.asdict(cell) == {"hidden_dim": 6, "initialization": "orthogonal", "leak": 0.25}
+    own = {"hidden_dim": 6, "initialization": "orthogonal", "activation": "tanh", "leak": 0.25}
+    assert dataclasses.asdict(cell) == own
 
 
 def test_construct_without_settings():

@@ -25,7 +25,6 @@ from cell_cases import (
 )
 
 import lstm_jax
-from lstm_jax.cells import CELLS
 from lstm_jax.scan import scan, scan_last
 
 NUM_STEPS = 6
@@ -171,7 +170,7 @@ def test_scan_last_needs_a_step(lengths):
 
 # Padding, bitwise. One compiled function gives all that a training uses.
 
-PADDED = [(name, False) for name in [*CELLS, "gru@reset=before", OWN[0], "flax.nnx:LSTMCell"]]
+PADDED = [(name, False) for name in ["rnn", "gru", "lstm", "gru@reset=before", OWN[0], "flax.nnx:LSTMCell"]]
 PADDED += [("lstm", True)]
 padded = pytest.mark.parametrize(("name", "reverse"), PADDED)
 SHORT_LENGTHS = jnp.array([0, 1, 3, 4])
@@ -363,6 +362,7 @@ def test_there_is_one_scan_over_time():
         if (loops := loops_of_libraries(path.read_text()))
     }
     assert set(found.pop("scan.py")) == {"jax.lax.scan"}
+    assert found.pop("linear_scan.py") == ["jax.lax.associative_scan"]
     assert set(found.pop("memory_saving.py")) == {"jax.lax.scan", "jax.lax.fori_loop"}
     assert set(found.pop("training.py", [])) <= {"jax.lax.scan", "jax.lax.fori_loop", "jax.lax.while_loop"}
     assert set(found.pop("evaluation/decoding.py")) == {"jax.lax.scan", "jax.lax.while_loop"}

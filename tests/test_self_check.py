@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import own_cells
 import pytest
-from cell_cases import inputs_of, params_of
+from cell_cases import costly, inputs_of, params_of
 
 from lstm_jax import self_check
 from lstm_jax.cells import CELLS, make_cell
@@ -26,7 +26,10 @@ def model(text, backward="activations", **options):
     return make_model(text, sizes, form="encoder_decoder", num_tokens=5, num_outputs=5, gap=9)
 
 
-@pytest.mark.parametrize("name", [*CELLS, "own_cells:Leaky", "drawn_cells:Drawn@give=wide,keep=x_proj", "transformer"])
+OTHERS = ["own_cells:Leaky", "drawn_cells:Drawn@give=wide,keep=x_proj", "transformer"]
+
+
+@pytest.mark.parametrize("name", [*costly(CELLS), *OTHERS])
 def test_a_good_cell(name):
     check_model(model(name, truncation=None if name == "transformer" else 2))
 

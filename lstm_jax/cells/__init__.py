@@ -18,6 +18,19 @@ CELLS: Mapping[str, str] = {
     "gru": "lstm_jax.cells.gru:GRU",
     "lstm": "lstm_jax.cells.lstm:LSTM",
     "coupled_lstm": "lstm_jax.cells.coupled_lstm:CoupledLSTM",
+    "peephole_lstm": "lstm_jax.cells.peephole_lstm:PeepholeLSTM",
+    "layer_norm_lstm": "lstm_jax.cells.layer_norm_lstm:LayerNormLSTM",
+    "janet": "lstm_jax.cells.janet:Janet",
+    "ugrnn": "lstm_jax.cells.ugrnn:UGRNN",
+    "indrnn": "lstm_jax.cells.indrnn:IndRNN",
+    "clockwork": "lstm_jax.cells.clockwork:Clockwork",
+    "lem": "lstm_jax.cells.lem:LEM",
+    "cornn": "lstm_jax.cells.cornn:CoRNN",
+    "slstm": "lstm_jax.cells.slstm:SLSTM",
+    "min_gru": "lstm_jax.cells.min_gru:MinGRU",
+    "min_lstm": "lstm_jax.cells.min_lstm:MinLSTM",
+    "lru": "lstm_jax.cells.lru:LRU",
+    "rglru": "lstm_jax.cells.rglru:RGLRU",
 }
 
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Key, Real
 
-Init = Literal["uniform", "orthogonal"]
+Init = Literal["uniform", "orthogonal", "identity"]
 Params = Any
 """A pytree of arrays, of the cell's own choice."""
 State = Any

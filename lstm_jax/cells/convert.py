@@ -56,7 +56,8 @@ def to_torch(cell: Convertible, params: Params, layer: int = 0, reverse: bool = 
     """What `load_state_dict` takes once each array is a tensor; our bias becomes `bias_ih`, b_hn goes to `bias_hh`.
 
     NumPy, and with it PyTorch, knows no bfloat16: such parameters are float32, which a module makes its own dtype
-    again. Raises ValueError for a cell that PyTorch does not have, and for parameters of another size than the cell's.
+    again. An RNN with relu is PyTorch's with `nonlinearity="relu"`, under the same names. Raises ValueError for a cell
+    that PyTorch does not have, and for parameters of another size than the cell's.
     """
     _check_torch_has(cell)
     _check_sizes(cell, params)
@@ -77,13 +78,13 @@ def to_torch(cell: Convertible, params: Params, layer: int = 0, reverse: bool = 
 def from_flax(module: nnx.RNNCellBase) -> tuple[Convertible, Params]:
     """Our cell and its parameters from an `nnx.LSTMCell`, `OptimizedLSTMCell`, `GRUCell` or `SimpleCell`.
 
-    Raises ValueError for other cells, for other activations than sigmoid and tanh, and for a residual `SimpleCell`.
+    Raises ValueError for other cells, for other activations than sigmoid and tanh (a `SimpleCell` may have relu),
+    and for a residual `SimpleCell`.
     """
     kind: Any = module
-    if (
-        getattr(kind, "gate_fn", nnx.sigmoid) is not nnx.sigmoid
-        or getattr(kind, "activation_fn", nnx.tanh) is not nnx.tanh
-    ):
+    activation = getattr(kind, "activation_fn", nnx.tanh)
+    has_relu = isinstance(module, nnx.SimpleCell) and activation is nnx.relu
+    if getattr(kind, "gate_fn", nnx.sigmoid) is not nnx.sigmoid or not (activation is nnx.tanh or has_relu):
         raise ValueError(f"{type(module).__name__}: expected sigmoid gates and tanh activations")
     if isinstance(module, nnx.LSTMCell):
         inputs, hiddens = _lstm_linears(module)
@@ -101,7 +102,7 @@ def from_flax(module: nnx.RNNCellBase) -> tuple[Convertible, Params]:
         params = LinearParams(_value(module.dense_i.kernel), _value(module.dense_h.kernel), _value(module.dense_i.bias))
         return GRU(module.hidden_features), GRUParams(*params, jnp.zeros(module.hidden_features, params.bias.dtype))
     if isinstance(module, nnx.SimpleCell) and not module.residual:
-        return RNN(module.hidden_features), LinearParams(
+        return RNN(module.hidden_features, activation="relu" if has_relu else "tanh"), LinearParams(
             _value(module.dense_i.kernel), _value(module.dense_h.kernel), _value(module.dense_i.bias)
         )
     raise ValueError(
@@ -134,7 +135,8 @@ def to_flax(cell: Convertible, params: Params) -> nnx.RNNCellBase:
             raise ValueError("nnx.GRUCell has no b_hn: expected bias_hn to be zero")
         module: Any = nnx.GRUCell(input_dim, hidden_dim, **options)
     else:
-        module = nnx.SimpleCell(input_dim, hidden_dim, **options)
+        activation = nnx.tanh if cell.activation == "tanh" else nnx.relu
+        module = nnx.SimpleCell(input_dim, hidden_dim, activation_fn=activation, **options)
     _assign(module.dense_i.kernel, params.w_ih)
     _assign(module.dense_h.kernel, params.w_hh)
     _assign(module.dense_i.bias, params.bias)

@@ -9,6 +9,9 @@ from jaxtyping import Array, Float, Key
 
 from lstm_jax.cells.base import Init, LinearParams
 
+IDENTITY_INPUT_DEVIATION = 0.001
+"""Of the input weights of `identity`: Le et al. 2015, section 3."""
+
 
 def linear_params(
     init: Init, key: Key[Array, ""], input_dim: int, hidden_dim: int, num_gates: int, dtype: DTypeLike
@@ -19,28 +22,49 @@ def linear_params(
     - `orthogonal`: an orthogonal `[H, H]` matrix for each gate, and for each gate's inputs Glorot and Bengio's (2010)
       uniform over `[D, H]`. Flax's `OptimizedLSTMCell` makes one `[H, 4H]` matrix orthogonal instead, which leaves
       each gate at singular values of about 1/2.
+    - `identity`: the identity for each gate, and N(0, 0.001²) for inputs: Le et al. 2015, "A simple way to initialize
+      recurrent networks of rectified linear units".
 
     Raises ValueError for another menu item, or sizes below 1.
     """
-    check_sizes(input_dim, hidden_dim)
     input_key, hidden_key = jax.random.split(key)
+    return LinearParams(
+        input_weights(init, input_key, input_dim, hidden_dim, num_gates, dtype),
+        recurrent_weights(init, hidden_key, hidden_dim, num_gates, dtype),
+        jnp.zeros(num_gates * hidden_dim, dtype),
+    )
+
+
+def input_weights(
+    init: Init, key: Key[Array, ""], input_dim: int, hidden_dim: int, num_gates: int, dtype: DTypeLike
+) -> Float[Array, "D GH"]:
+    """The weights of the inputs, as `linear_params` has them."""
+    check_sizes(input_dim, hidden_dim)
+    shape = (input_dim, num_gates * hidden_dim)
     if init == "uniform":
         bound = hidden_dim**-0.5
-        w_ih = jax.random.uniform(input_key, (input_dim, num_gates * hidden_dim), dtype, -bound, bound)
-        w_hh = jax.random.uniform(hidden_key, (hidden_dim, num_gates * hidden_dim), dtype, -bound, bound)
-    elif init == "orthogonal":
+        return jax.random.uniform(key, shape, dtype, -bound, bound)
+    if init == "orthogonal":
         glorot = jax.nn.initializers.glorot_uniform()
-        orthogonal = jax.nn.initializers.orthogonal()
-        w_ih = jnp.concatenate(
-            [glorot(k, (input_dim, hidden_dim), dtype) for k in jax.random.split(input_key, num_gates)], axis=1
-        )
-        full = dtype if jnp.finfo(dtype).bits >= 32 else jnp.float32  # the QR decomposition has no half precision
-        w_hh = jnp.concatenate(
-            [orthogonal(k, (hidden_dim, hidden_dim), full) for k in jax.random.split(hidden_key, num_gates)], axis=1
-        ).astype(dtype)
-    else:
-        raise ValueError(f"init: expected 'uniform' or 'orthogonal', got {init!r}")
-    return LinearParams(w_ih, w_hh, jnp.zeros(num_gates * hidden_dim, dtype))
+        return jnp.concatenate([glorot(k, (input_dim, hidden_dim), dtype) for k in jax.random.split(key, num_gates)], 1)
+    if init == "identity":
+        return jax.random.normal(key, shape, dtype) * jnp.asarray(IDENTITY_INPUT_DEVIATION, dtype)
+    raise ValueError(f"init: expected 'uniform', 'orthogonal' or 'identity', got {init!r}")
+
+
+def recurrent_weights(
+    init: Init, key: Key[Array, ""], hidden_dim: int, num_gates: int, dtype: DTypeLike
+) -> Float[Array, "H GH"]:
+    """The recurrent weights, as `linear_params` has them."""
+    if init == "uniform":
+        shape = (hidden_dim, num_gates * hidden_dim)
+        return jax.random.uniform(key, shape, dtype, -(hidden_dim**-0.5), hidden_dim**-0.5)
+    if init == "identity":
+        return jnp.tile(jnp.eye(hidden_dim, dtype=dtype), (1, num_gates))
+    orthogonal = jax.nn.initializers.orthogonal()
+    full = dtype if jnp.finfo(dtype).bits >= 32 else jnp.float32  # the QR decomposition has no half precision
+    gates = [orthogonal(k, (hidden_dim, hidden_dim), full) for k in jax.random.split(key, num_gates)]
+    return jnp.concatenate(gates, axis=1).astype(dtype)
 
 
 def check_sizes(input_dim: int, hidden_dim: int) -> None:

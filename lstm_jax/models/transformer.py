@@ -12,7 +12,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int32, Integer
 
 from lstm_jax import registry
-from lstm_jax.choices import Form
+from lstm_jax.choices import Form, Readout
 from lstm_jax.layers import drop
 from lstm_jax.models.attention import KeysValues
 from lstm_jax.models.base import Config, Data, Pair, Sizes, Step, is_token
@@ -32,7 +32,7 @@ class TransformerConfig(Config):
     embedding of the text that it writes.
     """
 
-    forms: ClassVar[tuple[Form, ...]] = ("decoder", "encoder", "encoder_decoder")
+    forms: ClassVar[tuple[Form, ...]] = ("decoder", "encoder", "encoder_decoder", "sequence")
     form: Form
     num_layers: int
     model_dim: int = dataclasses.field(metadata={"setting": "hidden_dim"})
@@ -41,10 +41,9 @@ class TransformerConfig(Config):
     num_outputs: int
     dropout: float = 0.0
     tied: bool = False
+    readout: Readout = dataclasses.field(default="every", metadata={"before": "every"})
 
     def __post_init__(self) -> None:
-        if self.form == "sequence":
-            raise ValueError("form: expected decoder, encoder or encoder_decoder, got 'sequence'")
         if self.num_layers < 1:
             raise ValueError(f"num_layers: expected at least one, got {self.num_layers}")
         if self.num_heads < 1 or self.model_dim % self.num_heads:
@@ -98,7 +97,8 @@ class Transformer(nnx.Module):
 
     - decoder: tokens [T, B] -> logits of the next token [T, B, C], each from the tokens up to its own;
     - encoder: tokens [T, B] -> logits at every token [T, B, C], each from all tokens;
-    - encoder_decoder: Pair -> logits of the target's tokens [S, B, C], each from the prefix and the source.
+    - encoder_decoder: Pair -> logits of the target's tokens [S, B, C], each from the prefix and the source;
+    - sequence: the decoder, as a reference beside recurrent models; its `readout` may be at the last step alone.
 
     Padding of a source, or of what an encoder reads, is never attended to. Differs from the paper in its GELU, too
     (Hendrycks & Gimpel 2016).
@@ -110,7 +110,7 @@ class Transformer(nnx.Module):
         make: dict[str, Any] = {"rngs": rngs, "dtype": dtype}
         reads_source = config.form == "encoder_decoder"
         encoder = decoder = None
-        if config.form != "decoder":
+        if config.form in ("encoder", "encoder_decoder"):
             encoder = last = _Layers(config, config.num_tokens, tied=config.tied and not reads_source, **make)
         if config.form != "encoder":
             num_tokens = config.num_outputs if reads_source else config.num_tokens
@@ -126,7 +126,8 @@ class Transformer(nnx.Module):
         self, inputs: Integer[Array, "T B"] | Pair, *, dropout_key: Array | None = None
     ) -> Float[Array, "S B C"]:
         """Logits at every position, those of padding included; without a key nothing is dropped."""
-        return self.readout(self._outputs(inputs, dropout_key))
+        outputs = self._outputs(inputs, dropout_key)
+        return self.readout(outputs if self.config.readout == "every" else outputs[-1:])
 
     def at(self, inputs: Integer[Array, "T B"] | Pair, index: int) -> Float[Array, "B C"]:
         """The logits of one position alone, which may be -1 for the last."""

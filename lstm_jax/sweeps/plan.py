@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lstm_jax.tasks.base import Task
 
 T = TypeVar("T")
-FLOATS_PER_STEP = {"autodiff": 16, "activations": 12, "states": 7, "checkpoint": 4}
+FLOATS_PER_STEP = {"autodiff": 16, "activations": 12, "states": 7, "checkpoint": 4, "parallel": 16}
 """Arrays of [batch, hidden_dim] that backpropagation stores per time step of an LSTM, with room to spare."""
 FASTEST_FIRST: tuple["Backward", ...] = ("activations", "states", "checkpoint")
 """In this order they are mostly faster on a CPU, and take more memory: docs/performance.md."""

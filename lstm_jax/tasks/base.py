@@ -59,8 +59,13 @@ class Task(abc.ABC):
     gap: int
 
     def __post_init__(self) -> None:
-        if self.gap < 1:
-            raise ValueError(f"gap: expected at least 1, got {self.gap}")
+        if self.gap < self.least_gap:
+            raise ValueError(f"gap: expected at least {self.least_gap}, got {self.gap}")
+
+    @property
+    def least_gap(self) -> int:
+        """The smallest `gap` that there are sequences of, with these settings."""
+        return 1
 
     @property
     def distance(self) -> int:

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpy_cells
 import pytest
-from cell_cases import add_noise, call, cell_of, inputs_of, jit_scan, params_of, python_loop, state_of
+from cell_cases import HIDDEN_DIM, add_noise, call, cell_of, inputs_of, jit_scan, params_of, python_loop, state_of
 from flax import nnx
 
 from lstm_jax.cells.base import LinearParams
@@ -26,13 +26,15 @@ pytestmark = pytest.mark.usefixtures("x64")
 
 OUTPUT_TOLERANCE, GRADIENT_TOLERANCE = 1e-12, 1e-10
 LENGTHS = [1, 7, 100, 1000]
+PEERS = ("rnn", "gru", "gru@reset=before", "lstm")
+# Of all cells one length, of these all: what goes wrong with the length does so in the scan, not in the cell.
+LOOPED = [(name, length) for name in numpy_cells.LOOPS for length in LENGTHS if name in PEERS or length == 7]
 
 
 def loss_weights(num_steps, state):
     """Normal weights for every output and every number of the final state; 1/sqrt(T) keeps gradients of order one."""
     rng = np.random.default_rng(num_steps)
-    hidden = state[0]
-    outputs = rng.normal(size=(num_steps, *hidden.shape)) / np.sqrt(num_steps)
+    outputs = rng.normal(size=(num_steps, *state[0].shape[:-1], HIDDEN_DIM)) / np.sqrt(num_steps)
     return outputs, [rng.normal(size=leaf.shape) for leaf in state]
 
 
@@ -79,14 +81,13 @@ def assert_close(actual, expected, tolerance):
         np.testing.assert_allclose(ours_leaf, theirs, rtol=0, atol=tolerance)
 
 
-@pytest.mark.parametrize("num_steps", LENGTHS)
-@pytest.mark.parametrize("name", numpy_cells.LOOPS)
+@pytest.mark.parametrize(("name", "num_steps"), LOOPED)
 def test_numpy_loop(name, num_steps):
     """Outputs against the equations; gradients against complex steps through them."""
     _, params, state, inputs = case(name, num_steps)
     loop = numpy_cells.LOOPS[name]
-    arrays = [np.asarray(leaf) for leaf in (*params, *state, inputs)]
-    num_params = len(params)
+    arrays = [np.asarray(leaf) for leaf in (*jax.tree.leaves(params), *state, inputs)]
+    num_params = len(arrays) - len(state) - 1
     weights, states = arrays[:num_params], arrays[num_params:-1]
 
     outputs, final = loop(weights, states, arrays[-1])
@@ -100,7 +101,7 @@ def test_numpy_loop(name, num_steps):
         # inputs come as [copies, T, B, D]; the loop wants time first
         outputs, final = loop(copies[:num_params], copies[num_params:-1], np.moveaxis(copies[-1], 1, 0))
         total = sum((w * y).sum(axis=(-2, -1)) for w, y in zip(output_weights, outputs, strict=True))
-        return total + sum((w * s).sum(axis=(-2, -1)) for w, s in zip(state_weights, final, strict=True))
+        return total + sum((w * s).reshape(len(s), -1).sum(1) for w, s in zip(state_weights, final, strict=True))
 
     # Each number of parameters and initial state, and the inputs of the first, a middle and the last step; at
     # T = 1,000 a third of them, for the loop takes seconds there.
@@ -115,7 +116,7 @@ def test_numpy_loop(name, num_steps):
     assert_close(flat[coordinates], numpy_cells.derivatives(loss, arrays, coordinates), GRADIENT_TOLERANCE)
 
 
-@pytest.mark.parametrize("name", numpy_cells.LOOPS)
+@pytest.mark.parametrize("name", PEERS)
 def test_python_loop(name):
     """Gradients against jax's own, through an unrolled loop over `step` without any scan."""
     num_steps = 7

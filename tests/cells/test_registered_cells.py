@@ -24,12 +24,11 @@ from cell_cases import (
     params_of,
     state_of,
 )
+from numpy_cells import LOOPS
 
 from lstm_jax.cells import CELLS, make_cell
 from lstm_jax.cells.base import Cell, PointwiseCell
-from lstm_jax.cells.coupled_lstm import CoupledLSTM
 from lstm_jax.cells.flax_cell import FlaxCell
-from lstm_jax.cells.lstm import LSTM
 
 every_cell = pytest.mark.parametrize("name", ALL)
 every_kind = pytest.mark.parametrize("name", KINDS)  # for what depends on the step, not on how parameters start
@@ -105,7 +104,7 @@ def test_init_is_a_function_of_the_key(name):
     assert_same(cell.init(jax.random.key(3), INPUT_DIM), params)
     weights = [leaf for leaf in jax.tree.leaves(params) if leaf.ndim == 2]
     others = [leaf for leaf in jax.tree.leaves(cell.init(jax.random.key(4), INPUT_DIM)) if leaf.ndim == 2]
-    assert len(weights) >= 2
+    assert weights
     assert all((np.asarray(a) != np.asarray(b)).any() for a, b in zip(weights, others, strict=True))
     flat = np.sort(np.concatenate([np.ravel(leaf) for leaf in weights]))
     assert (np.diff(flat) != 0).all(), "two weights are equal: a key was used twice"
@@ -129,8 +128,8 @@ def test_batch_shapes(name, x64):
     step = jit_step(name)
     mapped = jax.jit(jax.vmap(cell.step, in_axes=(None, 0, 0)))(params, state, x)
     assert_same(mapped, expected, atol=1e-15)
-    grid = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf).reshape(2, 3, -1)), (state, x))
-    expected = jax.tree.map(lambda leaf: np.asarray(leaf).reshape(2, 3, -1), expected)
+    grid = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf).reshape(2, 3, *leaf.shape[1:])), (state, x))
+    expected = jax.tree.map(lambda leaf: np.asarray(leaf).reshape(2, 3, *leaf.shape[1:]), expected)
     assert_same(step(params, *grid), expected, atol=1e-15)
     for batch_shape in ((), (2, 3)):
         state = cell.initial_state(batch_shape, jnp.float64)
@@ -191,45 +190,73 @@ def test_gradients_reach_every_parameter(name, x64):
     cell, arguments, _ = one_step(name)
 
     def loss(params, state, x):
-        # two steps, so that the recurrent part counts
-        for _ in range(2):
-            state, output = cell.step(params, state, x)
-        return (output * jnp.arange(1.0, 1.0 + output.size, dtype=output.dtype).reshape(output.shape)).sum()
+        # some steps, so that the recurrent part counts, and that no unit with relu rests in all of them
+        outputs = []
+        for scale in (1.0, -2.0, 3.0, -1.0, 2.0, -3.0):
+            state, output = cell.step(params, state, jnp.roll(scale * x, len(outputs), axis=0))
+            outputs.append(output)
+        weights = jnp.arange(1.0, 1.0 + 6 * output.size, dtype=output.dtype)
+        return jnp.vdot(weights, jnp.concatenate(outputs))
 
     grads = jax.jit(jax.grad(loss, argnums=(0, 1, 2)))(*arguments)
-    assert all((np.asarray(leaf) != 0).all() for leaf in jax.tree.leaves(grads))
+    of_params, *others = jax.tree.leaves(grads[0]), grads[1][0], grads[2]  # a state may also count steps
+    assert all((np.asarray(leaf) != 0).all() for leaf in of_params)
+    assert all((np.asarray(leaf) != 0).any(axis=0).all() for leaf in jax.tree.leaves(others))  # relu may rest
 
 
 # Of ours
 
 
-COUNTS = {"rnn": (1, 0), "gru": (3, 1), "lstm": (4, 0), "coupled_lstm": (3, 0)}
+def dense(num_gates, further=0):
+    """G gates with two linear maps and a bias, and further numbers a unit."""
+    return lambda d, h: num_gates * (d * h + h * h + h) + further * h
+
+
+# Of inputs and units.
+COUNTS = {
+    "rnn": dense(1),
+    "gru": dense(3, 1),  # b_hn
+    "lstm": dense(4),
+    "coupled_lstm": dense(3),
+    "peephole_lstm": dense(4, 3),
+    "layer_norm_lstm": dense(4, 4 + 4 + 2),  # gains of two projections, gain and bias of the cell state
+    "janet": dense(2),
+    "ugrnn": dense(2),
+    "indrnn": lambda d, h: d * h + h + h,
+    "clockwork": lambda d, h: d * h + h * (h + 1) // 2 + h,  # of H modules with one unit each
+    "lem": lambda d, h: 4 * (d * h + h * h + h),
+    "cornn": lambda d, h: d * h + 2 * h * h + h,
+    "slstm": dense(4),
+    "min_gru": lambda d, h: 2 * (d * h + h),
+    "min_lstm": lambda d, h: 3 * (d * h + h),
+    "lru": lambda d, h: 3 * h + 2 * d * h + 2 * h * h + d * h,
+    "rglru": lambda d, h: 3 * (d * h + h) + h,
+}
 
 
 @pytest.mark.parametrize("input_dim", [1, 3])
 @pytest.mark.parametrize("name", OURS)
 def test_number_of_parameters(name, input_dim):
-    """G (D H + H H + H), and one more H for the GRU's b_hn."""
-    num_gates, further = COUNTS[name.partition("@")[0]]
-    if name == "gru@reset=before":
-        further = 0
     cell = cell_of(name)
-    hidden_dim = cell.hidden_dim
     params = jax.eval_shape(lambda: cell.init(jax.random.key(0), input_dim))
-    expected = num_gates * (input_dim * hidden_dim + hidden_dim * hidden_dim + hidden_dim) + further * hidden_dim
+    expected = COUNTS[name.partition("@")[0]](input_dim, cell.hidden_dim)
+    if name == "gru@reset=before":
+        expected -= cell.hidden_dim
     assert sum(leaf.size for leaf in jax.tree.leaves(params)) == expected
 
 
 @pytest.mark.parametrize("name", OURS)
 def test_initial_state_is_zero(name):
+    """The hidden state first, of as many numbers as units or a multiple of that; others may have one a sequence."""
     state = cell_of(name).initial_state((2, 3))
-    assert all(leaf.shape == (2, 3, HIDDEN_DIM) and not np.any(leaf) for leaf in jax.tree.leaves(state))
-    assert state._fields == (("hidden", "cell") if isinstance(cell_of(name), LSTM | CoupledLSTM) else ("hidden",))
+    assert all(leaf.shape[:2] == (2, 3) and not np.any(leaf) for leaf in jax.tree.leaves(state))
+    assert state._fields[0] == "hidden"
+    assert state.hidden.ndim == 3 and state.hidden.shape[-1] % HIDDEN_DIM == 0
 
 
 def test_a_registered_cell_is_tested():
-    """The formula above needs a line for each."""
-    assert COUNTS.keys() == CELLS.keys()
+    """The formulas above need a line for each, and so do the loops of the oracle."""
+    assert COUNTS.keys() == CELLS.keys() == {name.partition("@")[0] for name in LOOPS}
 
 
 # Of pointwise cells
@@ -237,7 +264,8 @@ def test_a_registered_cell_is_tested():
 
 def test_which_cells_are_pointwise():
     others = {name for name in ALL if name not in POINTWISE}
-    assert others == {"gru@reset=before", OWN[0], *FLAX}
+    linear = {"min_gru", "min_lstm", "lru", "rglru"}
+    assert others == {"gru@reset=before", "layer_norm_lstm", "indrnn", "clockwork", "lem", *linear, OWN[0], *FLAX}
     assert all(isinstance(cell_of(name), PointwiseCell) for name in POINTWISE)
 
 
@@ -264,16 +292,14 @@ def select_units(cell, params, state, x_proj, h_proj, units):
     """The same arguments for the given units alone, in the given order."""
 
     def of_gates(array):
-        return array.reshape(*array.shape[:-1], cell.num_gates, cell.hidden_dim)[..., units].reshape(
-            *array.shape[:-1], -1
-        )
+        return array.reshape(*array.shape[:-1], -1, cell.hidden_dim)[..., units].reshape(*array.shape[:-1], -1)
 
     further = {
         field: getattr(params, field)[units] for field in params._fields if field not in ("w_ih", "w_hh", "bias")
     }
     return (
         params._replace(**further),
-        jax.tree.map(lambda leaf: leaf[..., units], state),
+        jax.tree.map(of_gates, state),
         of_gates(x_proj),
         of_gates(h_proj),
     )
@@ -285,8 +311,10 @@ def test_update_treats_units_alike(name, x64):
     cell, *arguments = update_case(name)
     order = np.array([2, 4, 0, 3, 1])
     update = jax.jit(cell.update)
-    expected = jax.tree.map(lambda leaf: leaf[..., order], update(*arguments))
-    assert_same(update(*select_units(cell, *arguments, order)), expected, atol=1e-15)
+    params, _, *projections = arguments
+    new_state, output = update(*arguments)
+    _, *expected = select_units(cell, params, (new_state, output), *projections, order)
+    assert_same(update(*select_units(cell, *arguments, order)), expected[0], atol=1e-15)
 
 
 @pointwise
@@ -296,20 +324,23 @@ def test_update_mixes_no_units(name, x64):
     update = jax.jit(cell.update)
     expected = update(params, state, x_proj, h_proj)
     unit, row = 1, 2
-    columns = unit + cell.hidden_dim * np.arange(cell.num_gates)
+
+    def columns(leaf):
+        return np.arange(unit, leaf.shape[-1], cell.hidden_dim)
+
+    def changed_at(leaf):
+        return leaf.at[row, columns(leaf)].add(3.0)
+
     for argument in range(3):
         changed = [state, x_proj, h_proj]
-        if argument == 0:
-            changed[0] = jax.tree.map(lambda leaf: leaf.at[row, unit].add(0.5), state)
-        else:
-            changed[argument] = changed[argument].at[row, columns].add(0.5)
-        for leaf, before in zip(jax.tree.leaves(update(params, *changed)), jax.tree.leaves(expected), strict=True):
+        changed[argument] = jax.tree.map(changed_at, changed[argument])
+        results = update(params, *changed)
+        for leaf, before in zip(jax.tree.leaves(results), jax.tree.leaves(expected), strict=True):
             different = np.asarray(leaf != before)
             assert not np.delete(different, row, axis=0).any()
-            assert not np.delete(different[row], unit).any()
-        outputs = update(params, *changed)[1], expected[1]
+            assert not np.delete(different[row], columns(leaf)).any()
         if not (argument == 0 and name.startswith("rnn")):  # whose update reads no state: it is in h_proj already
-            assert outputs[0][row, unit] != outputs[1][row, unit]
+            assert results[1][row, unit] != expected[1][row, unit]
 
 
 # A user's own and Flax's

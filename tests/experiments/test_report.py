@@ -129,8 +129,6 @@ def test_an_experiment_of_ones_own_has_its_own_report(copy, capsys, monkeypatch)
 @pytest.mark.parametrize("task", [*TASKS, "own_tasks:Shuffled"])
 def test_a_task_says_which_experiment_it_is_of(task):
     own = {"copy": "copy_task", "language": "language_model"}
-    own |= dict.fromkeys(("gap", "memory_update", "own_tasks:Shuffled"), "gap_length")
-    assert (
-        report.experiment_of(SweepConfig.of(learning_rates=(0.003,), task=task)).module
-        == f"experiments.{own.get(task, 'translation')}"
-    )
+    own |= dict.fromkeys(("translation", "reverse", "addition"), "translation")
+    experiment = report.experiment_of(SweepConfig.of(learning_rates=(0.003,), task=task))
+    assert experiment.module == f"experiments.{own.get(task, 'gap_length')}"

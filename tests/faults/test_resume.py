@@ -10,6 +10,7 @@ import jax
 import numpy as np
 import programs
 import pytest
+from cell_cases import costly
 
 from lstm_jax.cells import CELLS
 from lstm_jax.sweeps.config.options import SweepConfig
@@ -66,7 +67,7 @@ def assert_bitwise_equal(job, left, right):
             assert x.dtype == y.dtype and x.tobytes() == y.tobytes()
 
 
-@pytest.mark.parametrize(("cell", "lanes"), [*((cell, 1) for cell in ALL_CELLS), ("lstm", 4)])
+@pytest.mark.parametrize(("cell", "lanes"), [*costly(ALL_CELLS, [1]), ("lstm", 4)])
 def test_a_job_that_is_cut_anywhere_ends_the_same_bit_for_bit(tmp_path, monkeypatch, capsys, cell, lanes):
     """Calls of one update each, so that a cut can fall anywhere, in the middle of a chunk too."""
     job = job_of(cells=(cell,), lanes=lanes)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import itertools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from flax import nnx
 
 from lstm_jax.cells import CELLS, make_cell
@@ -16,13 +18,28 @@ HIDDEN_DIM, INPUT_DIM = 5, 3
 
 # Every registered name, by its default settings; a cell that is registered tomorrow is tested without a line here.
 SETTINGS = ["rnn@init=orthogonal", "gru@reset=before", "gru@chrono=true", "gru@update_bias=2.5"]
-SETTINGS += ["lstm@init=orthogonal,forget_bias=0", "lstm@chrono=true"]
+SETTINGS += ["lstm@init=orthogonal,forget_bias=0", "lstm@chrono=true", "rnn@activation=relu"]
 OURS = [*CELLS, *SETTINGS]
 OWN = ["own_cells:Normalised@gain=2", "own_cells:Leaky@init=orthogonal"]
 FLAX = ["flax.nnx:LSTMCell", "flax.nnx:GRUCell", "flax.nnx:SimpleCell", "flax.nnx:OptimizedLSTMCell"]
 ALL = OURS + OWN + FLAX
 # One of each kind of step, where settings only change how parameters start.
 KINDS = [*CELLS, "gru@reset=before", *OWN, *FLAX]
+# Of each form that a step may have a cell: the most common; a hidden state of another width than the output; no
+# pointwise update. Those that are linear in their state have tests of their own.
+OF_EACH_FORM = {"rnn", "gru", "lstm", "cornn", "gru@reset=before", *OWN, *FLAX}
+
+
+def marks_of(name):
+    """Of a test that costs seconds a cell: a registered cell of no form of its own is left to `make test-faults`."""
+    return pytest.mark.long if name in CELLS and name not in OF_EACH_FORM else ()
+
+
+def costly(names, *others):
+    """Parameters of such a test: each name with each of the others' values."""
+    return [
+        pytest.param(name, *values, marks=marks_of(name)) for name in names for values in itertools.product(*others)
+    ]
 
 
 def cell_of(name, hidden_dim=HIDDEN_DIM):
@@ -60,8 +77,8 @@ def inputs_of(num_steps, batch_shape=(2,), input_dim=INPUT_DIM, dtype=jnp.float3
 
 
 def state_of(cell, batch_shape=(2,), dtype=jnp.float32, seed=8):
-    """A state away from zero."""
-    return add_noise(cell.initial_state(batch_shape, dtype), seed, 0.5)
+    """A state away from zero; of positive numbers, as those have to be that something is divided by."""
+    return jax.tree.map(jnp.abs, add_noise(cell.initial_state(batch_shape, dtype), seed, 0.5))
 
 
 def python_loop(cell, params, inputs, state, *, lengths=None, reverse=False):

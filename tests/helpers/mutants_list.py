@@ -97,6 +97,34 @@ CELLS = (
         "tests/cells/test_numerics.py::test_numpy_loop[rnn-1]",
     ),
     Mutant(
+        "cells/peephole-of-the-output-gate-sees-the-old-state",
+        "lstm_jax/cells/peephole_lstm.py",
+        "params.peep_o * cell",
+        "params.peep_o * state.cell",
+        "tests/cells/test_numerics.py::test_numpy_loop[peephole_lstm-7]",
+    ),
+    Mutant(
+        "cells/clockwork-hears-faster-modules",
+        "lstm_jax/cells/clockwork.py",
+        "state.hidden[..., start:] @ w",
+        "state.hidden[..., : len(w)] @ w",
+        "tests/cells/test_numerics.py::test_numpy_loop[clockwork-7]",
+    ),
+    Mutant(
+        "cells/lem-reads-the-old-memory",
+        "lstm_jax/cells/lem.py",
+        "x_y + memory @ params.w_mh",
+        "x_y + state.memory @ params.w_mh",
+        "tests/cells/test_numerics.py::test_numpy_loop[lem-7]",
+    ),
+    Mutant(
+        "cells/slstm-stabiliser-of-the-input-alone",
+        "lstm_jax/cells/slstm.py",
+        "stabiliser = jnp.maximum(log_f, i)",
+        "stabiliser = i",
+        "tests/cells/test_numerics.py::test_numpy_loop[slstm-7]",
+    ),
+    Mutant(
         "cells/uniform-bound-by-the-inputs",
         "lstm_jax/cells/initializers.py",
         "bound = hidden_dim**-0.5",
@@ -106,8 +134,8 @@ CELLS = (
     Mutant(
         "cells/orthogonal-gates-all-alike",
         "lstm_jax/cells/initializers.py",
-        "for k in jax.random.split(hidden_key, num_gates)]",
-        "for k in [hidden_key] * num_gates]",
+        "full) for k in jax.random.split(key, num_gates)]",
+        "full) for k in [key] * num_gates]",
         "tests/cells/test_initializers.py::test_orthogonal[lstm]",
     ),
     Mutant(
@@ -141,6 +169,20 @@ CELLS = (
 )
 
 SCAN = (
+    Mutant(
+        "scan/at-once-padding-forgets",
+        "lstm_jax/linear_scan.py",
+        "jnp.ones_like(decay)",
+        "jnp.zeros_like(decay)",
+        "tests/test_linear_scan.py::test_the_last_output[True]",
+    ),
+    Mutant(
+        "scan/at-once-a-cut-ends-the-gradient-of-the-decay-too",
+        "lstm_jax/linear_scan.py",
+        "decay * jax.lax.stop_gradient(at)",
+        "jax.lax.stop_gradient(decay * at)",
+        "tests/test_linear_scan.py::test_the_last_output[False]",
+    ),
     Mutant(
         "scan/padding-one-step-late",
         "lstm_jax/scan.py",
@@ -370,6 +412,62 @@ TASKS = (
         "self._num_fillers ** (self.num_steps - 2)",
         "self._num_fillers ** (self.gap - 1)",
         "tests/tasks/test_held_out.py::test_how_many_sequences_there_are[gap@num_facts=3,num_fillers=2-2]",
+    ),
+    Mutant(
+        "tasks/walks-branches-equally-likely-at-the-end",
+        "lstm_jax/tasks/walks.py",
+        "before[first] / total if total else 0.0",
+        "0.5 if total and before[first] else 0.0",
+        "tests/tasks/test_classic_tasks.py::test_walks_are_counted_as_by_enumeration",
+    ),
+    Mutant(
+        "tasks/dyck-scored-where-nothing-is-held",
+        "lstm_jax/tasks/dyck.py",
+        "weights & ~is_opening[:-1]",
+        "weights & is_opening[:-1]",
+        "tests/tasks/test_classic_tasks.py::test_brackets_are_scored_where_they_close_one_from_further_back",
+    ),
+    Mutant(
+        "tasks/adding-both-marks-at-one-step",
+        "lstm_jax/tasks/adding.py",
+        "second + (second >= first).astype(second.dtype)",
+        "second",
+        "tests/tasks/test_number_tasks.py::test_marks_are_where_their_source_has_them[anywhere-first1-second1]",
+    ),
+    Mutant(
+        "tasks/associative-recall-queries-at-any-slot-equally",
+        "lstm_jax/tasks/associative_recall.py",
+        "self.power - 1.0)",
+        "0.0)",
+        "tests/tasks/test_classic_tasks.py::test_associative_recall_is_that_of_zoology",
+    ),
+    Mutant(
+        "tasks/listops-answers-as-they-come",
+        "lstm_jax/tasks/listops.py",
+        "jnp.where(answers[found] == wanted, found, jnp.arange(len(wanted)))",
+        "jnp.arange(len(wanted))",
+        "tests/tasks/test_classic_tasks.py::test_answers_of_expressions_are_equally_likely",
+    ),
+    Mutant(
+        "tasks/listops-median-of-the-upper-middle",
+        "lstm_jax/tasks/listops.py",
+        "jnp.maximum(number - 1, 0) // 2, number // 2",
+        "number // 2, number // 2",
+        "tests/tasks/test_tasks.py::test_scripted_solver_scores_everywhere[listops-7]",
+    ),
+    Mutant(
+        "tasks/images-to-test-on-are-trained-on",
+        "lstm_jax/tasks/sequential_image.py",
+        'jnp.asarray(_sequences(self.data, "train", self.gap, self.permuted))',
+        'jnp.asarray(_sequences(self.data, "test", self.gap, self.permuted))',
+        "tests/tasks/test_sequential_image.py::test_the_held_out_images_are_to_test_on_and_balanced",
+    ),
+    Mutant(
+        "tasks/images-of-another-content-are-the-same-run",
+        "lstm_jax/tasks/sequential_image.py",
+        'object.__setattr__(self, "digest", images.digest)',
+        "",
+        "tests/tasks/test_sequential_image.py::test_other_images_are_another_task",
     ),
     Mutant(
         "tasks/copy-delimiter-one-step-late",

@@ -13,7 +13,8 @@ import jax.numpy as jnp
 from flax import nnx
 
 from lstm_jax.cells.base import Cell, HiddenState, PointwiseCell
-from lstm_jax.cells.initializers import linear_params
+from lstm_jax.cells.initializers import input_weights, linear_params
+from lstm_jax.cells.linear import LinearCell
 from lstm_jax.cells.rnn import RNN
 
 
@@ -88,6 +89,38 @@ class Unsizable(Leaky):
     @property
     def output_dim(self):
         return 2
+
+
+class FadingParams(NamedTuple):
+    """Weights of the inputs, and how much each unit keeps."""
+
+    w_ih: Any
+    keep: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Fading(LinearCell):
+    """h' = σ(keep) h + x W, output h' ** 2 + x W: linear in its state, of which it says no more than that."""
+
+    def init(self, key, input_dim, dtype=jnp.float32):
+        return FadingParams(
+            input_weights("uniform", key, input_dim, self.hidden_dim, 1, dtype), jnp.zeros(self.hidden_dim)
+        )
+
+    def linear(self, params, x):
+        return jax.nn.sigmoid(params.keep), x @ params.w_ih
+
+    def output(self, params, hidden, x):
+        return hidden**2 + x @ params.w_ih
+
+
+@dataclasses.dataclass(frozen=True)
+class FadingTwice(Fading):
+    """Another step than its parts make."""
+
+    def step(self, params, state, x):
+        state, output = super().step(params, state, x)
+        return state, 2.0 * output
 
 
 class NotACell:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import own_models
 import pytest
-from cell_cases import call
+from cell_cases import call, marks_of
 from flax import nnx
 
 from lstm_jax import registry
@@ -26,6 +26,7 @@ from lstm_jax.training import Hypers, Training
 
 # What names a registered model: its own name, but of `recurrent` those of cells.
 LABELS = [(name, label) for name in MODELS for label in (CELLS if name == "recurrent" else (name,))]
+labels = pytest.mark.parametrize(("name", "label"), [pytest.param(*each, marks=marks_of(each[1])) for each in LABELS])
 NUM_TOKENS = 9
 TASK_OF = {"sequence": "gap", "encoder_decoder": "reverse"}
 
@@ -49,7 +50,7 @@ def test_names_of_models_are_names_of_no_cell():
     assert all(issubclass(registry.load("model", name, MODELS), Config) for name in MODELS)
 
 
-@pytest.mark.parametrize(("name", "label"), LABELS)
+@labels
 def test_a_registered_model(name, label):
     """In each of its forms: hashable, equal when made again, logits as promised, and what it says of itself."""
     forms = forms_of(name)
@@ -75,7 +76,7 @@ def test_a_registered_model(name, label):
         assert unit_of(label) >= 1
 
 
-@pytest.mark.parametrize(("name", "label"), LABELS)
+@labels
 def test_a_registered_model_trains(name, label):
     """A few updates of a task whose models have one of its forms."""
     form = next(form for form in forms_of(name) if form in TASK_OF)

@@ -15,6 +15,8 @@ from lstm_jax.models import count_params
 from lstm_jax.models.base import Pair
 from lstm_jax.models.multi_head import positions
 from lstm_jax.models.transformer import TransformerConfig
+from lstm_jax.sweeps.config.options import SweepConfig
+from lstm_jax.sweeps.plan import make_jobs
 from lstm_jax.text.vocabulary import BOS, PAD
 
 pytestmark = [pytest.mark.usefixtures("x64"), pytest.mark.standard_promotion]  # in float64 normalisation is float32
@@ -55,6 +57,25 @@ def inputs_of(form):
 
 def assert_close(actual, expected, atol=1e-12):
     np.testing.assert_allclose(actual, expected, rtol=0, atol=atol)
+
+
+def test_a_sequence_is_what_a_decoder_reads():
+    """The same parameters, and logits at every step or at the last alone."""
+    expected = call(make("decoder"), SOURCE)
+    assert_close(call(make("sequence"), SOURCE), expected)
+    assert_close(call(make("sequence", readout="last"), SOURCE), expected[-1:])
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["gap", "copy"])
+def test_it_stands_beside_cells_in_a_sweep(name):
+    """With as many parameters as they have, of a task that asks at the last step or at several."""
+    sizes = [
+        job.settings.num_params
+        for cell in ("lstm", "transformer@heads=2")
+        for job in make_jobs(SweepConfig.of(task=name, cells=(cell,), gaps=(5,), num_params=20_000))[0]
+    ]
+    assert max(sizes) <= 1.06 * min(sizes)
 
 
 # The oracle: one sequence, one position, one head after another

@@ -13,7 +13,7 @@ from lstm_jax.sweeps import machine
 from lstm_jax.sweeps.config.execution import ExecutionOptions
 from lstm_jax.sweeps.config.options import SweepConfig, replaced
 from lstm_jax.sweeps.plan import make_jobs, memory_bytes
-from lstm_jax.sweeps.worker.job import _first_width
+from lstm_jax.sweeps.worker.job import _backward, _first_width
 
 
 @pytest.fixture
@@ -110,5 +110,7 @@ def test_lanes_by_memory_on_an_accelerator(monkeypatch, runs_that_fit, num_runs,
     monkeypatch.setattr(jax, "local_devices", lambda: [types.SimpleNamespace(memory_stats=lambda: stats)])
     assert _first_width(job, "states") == width
     assert _first_width(dataclasses.replace(job, settings=replaced(job.settings, lanes=7)), "states") == 7
+    of_cells = [dataclasses.replace(job, settings=replaced(job.settings, cell=cell)) for cell in ("rnn", "min_gru")]
+    assert [_backward(each) for each in of_cells] == ["states", "parallel"]
     monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
     assert _first_width(job, "states") == 1

@@ -106,6 +106,14 @@ def test_balanced_symbols_are_in_random_order():
         ("copy@num_recalled=2,num_symbols=3", 4),
         ("reverse@num_symbols=3", 3),
         ("addition", 1),
+        ("variable_copy@num_recalled=2,num_symbols=3", 3),
+        ("selective_copy@num_recalled=2,num_symbols=3", 2),
+        ("embedded_reber", 9),
+        ("parity", 5),
+        ("state_tracking@group=z60", 2),
+        ("dyck@num_kinds=2,max_depth=2", 3),
+        ("induction_heads@num_symbols=3", 5),
+        ("induction_heads@num_symbols=3,variant=olsson", 5),
     ],
 )
 def test_how_many_sequences_there_are(name, gap):
@@ -142,7 +150,14 @@ def replay(training, seed, num_updates):
 
 
 @pytest.mark.parametrize(
-    ("name", "gap", "is_met"), [("gap", 5, True), ("reverse", 4, True), ("addition", 2, True), ("gap", 20, False)]
+    ("name", "gap", "is_met"),
+    [
+        ("gap", 5, True),
+        ("reverse", 4, True),
+        ("addition", 2, True),
+        ("gap", 20, False),
+        pytest.param("parity", 13, True, marks=pytest.mark.long),
+    ],
 )
 def test_no_run_trains_on_a_held_out_sequence(name, gap, is_met):
     """All batches of 600 updates of 32, as by the quick preset; what is met is met, and has no weight."""

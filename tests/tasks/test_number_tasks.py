@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from batches import batch_of
 from scipy import special, stats
 
 from lstm_jax.analysis.gaps.summary import summarise
@@ -26,6 +27,7 @@ from lstm_jax.tasks.kinds import Classes, Labels, Reals, Tokens, Vectors
 from lstm_jax.training import Hypers, Training
 
 NAMES = [f"number_tasks:{name}" for name in ("FirstNumber", "EveryNumber", "Parts", "Pixels")]
+NAMES += ["adding", "adding@markers=anywhere", "adding@markers=hochreiter"]
 RNG = np.random.default_rng(0)
 
 
@@ -74,8 +76,8 @@ def test_luck_of_numbers_is_that_of_normal_targets():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_solver_has_solved_and_a_constant_is_at_chance(name):
-    task = make_task(name, 4)
-    batch = task.held_out(2048)
+    task = make_task(name, 6)
+    batch = jax.jit(task.held_out, static_argnums=0)(2048)
     answers = jnp.asarray(task.solve(np.asarray(batch.inputs)))
 
     def score(outputs):
@@ -85,8 +87,49 @@ def test_the_solver_has_solved_and_a_constant_is_at_chance(name):
     right = jax.nn.one_hot(answers, 2) if isinstance(task.outputs, Classes) else answers.astype(jnp.float32)
     right = 2.0 * right - 1.0 if isinstance(task.outputs, Labels) else right
     assert task.is_solved(score(right))
-    assert score(jnp.zeros_like(right)) == pytest.approx(task.chance, rel=0.1)
+    mean = right[batch.recall == 1].mean() if isinstance(task.outputs, Reals) else 0.0
+    assert score(jnp.full_like(right, mean)) == pytest.approx(task.chance, rel=0.1)
     assert not task.is_solved(task.chance) and not task.is_solved(float("nan"))
+
+
+def test_worked_example_of_adding():
+    task = make_task("adding", 4)
+    inputs = np.array([[0.5, 0], [0.9, 1], [0.1, 1], [0.3, 0]], np.float32)
+    assert task.solve(inputs[:, None]).item() == pytest.approx(1.0)
+    assert task.show(inputs, np.array([[1.0]])) == "0.50 0.90* 0.10* 0.30 = 1.00"
+    assert task.events(inputs) == [1, 2] and task.num_scored == 1
+
+
+def marked(batch):
+    """The steps of the two marks."""
+    return np.stack([np.flatnonzero(column == 1.0) for column in batch.inputs[..., 1].T if (column == 1.0).sum() == 2])
+
+
+@pytest.mark.parametrize(("markers", "first", "second"), [("halves", (0, 9), (10, 20)), ("anywhere", (0, 19), (1, 20))])
+def test_marks_are_where_their_source_has_them(markers, first, second):
+    """Of T = 21; and the loss without memory is that of the last number alone."""
+    task = make_task(f"adding@markers={markers}", 21)
+    batch = batch_of(task, 20_000)
+    places = marked(batch)
+    assert len(places) == 20_000 and (places.min(0)[0], places.max(0)[0]) == first
+    assert (places.min(0)[1], places.max(0)[1]) == second
+    number, mark = batch.inputs[-1].T
+    guess = np.where(mark == 1, number + 0.5, 1.0)
+    assert np.square(batch.targets[0, :, 0] - guess).mean() == pytest.approx(task.memoryless_loss, rel=0.03)
+
+
+def test_adding_as_of_1997():
+    """T = 100: lengths of 100 to 110, marks among the first 10 and 49 steps; a marked first number counts as 0."""
+    task = make_task("adding@markers=hochreiter", 100)
+    batch = batch_of(task, 5000)
+    last = np.argmax(batch.recall, axis=0)
+    assert (last.min(), last.max()) == (99, 109)
+    marks = batch.inputs[..., 1]
+    assert (marks[0] == -1).all() and (marks[last, np.arange(5000)] == -1).all() and (marks == -1).sum() == 10_000
+    places = marked(batch)
+    assert (places.min(), places[:, 0].max(), places.max()) == (1, 9, 48)
+    assert 0.08 < (1 - len(places) / 5000) < 0.15
+    assert -1 <= batch.inputs[..., 0].min() < -0.99 and 0.99 < batch.inputs[..., 0].max() <= 1
 
 
 def test_sequences_of_fractions_have_their_own_fingerprints():

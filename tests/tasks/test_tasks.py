@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from batches import batch_of, held_out, made
+from scipy import stats
 
 from lstm_jax.models.base import Pair
 from lstm_jax.tasks import TASKS, make_task
@@ -15,14 +18,33 @@ from lstm_jax.tasks.base import elide
 
 SETTINGS = ["gap@filler=blank", "gap@length=30", "gap@num_facts=3,num_fillers=1", "copy@num_recalled=2,num_symbols=3"]
 SETTINGS += ["reverse@num_symbols=3"]
-OF_TEXT = ("translation", "language")  # which need a corpus: tests/tasks/test_text_tasks.py
+OF_DATA = ("translation", "language", "sequential_image")  # test_text_tasks.py and test_sequential_image.py
+OF_NUMBERS = ("adding",)  # test_number_tasks.py
 # Every registered name, with its defaults: a task that is registered is tested by that.
-NAMES = [*(name for name in TASKS if name not in OF_TEXT), *SETTINGS]
+NAMES = [*(name for name in TASKS if name not in (*OF_DATA, *OF_NUMBERS)), *SETTINGS]
+# The other definitions under a name, and small vocabularies.
+VARIANTS = ["variable_copy@num_recalled=2", "selective_copy@query=delimiter", "temporal_order@places=pascanu"]
+VARIANTS += ["temporal_order@num_symbols=3", "temporal_order@num_symbols=4", "embedded_reber@lengths=drawn"]
+VARIANTS += ["parity@asked=every", "dyck@num_kinds=2,max_depth=2", "induction_heads@variant=olsson"]
+VARIANTS += ["state_tracking@group=z60,asked=last", "state_tracking@group=a4z5", "state_tracking@group=s5"]
+VARIANTS += ["associative_recall@num_symbols=64,filler=random", "listops@max_args=3,max_depth=4"]
 GAPS = [1, 2, 7, 20]
 
 
-def batch_of(task, size=64, seed=0):
-    return jax.tree.map(np.asarray, task.sample(jax.random.key(seed), size))
+def long(*cases):
+    return [pytest.param(*each, marks=pytest.mark.long) for each in cases]
+
+
+CASES = [*itertools.product(NAMES, (1, 7)), *((name, 7) for name in VARIANTS)]
+CASES += long(*itertools.product(NAMES, (2, 20)), *itertools.product(VARIANTS, (1, 20)))
+PLAIN = ["gap", "copy", "reverse", "parity"]
+# What 20,000 sequences say of 8,192 answers, or of 120 after 120 tokens, is too little.
+ESTIMATED = {
+    "associative_recall": "associative_recall@num_symbols=24",
+    "associative_recall@num_symbols=64,filler=random": "associative_recall@num_symbols=24,filler=random",
+    "listops": "listops@max_args=4,max_depth=3",
+    "state_tracking@group=s5": "state_tracking@group=z60",
+}
 
 
 def read_by(batch):
@@ -30,30 +52,30 @@ def read_by(batch):
     return getattr(batch.inputs, "prefix", batch.inputs)
 
 
-@pytest.mark.parametrize("gap", GAPS)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("name", "gap"), CASES)
 def test_shapes_ranges_and_masks(name, gap):
-    task = make_task(name, gap)
+    task = made(name, gap)
     batch = batch_of(task)
     inputs = jax.tree.leaves(batch.inputs)
     num_targets = len(read_by(batch)) if task.readout == "every" else 1
-    assert sum(map(len, inputs)) == task.num_steps and all(each.shape[1:] == (64,) for each in inputs)
-    assert batch.targets.shape == batch.weights.shape == batch.recall.shape == (num_targets, 64)
+    assert sum(map(len, inputs)) == task.num_steps and all(each.shape[1:] == (200,) for each in inputs)
+    assert batch.targets.shape == batch.weights.shape == batch.recall.shape == (num_targets, 200)
     assert all(each.min() >= 0 and each.max() < task.num_tokens for each in inputs)
     assert batch.targets.min() >= 0 and batch.targets.max() < task.num_classes
     assert set(np.unique(batch.weights)) | set(np.unique(batch.recall)) <= {0.0, 1.0}
     assert batch.recall.sum() > 0
     assert (batch.recall <= batch.weights).all(), "scored where it is not trained"
+    assert task.num_scored is None or (batch.recall.sum(axis=0) == task.num_scored).all()
+    assert 0 <= task.distance < task.num_steps
 
 
-@pytest.mark.parametrize("gap", GAPS)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("name", "gap"), CASES)
 def test_scripted_solver_scores_everywhere(name, gap):
-    task = make_task(name, gap)
-    batch = batch_of(task, size=200)
+    task = made(name, gap)
+    batch = batch_of(task)
     answers = task.solve(batch.inputs)
     assert answers.shape == batch.targets.shape
-    assert (answers == batch.targets).all()
+    assert ((answers == batch.targets) | (batch.recall == 0)).all()
 
 
 @pytest.mark.parametrize("gap", GAPS)
@@ -71,41 +93,65 @@ def test_the_gap_is_the_steps_between_and_the_distance_what_a_cell_has_to_bridge
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_batch_is_a_pure_function_of_its_key(name):
-    task = make_task(name, 5)
-    one, same, other = batch_of(task), batch_of(task), batch_of(task, seed=1)
-    jitted = jax.jit(task.sample, static_argnums=1)(jax.random.key(0), 64)
-    for again in (same, jitted):
-        assert all((left == right).all() for left, right in zip(*map(jax.tree.leaves, (one, again)), strict=True))
+    task = made(name, 7)
+    one, other = batch_of(task), batch_of(task, seed=1)
+    again = batch_of.__wrapped__(task)
+    assert all((left == right).all() for left, right in zip(*map(jax.tree.leaves, (one, again)), strict=True))
     assert (read_by(one) != read_by(other)).any()
 
 
-@pytest.mark.parametrize("gap", [1, 4])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*PLAIN, *long(*((name,) for name in NAMES if name not in PLAIN))])
+def test_a_batch_is_the_same_operation_by_operation(name):
+    task = made(name, 7)
+    one, again = batch_of(task), task.sample(jax.random.key(0), 200)
+    assert all((left == right).all() for left, right in zip(*map(jax.tree.leaves, (one, again)), strict=True))
+
+
+@pytest.mark.parametrize("name", [*NAMES, *long(*((each,) for each in VARIANTS))])
+def test_the_held_out_set_is_fixed_solved_and_no_batch(name):
+    """No constant answer is above chance by more than what rounding may add, or luck."""
+    task = made(name, 7)
+    one, again = held_out(task, 200), held_out.__wrapped__(task, 200)
+    assert all((left == right).all() for left, right in zip(*map(jax.tree.leaves, (one, again)), strict=True))
+    assert ((task.solve(one.inputs) == one.targets) | (one.recall == 0)).all()
+    assert (read_by(one) != read_by(batch_of(task))).any()
+    asked, num_asked = one.targets[one.recall == 1], one.recall.sum()
+    most = stats.binom.isf(1e-9, int(num_asked), task.chance)
+    assert np.bincount(asked).max() <= max(most, task.chance * num_asked + 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "gap"),
+    [*((name, 4) for name in NAMES), *long(*((name, 1) for name in NAMES), *((name, 4) for name in VARIANTS))],
+)
 def test_memoryless_loss_is_that_of_the_best_solver_without_memory(name, gap):
     """The entropy of the target given step and current token, estimated on many sequences.
 
-    The plug-in estimate is biased downwards by about (classes - 1) / (2 n) nats a cell: below 0.005 here.
+    What is counted is too little by about (classes that were seen - 1) / (2 n) nats a cell, which is added (Miller &
+    Madow): the rest is below 0.005 here.
     """
-    task = make_task(name, gap)
-    batch = batch_of(task, size=20_000)
+    task = made(ESTIMATED.get(name, name), gap)
+    batch = batch_of(task, size=20_000 if gap > 1 else 200_000)  # of short strings few differ in where they count
     num_targets = len(batch.targets)
     current = read_by(batch)[-num_targets:]
     total = 0.0
     for step in range(num_targets):
-        for token in np.unique(current[step]):
-            chosen = current[step] == token
-            counts = np.bincount(batch.targets[step][chosen], weights=batch.weights[step][chosen])
-            counts = counts[counts > 0]
-            total -= (counts * np.log(counts / counts.sum())).sum()
+        asked = batch.weights[step] > 0
+        cells = np.zeros((task.num_tokens, task.num_classes))
+        np.add.at(cells, (current[step][asked], batch.targets[step][asked]), batch.weights[step][asked])
+        seen = cells > 0
+        shares = cells / np.maximum(cells.sum(axis=1, keepdims=True), 1)
+        total -= (cells[seen] * np.log(shares[seen])).sum()
+        total += np.maximum(seen.sum(axis=1) - 1, 0).sum() / 2
     assert total / batch.weights.sum() == pytest.approx(task.memoryless_loss, abs=0.005)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, *long(*((each,) for each in VARIANTS))])
 def test_chance_is_the_accuracy_of_the_best_constant_answer(name):
-    task = make_task(name, 3)
+    task = made(ESTIMATED.get(name, name), 4)
     batch = batch_of(task, size=20_000)
     recalled = batch.targets[batch.recall == 1]
-    best = max(np.mean(recalled == answer) for answer in range(task.num_classes))
+    best = np.bincount(recalled).max() / len(recalled)
     assert best == pytest.approx(task.chance, abs=0.015)
 
 
@@ -193,6 +239,21 @@ def test_copy_is_the_task_of_arjovsky_et_al(gap):
         ("gap@filler=noise", 5, "filler: got 'noise'; choose from random, blank"),
         ("copy@num_symbols=1", 5, "num_symbols: expected at least 2"),
         ("copy@num_recalled=0", 5, "num_recalled: expected at least 1"),
+        ("adding", 1, "gap: expected at least 2, got 1"),
+        ("adding@markers=hochreiter", 5, "gap: expected at least 6, got 5"),
+        ("variable_copy@num_recalled=0", 5, "num_recalled: expected at least 1"),
+        ("selective_copy@num_symbols=1", 5, "num_symbols: expected at least 2"),
+        ("temporal_order", 9, "gap: expected at least 10, got 9"),
+        ("temporal_order@num_symbols=5", 20, "num_symbols: expected 2 to 4, got 5"),
+        ("temporal_order@num_symbols=4,places=pascanu", 20, "num_symbols: expected 2 to 3, got 4"),
+        ("embedded_reber", 3, "gap: expected at least 4, got 3"),
+        ("parity", 1, "gap: expected at least 2, got 1"),
+        ("state_tracking@group=a6", 5, "group: got 'a6'; did you mean 'a5'"),
+        ("dyck@max_depth=1", 5, "max_depth: expected at least 2, got 1"),
+        ("associative_recall@length=10", 3, "length: expected an even number, at least 4 gap = 12, got 10"),
+        ("associative_recall@num_symbols=7", 3, r"num_symbols: expected at least 2 gap \+ 2 = 8, got 7"),
+        ("induction_heads", 2, "gap: expected at least 3, got 2"),
+        ("listops@max_depth=2,max_args=3", 10, "gap: expected at most 7 with max_depth and max_args as they are"),
         ("gpa", 5, "unknown task 'gpa': did you mean 'gap'"),
         ("gap@gap=3", 5, "gap is set by the experiment's own option"),
         ("own_cells:Leaky", 5, "expected a dataclass derived from lstm_jax.tasks.base.Task"),
@@ -203,9 +264,9 @@ def test_errors_name_field_and_what_is_allowed(name, gap, message):
         make_task(name, gap)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "gap@length=30"] + ["gap@length=300"])
 def test_show_is_short_whatever_the_gap(name):
-    task = make_task(name if "length" not in name else "gap@length=3000", 2000)
+    task = make_task(name, 200)
     batch = batch_of(task, size=1)
     inputs, targets = jax.tree.map(lambda leaf: leaf[:, 0], (batch.inputs, batch.targets))
     assert 10 < len(task.show(inputs, targets)) < 600

@@ -142,9 +142,10 @@ class TrainingOptions(Checked):
     stay float32. A CPU always computes in float32."""
     clip_norm: Annotated[float, NORM] = 1.0
     """Clip gradients to this global norm. inf: no clipping."""
-    backward: Literal["autodiff", "activations", "states", "checkpoint"] | None = None
-    """What to store for the backward pass, from most to least memory. Default: on a CPU the first of activations,
-    states, checkpoint that fits in memory; on an accelerator states."""
+    backward: Literal["autodiff", "activations", "states", "checkpoint", "parallel"] | None = None
+    """What to store for the backward pass, from most to least memory. parallel: all steps at once of a cell that is
+    linear in its state, autodiff of any other. Default: on a CPU the first of activations, states, checkpoint that fits
+    in memory; on an accelerator parallel for linear cells, states for others."""
     truncation: Count | None = None
     """Stop gradients after so many time steps, counted from the last (truncated backpropagation). Default: no limit."""
     batch_size: Count | None = 32

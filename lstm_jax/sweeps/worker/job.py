@@ -230,10 +230,15 @@ def _backward(job: Job) -> Backward:
     """What runs store for the backward pass: as the sweep says, or the fastest that fits."""
     import jax
 
+    from lstm_jax.linear_scan import is_linear
+
     training = job.settings.training
     if training.backward is not None:
         return training.backward
     if jax.default_backend() != "cpu":
+        cells = getattr(job.training().model, "cells", ())
+        if cells and all(map(is_linear, cells)):
+            return "parallel"  # a loop over time is a launch a step
         return "states"  # what is not stored leaves room for more lanes
     room = available_bytes() / num_cores() / (training.lanes or 1) / 2
     return next((backward for backward in FASTEST_FIRST if memory_bytes(job, backward) <= room), FASTEST_FIRST[-1])
