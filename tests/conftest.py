@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Generator, Iterator
 
+import checking
 import faults
 import forking
 import jaxtyping
@@ -35,6 +36,7 @@ forking.ENVIRONMENT |= os.environ
 # are checked, so the hook has to come first.
 if any(name.partition(".")[0] == "lstm_jax" for name in sys.modules):
     raise RuntimeError("lstm_jax was imported before tests/conftest.py: its annotations would go unchecked")
+jaxtyping.jaxtyped = checking.jaxtyped
 jaxtyping.install_import_hook("lstm_jax", "beartype.beartype")
 
 
