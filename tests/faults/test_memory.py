@@ -9,7 +9,7 @@ import faults
 import pytest
 
 RAM = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-ARGUMENTS = ("--wandb", "disabled", "--gaps", "2", "--max-steps", "30", "--workers", "1")
+ARGUMENTS = ("--wandb", "disabled", "--gaps", "2", "--max-steps", "30")
 
 
 def run(out, cell, *arguments):
