@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Generator, Iterator
 
+import checking
 import faults
 import forking
 import jaxtyping
@@ -27,12 +28,15 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
     atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 os.environ["JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES"] = "none"
+os.environ["JAX_TRACEBACK_IN_LOCATIONS_LIMIT"] = "0"  # programs need not say which lines they come from
+os.environ["OMP_NUM_THREADS"] = "1"  # a sweep in this process sets it: commands after it would not be forked
 forking.ENVIRONMENT |= os.environ
 
 # jaxtyping's annotations cost nothing in use; here beartype checks each of them. Only modules imported from now on
 # are checked, so the hook has to come first.
 if any(name.partition(".")[0] == "lstm_jax" for name in sys.modules):
     raise RuntimeError("lstm_jax was imported before tests/conftest.py: its annotations would go unchecked")
+jaxtyping.jaxtyped = checking.jaxtyped
 jaxtyping.install_import_hook("lstm_jax", "beartype.beartype")
 
 

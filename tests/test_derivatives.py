@@ -43,7 +43,10 @@ KINDS = {
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
     ("num_steps", "last", "truncation"),
-    [(0, False, None), (1, False, 2), (1, True, None), (4, False, None), (4, True, 2)],
+    [
+        *((0, False, None), (1, True, None), (4, False, None)),
+        *(pytest.param(*each, marks=pytest.mark.long) for each in ((1, False, 2), (4, True, 2))),
+    ],
 )
 def test_of_a_cell_that_is_taken_apart_they_are_refused(kind, num_steps, last, truncation):
     loss, *at = loss_of("rnn", MODES[num_steps % 3], num_steps, truncation, last)

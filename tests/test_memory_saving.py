@@ -73,8 +73,8 @@ def test_gradients_are_those_of_autodiff(name, backward, num_steps, x64):
 
 @pytest.mark.parametrize(
     "options",
-    [{"truncation": 3}, {"reverse": True}, {"return_outputs": False}],
-    ids=lambda options: next(iter(options)),
+    [{"truncation": 3, "reverse": True}, {"return_outputs": False}],
+    ids=" ".join,
 )
 @every_mode
 @pytest.mark.parametrize("name", ["gru", "lstm", OWN[0]])

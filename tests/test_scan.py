@@ -6,9 +6,9 @@ import ast
 import functools
 from pathlib import Path
 
+import beartype.roar
 import jax
 import jax.numpy as jnp
-import jaxtyping
 import numpy as np
 import pytest
 from cell_cases import (
@@ -329,7 +329,7 @@ def test_forward_mode_agrees_with_reverse_mode(x64):
 def test_annotations_are_checked_here():
     """The hook of conftest.py is at work: inputs that are no numbers are refused."""
     cell = cell_of("rnn")
-    with pytest.raises(jaxtyping.TypeCheckError, match="inputs"):
+    with pytest.raises(beartype.roar.BeartypeCallHintParamViolation, match="inputs"):
         scan(cell, params_of(cell), jnp.zeros((3, 2, 3), bool))
 
 

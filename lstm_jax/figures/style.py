@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -71,6 +72,7 @@ def in_order(labels: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(labels))
 
 
+@functools.lru_cache(maxsize=4096)  # the figures of a command share most of their words
 def text_width_inches(text: str, points: float, weight: str = "normal") -> float:
     """Measure a line of text as it will be drawn."""
     font = FontProperties(size=points, weight=weight)

@@ -110,10 +110,11 @@ def test_only_the_path_with_second_derivatives_is_diagnosed(training):
         diagnose(other, state, jnp.float32(0.03), jax.random.key(0), (0, 2), SMALL)
 
 
-@pytest.fixture
-def sweep(tmp_path):
-    run_sweep(SweepConfig.of(**OPTIONS | {"max_steps": 50}, out=tmp_path / "sweep"), make_console())
-    return tmp_path / "sweep"
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory):
+    out = tmp_path_factory.mktemp("sweep") / "out"
+    run_sweep(SweepConfig.of(**OPTIONS | {"max_steps": 50}, out=out), make_console())
+    return out
 
 
 def test_the_command_takes_settings_and_rates_of_a_sweep_and_trains_nothing_twice(tmp_path, sweep, followed, capsys):

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from commands import rows, run
+from commands import rows, run, run_here
 
 from experiments import gap_length, language_model
 from lstm_jax.sweeps.config.command_line import from_yaml
@@ -75,7 +75,7 @@ def test_the_report_writes_the_same_again(finished, beside):
     before = {file: file.read_bytes() for file in written}
     for file in written:
         file.unlink()
-    status, again, errors = run("report", "results/beside_committed", cwd=finished)
+    status, again, errors = run_here("report", "results/beside_committed", cwd=finished)
     assert (status, errors) == (0, "") and again in output
     assert {file: file.read_bytes() for file in written} == before
 

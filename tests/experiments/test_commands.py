@@ -12,7 +12,7 @@ import time
 
 import pytest
 import yaml
-from commands import rows, run, start
+from commands import rows, run, run_here, start
 
 from lstm_jax.sweeps.store.records import columns_of, read_runs
 
@@ -130,7 +130,7 @@ def test_to_wandb_logs_what_is_not_logged_yet(tiny, tmp_path):
         assert logged in output
         assert len(list((out / "wandb").glob("offline-run-*/run-*.wandb"))) == 2
     for wrong in (["nowhere"], [out, "--wandb", "of"], []):
-        status, _, errors = run("to_wandb", *wrong, cwd=tmp_path)
+        status, _, errors = run_here("to_wandb", *wrong, cwd=tmp_path)
         assert status == 2 and errors.startswith("error: ") and errors.count("\n") == 1
 
 
@@ -139,7 +139,7 @@ def test_the_command_of_the_issue(tmp_path):
     line = (
         "--preset smoke --cells lstm@forget_bias=5 flax.nnx:SimpleCell own_cells:Leaky --gaps 3 --seeds 0 1 "
         "--tuning-seeds 100 --learning-rates 0.003 0.01 --hidden-dim 12 --batch-size 8 --max-steps 20 --chunk-steps 10 "
-        "--eval-size 16 --out results --workers 2 --wandb disabled --task gap@filler=blank"
+        "--eval-size 16 --out results --workers 1 --wandb disabled --task gap@filler=blank"
     )
     status, output, errors = run("gap_length", *line.split(), cwd=tmp_path)
     assert status == 0, errors
@@ -163,6 +163,8 @@ def test_copy_task(tmp_path):
         50,
         "--seeds",
         0,
+        "--cells",
+        "rnn",
         "--executor",
         "serial",
         "--out",
@@ -196,11 +198,11 @@ def test_help_answers_within_a_second_without_jax(module, tmp_path):
 
 
 def test_show(tmp_path):
-    status, output, _ = run("gap_length", "--show", "--gaps", 3, 50, cwd=tmp_path)
+    status, output, _ = run_here("gap_length", "--show", "--gaps", 3, 50, cwd=tmp_path)
     assert status == 0
     assert output.count("I grew up in") == 6 and output.count("I speak fluent ___") == 6
     assert "5 time steps, chance level 0.125" in output and "52 time steps" in output
-    status, output, _ = run("copy_task", "--show", "--gaps", 3, cwd=tmp_path)
+    status, output, _ = run_here("copy_task", "--show", "--gaps", 3, cwd=tmp_path)
     assert status == 0 and output.count("target") == 3
     assert list(tmp_path.iterdir()) == []
 
@@ -227,18 +229,12 @@ BAD = [
 ]
 
 
-@pytest.fixture(scope="module")
-def forks(tmp_path_factory):
-    """What commands are forked from has started: a user's command does not wait for it."""
-    assert run("cli", cwd=tmp_path_factory.mktemp("forks"))[0] == 0
-
-
 @pytest.mark.parametrize(("line", "message"), BAD, ids=[line for line, _ in BAD])
-def test_bad_input_is_one_line_and_status_two(tmp_path, line, message, forks):
+def test_bad_input_is_one_line_and_status_two(tmp_path, line, message):
     (tmp_path / "twice.yaml").write_text("gaps: [1]\ngaps: [2]\n")
     started = time.monotonic()
     arguments = line.split() if "--out" in line else [*line.split(), "--out", "made"]
-    status, output, errors = run("gap_length", *arguments, cwd=tmp_path)
+    status, output, errors = run_here("gap_length", *arguments, cwd=tmp_path)
     assert status == 2 and output == ""
     assert errors.startswith("error: ") and errors.count("\n") == 1
     assert message in errors

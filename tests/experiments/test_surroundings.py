@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from commands import inherited, run
+from commands import inherited, run, run_here
 
 import experiments
 import lstm_jax
@@ -98,17 +98,6 @@ def test_a_filter_ends_with_its_reader(private):
     assert status in (0, 141) and errors == ""
 
 
-def test_what_a_user_names_is_no_markup(private):
-    out = private[2]
-    status, output, errors = run("gap_length", *TINY, "--out", ODD, cwd=out.parent)
-    assert (status, errors) == (0, "")
-    assert output.splitlines()[-2:] == [f"plot: {ODD}/gap_length.png", f"report: {ODD}/report.html"]
-    status, output, _ = run("status", ODD, cwd=out.parent)
-    assert status == 0 and output.startswith(f"{ODD}: no command is at work\n")
-    status, output, _ = run("to_wandb", ODD, cwd=out.parent)
-    assert status == 0 and output == f"0 of 2 runs logged offline, the others were there; see {ODD}/wandb\n"
-
-
 def calls(name):
     """The files in which a function of that name is called, with the call."""
     for path in SOURCES:
@@ -125,9 +114,9 @@ def test_there_is_one_way_to_a_console_and_one_to_a_file():
     assert [name for name, _ in calls("chmod")] == ["slurm.py"]
 
 
-def test_files_of_other_systems_are_nobodys(private, tmp_path):
+def test_what_a_user_names_is_no_markup_and_files_of_other_systems_are_nobodys(private, tmp_path):
     """macOS leaves ._x beside x on disks that others read, and .DS_Store; people leave copies."""
-    out = tmp_path / "out"
+    out = tmp_path / ODD
     shutil.copytree(private[2], out, symlinks=True)
     record = next((out / "records").glob("*/*.json"))
     checkpoint = next((out / "checkpoints").glob("*/ended-0"))
@@ -139,12 +128,15 @@ def test_files_of_other_systems_are_nobodys(private, tmp_path):
     record.with_name("notes.json").write_text("{}")
     (checkpoint.parent / "running-0").write_bytes(b"")  # a file
     (checkpoint.parent / "running-1.bak").mkdir()
-    status, output, errors = run("status", "out", "--check", cwd=tmp_path)
+    status, output, errors = run("status", ODD, "--check", cwd=tmp_path)
     assert (status, errors) == (0, "") and "checked 2 records and 1 checkpoints: 0 damaged" in output
-    status, output, errors = run("to_wandb", "out", cwd=tmp_path)
-    assert (status, errors) == (0, "") and output.startswith("0 of 2 runs")
-    status, output, errors = run("gap_length", *TINY, "--out", "out", cwd=tmp_path)
+    assert output.startswith(f"{ODD}: no command is at work\n")
+    status, output, errors = run("to_wandb", ODD, cwd=tmp_path)
+    assert (status, errors) == (0, "")
+    assert output == f"0 of 2 runs logged offline, the others were there; see {ODD}/wandb\n"
+    status, output, errors = run("gap_length", *TINY, "--out", ODD, cwd=tmp_path)
     assert (status, errors) == (0, "") and "damaged" not in output and "2 of 2 runs are there already" in output
+    assert output.splitlines()[-2:] == [f"plot: {ODD}/gap_length.png", f"report: {ODD}/report.html"]
 
 
 def test_a_working_directory_that_is_gone(tmp_path):
@@ -165,14 +157,16 @@ def test_a_gpu_that_is_not_there_is_told_before_anything_starts(tmp_path, execut
     assert list(tmp_path.iterdir()) == []
 
 
-def test_wandb_modes_and_projects(private, tmp_path):
+def test_wandb_modes_and_projects(private, tmp_path, monkeypatch):
     """An option beats the environment, which beats our default; what wandb would refuse is told before training."""
     out = tmp_path / "out"
     shutil.copytree(private[2], out, ignore=shutil.ignore_patterns("wandb"))
 
     def go(module, *arguments, **environment):
-        setting = " ".join(f"{name}={shlex.quote(value)}" for name, value in environment.items())
-        return shell(f'{setting} python -m experiments.{module} "$@"', *arguments, cwd=tmp_path)
+        with monkeypatch.context() as patch:
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            return run(module, *arguments, cwd=tmp_path)
 
     sweep = ("gap_length", *TINY, "--out", "out")
     assert go(*sweep, WANDB_MODE="disabled")[0] == 0
@@ -182,7 +176,7 @@ def test_wandb_modes_and_projects(private, tmp_path):
     status, _, errors = go(*sweep, WANDB_MODE="disabled", WANDB_PROJECT="a/b")
     assert status == 2 and errors.startswith("error: WANDB_PROJECT: got 'a/b'") and errors.count("\n") == 1
     for bad in ("a/b", "x" * 129, "a%b"):
-        status, _, errors = go("gap_length", *TINY, "--out", "other", "--wandb-project", bad)
+        status, _, errors = run_here("gap_length", *TINY, "--out", "other", "--wandb-project", bad, cwd=tmp_path)
         assert status == 2 and errors.startswith("error: wandb_project: got") and errors.count("\n") == 1
         assert len(errors) < 200 and not (tmp_path / "other").exists()
     status, _, errors = go(*sweep, "--wandb", "offline", WANDB_MODE="disabled", WANDB_PROJECT="my-project-7")

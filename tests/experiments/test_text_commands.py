@@ -12,7 +12,7 @@ import shutil
 import sys
 from pathlib import Path
 
-import matplotlib
+import matplotlib.font_manager  # noqa: F401  # before the cache is another: fonts need not be found again
 import pytest
 from commands import rows, run
 from corpora import PAIRS, drawn_text
@@ -37,7 +37,6 @@ SHORT = ["--pairs", PAIRS, "--max-tokens", 7]
 def cache(tmp_path_factory):
     place = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MPLCONFIGDIR", matplotlib.get_configdir())  # its fonts need not be found again
         patch.setenv("XDG_CACHE_HOME", str(place))
         yield place
 

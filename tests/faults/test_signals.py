@@ -50,8 +50,7 @@ def test_a_signal_saves_and_the_command_goes_on(tmp_path, undisturbed, capsys, n
     assert faults.all_gone(process.pid)
     assert list((out / "checkpoints").glob("*/*")), "nothing was saved"
     assert len(faults.table(out)) < len(faults.table(undisturbed))
-    # Whoever trains goes on from it; one whose workers do, as the command was told.
-    status, output = faults.run(out, *arguments, *(() if number == signal.SIGTERM else faults.SERIAL))
+    status, output = faults.run(out, *arguments, *faults.times(faults.SERIAL, ()))  # whoever trains goes on from it
     assert status == 0, output
     assert faults.table(out) == faults.table(undisturbed)
     faults.say(capsys, f"{signal.Signals(number).name} ({executor}): ended with {128 + number} after {seconds:.1f} s")

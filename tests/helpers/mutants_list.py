@@ -209,7 +209,7 @@ SCAN = (
         "lstm_jax/scan.py",
         "return state, _in_order(outputs, reverse)",
         "return state, outputs",
-        "tests/test_memory_saving.py::test_with_lengths_and_options[gru-states-reverse]",
+        "tests/test_memory_saving.py::test_with_lengths_and_options[gru-states-truncation reverse]",
     ),
     Mutant(
         "scan/last-output-one-step-late",
@@ -251,14 +251,14 @@ SCAN = (
         "lstm_jax/scan.py",
         "        pieces.reverse()\n",
         "        pieces = pieces[:]\n",
-        "tests/test_memory_saving.py::test_with_lengths_and_options[own_cells:Normalised@gain=2-checkpoint-reverse]",
+        "tests/test_memory_saving.py::test_with_lengths_and_options[own_cells:Normalised@gain=2-checkpoint-truncation reverse]",  # noqa: E501
     ),
     Mutant(
         "scan/chunks-of-a-reversed-scan-begin-with-the-first",
         "lstm_jax/scan.py",
         '("rest", "whole") if reverse else ("whole", "rest")',
         '("whole", "rest")',
-        "tests/test_memory_saving.py::test_with_lengths_and_options[own_cells:Normalised@gain=2-checkpoint-reverse]",
+        "tests/test_memory_saving.py::test_with_lengths_and_options[own_cells:Normalised@gain=2-checkpoint-truncation reverse]",  # noqa: E501
     ),
     Mutant(
         "scan/lengths-of-the-whole-sequence-are-refused",
@@ -331,7 +331,7 @@ MEMORY_SAVING = (
         "lstm_jax/memory_saving.py",
         "functools.partial(where, ~cut, other=None)",
         "functools.partial(where, cut, other=None)",
-        "tests/test_memory_saving.py::test_with_lengths_and_options[gru-activations-truncation]",
+        "tests/test_memory_saving.py::test_with_lengths_and_options[gru-activations-truncation reverse]",
     ),
     Mutant(
         "memory_saving/recurrent-weights-by-the-input-projection",

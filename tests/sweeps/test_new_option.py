@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forking
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -54,24 +55,24 @@ def copy(tmp_path_factory):
 
 
 def run(copy, *argv):
+    """The command of the copy: its exit status, output and errors."""
     environment = {**os.environ, "PYTHONPATH": str(copy), "COLUMNS": "120"}
-    return subprocess.run(
-        [sys.executable, *argv], cwd=copy, env=environment, capture_output=True, text=True, check=False, timeout=120
-    )
+    process = forking.popen("experiments.gap_length", list(argv), cwd=copy, env=environment)
+    output, errors = process.communicate(timeout=120)
+    return process.returncode, output, errors
 
 
 def test_an_option_stands_in_one_place(copy):
-    shown = run(copy, "-m", "experiments.gap_length", "--help").stdout
+    _, shown, _ = run(copy, "--help")
     assert "--averaged-steps 0..90" in shown and "Updates that a mean is over. (default: 3)" in " ".join(shown.split())
     tiny = shlex.split(TINY)
-    refused = run(copy, "-m", "experiments.gap_length", *tiny, "--averaged-steps", "91")
-    assert refused.returncode == 2
-    assert refused.stderr.strip() == "error: averaged_steps: got 91; expected a whole number in 0 to 90"
-    done = run(copy, "-m", "experiments.gap_length", *tiny, "--averaged_steps=5")
-    assert done.returncode == 0, done.stderr
+    status, _, errors = run(copy, *tiny, "--averaged-steps", "91")
+    assert status == 2 and errors.strip() == "error: averaged_steps: got 91; expected a whole number in 0 to 90"
+    status, _, errors = run(copy, *tiny, "--averaged_steps=5")
+    assert status == 0, errors
     assert "averaged_steps: 5\n" in (copy / "out" / "sweep.yaml").read_text()
-    found = run(copy, "-c", SCRIPT)
-    assert found.returncode == 0, found.stderr
+    environment = {**os.environ, "PYTHONPATH": str(copy)}
+    found = subprocess.run([sys.executable, "-c", SCRIPT], cwd=copy, env=environment, capture_output=True, check=True)
     assert json.loads(found.stdout) == {"identity": True, "row": True, "settings": 5, "wandb": 5}
-    differs = run(copy, "-m", "experiments.gap_length", *tiny)
-    assert differs.returncode == 2 and "averaged_steps: 5 there, 3 in this command" in differs.stderr
+    status, _, errors = run(copy, *tiny)
+    assert status == 2 and "averaged_steps: 5 there, 3 in this command" in errors

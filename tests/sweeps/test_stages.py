@@ -7,6 +7,7 @@ import dataclasses
 import math
 import random
 
+import programs
 import pytest
 import rich.console
 
@@ -126,7 +127,8 @@ def test_without_tuning_seeds_there_must_be_one_rate():
     assert CONFIG.replace(tuning_seeds=(), learning_rates=(0.1,))
 
 
-def test_a_sweep_trains_what_is_asked_for_and_goes_on_where_it_stood(tmp_path):
+def test_a_sweep_trains_what_is_asked_for_and_goes_on_where_it_stood(tmp_path, monkeypatch):
+    programs.share(monkeypatch)
     config = SweepConfig.of(
         cells=("rnn",), gaps=(1, 2, 30), seeds=(0,), tuning_seeds=(100,), hidden_dim=8, batch_size=8, embedding_dim=4,
         max_steps=60, chunk_steps=20, eval_size=16, executor="serial", out=tmp_path / "whole",

@@ -96,21 +96,16 @@ def test_repeating_the_command_trains_nothing(done):
     assert (config.out / "runs.csv").read_text() == before
 
 
-def test_a_larger_grid_keeps_what_is_there(done, tmp_path):
+def test_a_larger_grid_keeps_what_is_there_and_the_number_of_workers_changes_no_number(done, tmp_path):
+    """What two workers and this process have trained, against one worker."""
     config, _, _ = done
     shutil.copytree(config.out, tmp_path / "out")
-    larger = config.replace(gaps=(2, 3, 4), seeds=(0, 1, 2), workers=1, out=tmp_path / "out")
-    outcome, _ = sweep(larger)
+    larger = config.replace(gaps=(2, 3, 4), seeds=(0, 1, 2), workers=1)
+    outcome, _ = sweep(larger.replace(out=tmp_path / "out", **SERIAL))
     assert outcome.num_trained == 5
-    fresh, _ = sweep(dataclasses.replace(larger, out=tmp_path / "fresh").replace(**SERIAL))
+    fresh, _ = sweep(larger.replace(out=tmp_path / "fresh"))
     assert fresh.num_trained == 9
     assert rows_but_durations(tmp_path / "out") == rows_but_durations(tmp_path / "fresh")
-
-
-def test_the_number_of_workers_changes_no_number(done, tmp_path):
-    config, _, _ = done
-    sweep(config.replace(workers=1, out=tmp_path / "out"))
-    assert rows_but_durations(tmp_path / "out") == rows_but_durations(config.out)
 
 
 @pytest.mark.parametrize(

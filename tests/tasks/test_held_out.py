@@ -41,7 +41,10 @@ def training_of(name, gap, **options):
     return Training(task, model, **{"batch_size": 32, "eval_size": 256} | options)
 
 
-@pytest.mark.parametrize(("gap", "size"), [(1, 100), (5, 32), (5, 100), (5, 256), (20, 64)])
+@pytest.mark.parametrize(
+    ("gap", "size"),
+    [(1, 100), (5, 100), (5, 256), *(pytest.param(*each, marks=pytest.mark.long) for each in ((5, 32), (20, 64)))],
+)
 @pytest.mark.parametrize("name", TASKS)
 def test_no_constant_answer_scores_more_than_chance(name, gap, size):
     """Within the one answer a position that rounding may add."""

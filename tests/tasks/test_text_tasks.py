@@ -155,7 +155,7 @@ def test_the_held_out_set_counts_each_pair_once(translation):
     assert (more.targets[:, :num_dev] == exact.targets).all() and not more.weights[:, num_dev:].any()
 
 
-@pytest.mark.parametrize("in_file", ["by length", "anyhow"])
+@pytest.mark.parametrize("in_file", ["by length", pytest.param("anyhow", marks=pytest.mark.long)])
 def test_a_held_out_sample_is_of_all_lengths(in_file):
     """Anki files are sorted by length: their first pairs are unlike the rest, in words and in what is easy to say."""
     random = np.random.default_rng(0)

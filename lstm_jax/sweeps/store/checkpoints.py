@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import secrets
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -31,15 +32,16 @@ def save(directory: Path, kind: Kind, write: Callable[[Path], None], facts: dict
     """
     make_directory(directory)
     name = f"{kind}-{1 + max(_indices(directory, kind), default=-1)}"
-    temporary = (directory / f".{name}.{os.getpid()}").absolute()
-    shutil.rmtree(temporary, ignore_errors=True)
+    _remove_unfinished(directory, name)
+    # Of a name of its own: threads of a save that has failed may still write, and would spoil the next.
+    temporary = (directory / f".{name}.{os.getpid()}.{secrets.token_hex(4)}").absolute()
     try:
         write(temporary)
         seal_directory(temporary, facts)
         os.replace(temporary, directory / name)
         sync(directory)
     except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
+        _remove_unfinished(directory, name)
         raise
     if kind == "running":
         for number in _indices(directory, kind)[NUM_RUNNING:]:
@@ -53,6 +55,12 @@ def remove(checkpoint: Path) -> None:
     with contextlib.suppress(OSError):
         os.replace(checkpoint, hidden)
     shutil.rmtree(hidden, ignore_errors=True)
+
+
+def _remove_unfinished(directory: Path, name: str) -> None:
+    """Remove what saves of this process that have failed have left, orbax's own directories too."""
+    for path in directory.glob(f".{name}.{os.getpid()}.*"):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def names(directory: Path, kind: Kind) -> list[str]:
