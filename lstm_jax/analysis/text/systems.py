@@ -35,10 +35,12 @@ class Comparison(NamedTuple):
     """The sentences of a test set and the systems that translated them.
 
     What is scored are words and punctuation: what tokens say of unusual spaces is not in references or outputs.
+    `further` has the other references of each sentence; it is empty where none has any.
     """
 
     sources: list[str]
     references: list[str]
+    further: list[list[str]]
     systems: list[System]
 
 
@@ -51,9 +53,10 @@ def collect(translations: Translations, baselines: Mapping[str, Sequence[str]] =
     done = [(run, rows) for run, rows in translations if run.status != "failed" and (rows or run.status == "diverged")]
     first = next((rows for _, rows in done if rows), None)
     if first is None:
-        return Comparison([], [], [])
+        return Comparison([], [], [], [])
     sources, references = ([row[name] for row in first] for name in ("source", "reference"))
     scored = [without_marks(reference) for reference in references]
+    further = [further_of(row) for row in first]
     nothing = [{"output": "", "greedy": ""}] * len(first)
     systems = {run.cell: System(run.cell, "model", [], [], []) for run, _ in done}
     for run, rows in sorted(done, key=lambda item: item[0].seed):
@@ -72,7 +75,12 @@ def collect(translations: Translations, baselines: Mapping[str, Sequence[str]] =
         if name in systems:
             raise ValueError(f"expected a baseline with a name of its own, got {name!r}, which is a cell")
         systems[name] = System(name, "baseline", [], [[*map(without_marks, outputs)]], [])
-    return Comparison(sources, scored, list(systems.values()))
+    return Comparison(sources, scored, further if any(further) else [], list(systems.values()))
+
+
+def further_of(row: Mapping[str, Any]) -> list[str]:
+    """Return the other references of a row, which tabs separate."""
+    return [without_marks(each) for each in (row.get("further") or "").split("\t") if each]
 
 
 def replicates_of(score: Callable[[Floats], Floats], statistics: Floats, num_bootstrap: int, seed: int) -> Floats:
