@@ -34,7 +34,18 @@ ORDER = [
     "self_check",
     "parameters",
 ]
-ORDER += ["layers", "models", "evaluation", "tasks", "precision", "optimizers", "training", "signals", "terminal"]
+ORDER += [
+    "layers",
+    "models",
+    "evaluation",
+    "tasks",
+    "precision",
+    "optimizers",
+    "branches",
+    "training",
+    "signals",
+    "terminal",
+]
 ORDER += ["sweeps", "analysis", "diagnostics", "figures"]
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
