@@ -133,7 +133,7 @@ def translation_scores(
     shares = _unk_shares(vocabularies, test.sources, test.references)
     rows = []
     for system in test.systems:
-        statistics = _statistics(system, test)
+        statistics = statistics_of(system, test)
         each = []
         for place, outputs in enumerate(system.outputs):
             run = system.runs[place] if system.runs else None
@@ -181,7 +181,7 @@ def translation_contrasts(
     which the interval would just touch 0; its least value is 2 / (num_bootstrap + 1) before the correction.
     """
     test = collect(translations, baselines)
-    statistics = {system.name: _statistics(system, test) for system in test.systems}
+    statistics = {system.name: statistics_of(system, test) for system in test.systems}
     values = {name: float(bleu(own.sum(axis=1)).mean()) for name, own in statistics.items()}
     replicates = {name: replicates_of(bleu, own, num_bootstrap, seed) for name, own in statistics.items()}
     models = [system.name for system in test.systems if system.kind == "model"]
@@ -217,7 +217,7 @@ def bleu_by_length(
     ]
     rows = []
     for system in test.systems:
-        words = _statistics(system, test)
+        words = statistics_of(system, test)
         characters = np.stack([chrf_statistics(outputs, test.references, test.further) for outputs in system.outputs])
         for (low, high, members), shares in zip(bins, by_bin, strict=True):
             by_words = estimate(bleu_of_short, words[:, members], num_bootstrap, confidence, seed)
@@ -270,7 +270,8 @@ def _unk_shares(
     }
 
 
-def _statistics(system: System, test: Comparison) -> Floats:
+def statistics_of(system: System, test: Comparison) -> Floats:
+    """Return the statistics of BLEU of each run and sentence [S, N, K]."""
     return np.stack([bleu_statistics(outputs, test.references, test.further) for outputs in system.outputs])
 
 
