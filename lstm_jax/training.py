@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -19,8 +19,8 @@ import optax
 from flax import nnx
 from jaxtyping import Array, Float, Int32, Key, UInt32
 
-from lstm_jax.branches import switch
 from lstm_jax.choices import Precision
+from lstm_jax.lanes import switch
 from lstm_jax.models import Config
 from lstm_jax.models.base import params_of, with_params
 from lstm_jax.optimizers import Schedule, clipped, make_optimizer
@@ -271,25 +271,6 @@ class Training:
         # Clipping is part of a run: applied to stacked runs it would couple them.
         peak, max_norm = jnp.asarray(hypers.learning_rate), jnp.asarray(hypers.clip_norm)
         return clipped(make_optimizer(self.optimizer, self.schedule.rate(peak, step)), max_norm)
-
-
-def lift(function: Callable[..., Any], num_lanes: int, in_axes: Any = 0) -> Callable[..., Any]:
-    """`function` of one run as a function of `num_lanes` runs, stacked along a leading axis.
-
-    One lane is not vmapped, since a batch axis of one costs time on CPU and changes the last bits.
-    """
-    if num_lanes > 1:
-        return jax.vmap(function, in_axes=in_axes)
-
-    def one_lane(*arguments: Any) -> Any:
-        axes = in_axes if isinstance(in_axes, tuple) else (in_axes,) * len(arguments)
-        lane = [
-            jax.tree.map(lambda leaf: leaf[0], argument) if axis == 0 else argument
-            for argument, axis in zip(arguments, axes, strict=True)
-        ]
-        return jax.tree.map(lambda leaf: leaf[None], function(*lane))
-
-    return one_lane
 
 
 def _mean(values: Float[Array, "S B"], weights: Float[Array, "S B"]) -> Float[Array, ""]:

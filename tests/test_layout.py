@@ -41,7 +41,7 @@ ORDER += [
     "tasks",
     "precision",
     "optimizers",
-    "branches",
+    "lanes",
     "training",
     "signals",
     "terminal",

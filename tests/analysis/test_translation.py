@@ -11,13 +11,12 @@ from simulate import CHANCE, make_run
 from lstm_jax.analysis.resampling import interval, p_value, seed_shifts, unit_weights
 from lstm_jax.analysis.text.baselines import NEAREST, baselines, nearest_sentences
 from lstm_jax.analysis.text.ngram_scores import bleu, bleu_of_short, bleu_statistics, chrf, chrf_statistics, signatures
-from lstm_jax.analysis.text.systems import Translations
+from lstm_jax.analysis.text.systems import Translations, length_bins
 from lstm_jax.analysis.text.translation import (
     LengthScore,
     TranslationContrast,
     TranslationScore,
     bleu_by_length,
-    length_bins,
     sentence_scores,
     translation_contrasts,
     translation_scores,

@@ -8,13 +8,15 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from lstm_jax.analysis.resampling import interval, seed_shifts, unit_weights
-from lstm_jax.arrays import Floats
+from lstm_jax.arrays import Floats, Integers
 from lstm_jax.sweeps.store.records import Run
 from lstm_jax.text.tokens import without_marks
 
 Rows = Sequence[Mapping[str, Any]]
 Translations = Sequence[tuple[Run, Rows]]
 Kind = Literal["model", "baseline"]
+FIRST_LENGTHS = (1, 3, 5, 9, 17)  # of the bins of source length in tokens; the last is open
+MIN_SENTENCES = 10
 NO_BASELINES: Mapping[str, Sequence[str]] = {}
 
 
@@ -100,3 +102,24 @@ def estimate(
     """Return the mean score over runs and the ends of its interval, from statistics [S, N, K]."""
     value = float(score(statistics.sum(axis=1)).mean())
     return value, *interval(value, replicates_of(score, statistics, num_bootstrap, seed), confidence)
+
+
+def length_bins(lengths: Sequence[int], min_sentences: int = MIN_SENTENCES) -> list[tuple[int, int | None, Integers]]:
+    """Sort sentences by length into 1-2, 3-4, 5-8, 9-16, 17 and more tokens: first, last, and which sentences [n].
+
+    A bin without sentences is left out; one with fewer than `min_sentences` is merged with its smaller neighbour.
+    """
+    place = np.searchsorted(FIRST_LENGTHS, np.array(lengths, dtype=np.int64), side="right") - 1
+    lasts = [*(first - 1 for first in FIRST_LENGTHS[1:]), None]
+    bins: list[tuple[int, int | None, Integers]] = [
+        (first, last, np.flatnonzero(np.maximum(place, 0) == index))
+        for index, (first, last) in enumerate(zip(FIRST_LENGTHS, lasts, strict=True))
+    ]
+    bins = [found for found in bins if len(found[2])]
+    while len(bins) > 1 and min(len(found[2]) for found in bins) < min_sentences:
+        index = min(range(len(bins)), key=lambda index: len(bins[index][2]))
+        beside = [other for other in (index - 1, index + 1) if 0 <= other < len(bins)]
+        other = min(beside, key=lambda other: len(bins[other][2]))
+        (first, _, some), (_, last, more) = bins[min(index, other)], bins[max(index, other)]
+        bins[min(index, other) : max(index, other) + 1] = [(first, last, np.sort(np.concatenate([some, more])))]
+    return bins

@@ -27,18 +27,16 @@ from lstm_jax.analysis.text.systems import (
     collect,
     estimate,
     further_of,
+    length_bins,
     replicates_of,
 )
-from lstm_jax.arrays import Floats, Integers
+from lstm_jax.arrays import Floats
 from lstm_jax.sweeps.stages.run_table import final_score
 from lstm_jax.text.corpus import Reader
 from lstm_jax.text.tokens import without_marks
 
 Vocabularies = tuple[Reader, Reader]
 _AVERAGED = ("chrf", "greedy_bleu", "exact_match", "token_accuracy", "loss")
-
-FIRST_LENGTHS = (1, 3, 5, 9, 17)  # of the bins of source length in tokens; the last is open
-MIN_SENTENCES = 10
 
 
 @dataclass(frozen=True)
@@ -227,27 +225,6 @@ def bleu_by_length(
                 LengthScore(system.name, system.kind, low, high, len(members), *by_words, *by_characters, **unk)
             )
     return rows
-
-
-def length_bins(lengths: Sequence[int], min_sentences: int = MIN_SENTENCES) -> list[tuple[int, int | None, Integers]]:
-    """Sort sentences by length into 1-2, 3-4, 5-8, 9-16, 17 and more tokens: first, last, and which sentences [n].
-
-    A bin without sentences is left out; one with fewer than `min_sentences` is merged with its smaller neighbour.
-    """
-    place = np.searchsorted(FIRST_LENGTHS, np.array(lengths, dtype=np.int64), side="right") - 1
-    lasts = [*(first - 1 for first in FIRST_LENGTHS[1:]), None]
-    bins: list[tuple[int, int | None, Integers]] = [
-        (first, last, np.flatnonzero(np.maximum(place, 0) == index))
-        for index, (first, last) in enumerate(zip(FIRST_LENGTHS, lasts, strict=True))
-    ]
-    bins = [found for found in bins if len(found[2])]
-    while len(bins) > 1 and min(len(found[2]) for found in bins) < min_sentences:
-        index = min(range(len(bins)), key=lambda index: len(bins[index][2]))
-        beside = [other for other in (index - 1, index + 1) if 0 <= other < len(bins)]
-        other = min(beside, key=lambda other: len(bins[other][2]))
-        (first, _, some), (_, last, more) = bins[min(index, other)], bins[max(index, other)]
-        bins[min(index, other) : max(index, other) + 1] = [(first, last, np.sort(np.concatenate([some, more])))]
-    return bins
 
 
 def sentence_scores(rows: Rows) -> list[float]:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lstm_jax.branches import switch
+from lstm_jax.lanes import switch
 
 FACTORS = (1.0, 10.0, 100.0)
 

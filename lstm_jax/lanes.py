@@ -1,4 +1,4 @@
-"""One of several branches, also for lanes side by side, where jax.lax.switch would compute all of them for all."""
+"""Functions of one run for several, in lanes side by side."""
 
 from __future__ import annotations
 
@@ -11,11 +11,30 @@ from jax.custom_batching import custom_vmap
 from jaxtyping import Array, Int32
 
 
+def lift(function: Callable[..., Any], num_lanes: int, in_axes: Any = 0) -> Callable[..., Any]:
+    """`function` of one run as a function of `num_lanes` runs, stacked along a leading axis.
+
+    One lane is not vmapped, since a batch axis of one costs time on CPU and changes the last bits.
+    """
+    if num_lanes > 1:
+        return jax.vmap(function, in_axes=in_axes)
+
+    def one_lane(*arguments: Any) -> Any:
+        axes = in_axes if isinstance(in_axes, tuple) else (in_axes,) * len(arguments)
+        lane = [
+            jax.tree.map(lambda leaf: leaf[0], argument) if axis == 0 else argument
+            for argument, axis in zip(arguments, axes, strict=True)
+        ]
+        return jax.tree.map(lambda leaf: leaf[None], function(*lane))
+
+    return one_lane
+
+
 def switch(index: Int32[Array, ""], branches: Sequence[Callable[..., Any]], *operands: Any) -> Any:
     """`branches[index](*operands)`, as jax.lax.switch has it, and the same numbers.
 
-    Under jax.vmap a branch that no lane takes is not computed: of lanes that take the same one, that alone. All that
-    differs between lanes has to be in `operands`.
+    Under jax.vmap that computes all branches for all lanes. Here a branch that no lane takes is not computed: of lanes
+    that take the same one, that alone. All that differs between lanes has to be in `operands`.
     """
 
     @custom_vmap
