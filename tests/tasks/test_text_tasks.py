@@ -15,6 +15,7 @@ from lstm_jax.evaluation.language import CONTEXTS, answers_of, go_on
 from lstm_jax.evaluation.translation import translate
 from lstm_jax.models import Sizes, make_model
 from lstm_jax.models.base import Pair, params_of
+from lstm_jax.sweeps.worker import states
 from lstm_jax.tasks import make_task
 from lstm_jax.tasks.language import pair
 from lstm_jax.text import store
@@ -173,6 +174,8 @@ def test_the_mean_of_the_parameters_is_what_is_scored_and_used():
     swapped = state._replace(params=state.average, average=state.params)
     assert evaluate(state) == evaluate(state._replace(params=begun(training).params)) != evaluate(swapped)
     assert jax.tree.all(jax.tree.map(np.array_equal, params_of(training.trained(state)), state.average))
+    kept = jax.tree.leaves(states._on_disk(state))
+    assert all(one is other for one, other in zip(kept, jax.tree.leaves(state), strict=True)), "on disk too"
 
 
 def test_scheduled_sampling_trains():
