@@ -27,7 +27,7 @@ from lstm_jax.sweeps.config.options import SweepConfig
 from lstm_jax.sweeps.config.parsing import parse_options
 from lstm_jax.sweeps.store.records import Record, write_rows
 from lstm_jax.text.corpus import TextCorpus, prepare_text
-from lstm_jax.text.tokens import Cut
+from lstm_jax.text.tokenization import Cut
 
 _SHARED = SweepConfig.of(
     task="language",

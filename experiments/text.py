@@ -47,12 +47,16 @@ def has_corpus(config: SweepConfig, data: Any) -> bool:
     return True
 
 
-def with_corpus(config: SweepConfig, corpus: PairCorpus | TextCorpus, console: Console) -> SweepConfig:
-    """The sweep on a prepared corpus, which is stored; says what is in it and what was left out."""
+def with_corpus(config: SweepConfig, corpus: PairCorpus | TextCorpus, console: Console, **settings: str) -> SweepConfig:
+    """The sweep on a prepared corpus, which is stored; says what is in it and what was left out.
+
+    `settings` are the task's where the command names none of them.
+    """
     digest, facts = store.store(corpus), corpus.facts
     sizes_of_splits = ", ".join(f"{count:,} {split}" for split, count in facts["kept"].items())
     if isinstance(corpus, PairCorpus):
-        what, sizes = "pairs", f"{len(corpus.source):,} source and {len(corpus.target):,} target words"
+        tokens = "pieces" if corpus.tokenization.cut == "bpe" else "words"
+        what, sizes = "pairs", f"{len(corpus.source):,} source and {len(corpus.target):,} target {tokens}"
     else:
         what, sizes = f"{corpus.level}s", f"{len(corpus.vocabulary):,} {corpus.level}s"
     lines = [f"{facts.get('origin', 'text')}: {sizes_of_splits} {what}; vocabulary: {sizes}"]
@@ -62,8 +66,8 @@ def with_corpus(config: SweepConfig, corpus: PairCorpus | TextCorpus, console: C
     for line in lines:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     spec = registry.parse(config.task)
-    settings = (*spec.settings, ("corpus", digest))
-    return config.replace(task=spec.with_settings(settings))
+    given = {"corpus": digest, **settings, **dict(spec.settings)}
+    return config.replace(task=spec.with_settings(tuple(given.items())))
 
 
 def refuse_given(data: Any, reason: str) -> None:

@@ -4,6 +4,7 @@ python -m experiments.translation                                   # English to
 python -m experiments.translation --pairs mar.txt                   # lines of English<TAB>Marathi[<TAB>attribution]
 python -m experiments.translation --cells lstm lstm@attention=additive,bidirectional=true transformer
 python -m experiments.translation translate --checkpoint results/translation "The file could not be opened."
+python -m experiments.translation thoughts --checkpoint results/translation     # what encoders leave of a sentence
 python -m experiments.translation --task reverse --gaps 5 10        # no data needed: reverse a sequence, add numbers
 """
 
@@ -28,9 +29,10 @@ from lstm_jax.sweeps.config.fields import AT_LEAST_ONE, Checked
 from lstm_jax.sweeps.config.options import SweepConfig
 from lstm_jax.sweeps.config.parsing import parse_options
 from lstm_jax.sweeps.store.records import Record, write_rows
-from lstm_jax.text.corpus import PairCorpus, prepare_pairs
+from lstm_jax.text.corpus import VOCAB_SIZE, PairCorpus, TextCorpus, prepare_pairs
 from lstm_jax.text.files import excerpt
-from lstm_jax.text.tokens import Cut, without_marks
+from lstm_jax.text.tokenization import PairCut
+from lstm_jax.text.tokens import without_marks
 
 _SYMBOLS = "How long a sequence can an encoder hold?"
 _MAX_TOKENS = 30
@@ -66,11 +68,15 @@ class Data(Checked):
     None: libreoffice, where there are no --pairs."""
     pairs: Path | None = None
     """A file of pairs instead, English<TAB>Marathi[<TAB>attribution], the form of ManyThings and Anki."""
-    tokens: Cut | None = None
-    """What a token is: words and punctuation marks, or, of a file that is tokenised already, what is between spaces.
-    None: words."""
+    tokens: PairCut | None = None
+    """What a token is: words and punctuation marks; of a file that is tokenised already, what is between spaces; or
+    pieces of words (bpe). Scores are of words in any case. None: words."""
+    vocab_size: Annotated[int | None, AT_LEAST_ONE] = None
+    """Pieces in the vocabulary of --tokens bpe, of both languages together. None: 4000."""
+    all_translations: bool | None = None
+    """Train on all translations of a sentence, not on the first alone. None: false."""
     min_count: Annotated[int | None, AT_LEAST_ONE] = None
-    """How often a word must occur in training to be in the vocabulary; others are <unk>. None: 2."""
+    """How often a token must occur in training to be in the vocabulary; others are <unk>. None: 2, of pieces 1."""
     max_tokens: Annotated[int | None, AT_LEAST_ONE] = None
     """Pairs with more words or punctuation marks on a side are left out. None: 30."""
 
@@ -83,11 +89,11 @@ def prepare(config: SweepConfig, data: Data, console: rich.console.Console) -> S
     from lstm_jax.analysis.text.ngram_scores import check_installed
 
     check_installed()  # before hours of training, not after them
-    min_count = 2 if data.min_count is None else data.min_count
-    max_tokens = _MAX_TOKENS if data.max_tokens is None else data.max_tokens
-    chosen = {"gaps": (max_tokens,), "dropout": 0.3, "embedding_dim": _EMBEDDING_DIM[config.preset]}
+    chosen: dict[str, Any] = {"dropout": 0.3, "embedding_dim": _EMBEDDING_DIM[config.preset]}
     if text.has_corpus(config, data):
-        return text.resolve(config, console, **chosen)
+        return text.resolve(config, console, **chosen, gaps=(_longest(text.corpus_of_sweep(config)),))
+    if data.vocab_size is not None and data.tokens != "bpe":
+        raise ConfigError(f"vocab_size: got {data.vocab_size}; expected none without --tokens bpe")
     if data.pairs is not None and data.corpus is not None:
         raise ConfigError(f"pairs, corpus: got {data.pairs} and {data.corpus}; expected one of them")
     if data.pairs is not None:
@@ -100,8 +106,24 @@ def prepare(config: SweepConfig, data: Data, console: rich.console.Console) -> S
         name = data.corpus or "libreoffice"
         with console.status(f"pairs of {name}, from Debian's packages"):
             cleaned = english_marathi(name)
-    corpus = prepare_pairs(cleaned, min_count=min_count, max_tokens=max_tokens, cut=data.tokens or "words")
-    return text.resolve(text.with_corpus(config, corpus, console), console, **chosen)
+    corpus = prepare_pairs(
+        cleaned,
+        min_count=data.min_count or (1 if data.tokens == "bpe" else 2),
+        max_tokens=data.max_tokens or _MAX_TOKENS,
+        cut=data.tokens or "words",
+        vocab_size=data.vocab_size or VOCAB_SIZE,
+        all_translations=bool(data.all_translations),
+    )
+    prepared = text.with_corpus(config, corpus, console, buckets="step")
+    return text.resolve(prepared, console, **chosen, gaps=(_longest(corpus),))
+
+
+def _longest(corpus: PairCorpus | TextCorpus) -> int:
+    """The longest source that is trained on: `max_tokens`, or as many pieces as the longest has."""
+    assert isinstance(corpus, PairCorpus)
+    if corpus.tokenization.cut != "bpe":
+        return int(corpus.facts.get("options", {}).get("max_tokens", _MAX_TOKENS))
+    return max(map(len, corpus.train.sources))
 
 
 def report(
@@ -134,16 +156,19 @@ def report(
         return
     corpus = text.corpus_of_sweep(config)
     assert isinstance(corpus, PairCorpus)
-    others = baselines(corpus.train.sources, corpus.train.targets, corpus.test.sources)
-    vocabularies = corpus.source, corpus.target
+    train, test = (
+        [corpus.words(side) for side in (part.sources, part.targets)] for part in (corpus.train, corpus.test)
+    )
+    others = baselines(train[0], train[1], test[0])
+    vocabularies = source, target = corpus.readers
     scores = translation_scores(translations, others, vocabularies)
     lengths = bleu_by_length(translations, others, vocabularies)
     out = config.out
     write_rows(out / "scores.csv", TranslationScore, scores)
     write_rows(out / "contrasts.csv", TranslationContrast, translation_contrasts(translations, others))
     write_rows(out / "lengths.csv", LengthScore, lengths)
-    unknown = text.unk_sentence(corpus.target.unk_share(corpus.test.targets), "the test references' tokens")
-    unknown += " " + text.unk_sentence(corpus.source.unk_share(corpus.test.sources), "the sources'")
+    unknown = text.unk_sentence(target.unk_share(test[1]), "the test references' tokens")
+    unknown += " " + text.unk_sentence(source.unk_share(test[0]), "the sources'")
     protocol = f"{captions.describe(config, records, corpus.facts['origin'])} {unknown}"
     curves = text.draw_curves(experiment, config, shown, protocol)
     title = "How does translation degrade with the length of the sentence?"
@@ -152,21 +177,22 @@ def report(
     best = max((row for row in scores if row.kind == "model" and row.seed is None), key=lambda row: row.bleu)
     run, rows = next((run, rows) for run, rows in translations if run.cell == best.system and rows)
     by_sentence = sentence_scores(rows)
+    write = corpus.tokenization.text_of_words
     heading = f"# Samples of {run.cell}, seed {run.seed}\n\n{as_markdown(unknown)}\n\n"
-    write_atomically(out / "samples.md", heading + samples_markdown(rows, by_sentence, corpus.write))
-    samples = [{name: corpus.write(row[name].split()) for name in ("source", "reference", "output")} for row in rows]
+    write_atomically(out / "samples.md", heading + samples_markdown(rows, by_sentence, write))
+    samples = [{name: write(row[name].split()) for name in ("source", "reference", "output")} for row in rows]
     page = text_page.of_translation(config, records, protocol, scores, lengths, samples)
     for place in pick_evenly(sorted(range(len(rows)), key=lambda index: -by_sentence[index]), 5):
-        words = (corpus.write(rows[place][name].split()) for name in ("source", "output"))
+        words = (write(rows[place][name].split()) for name in ("source", "output"))
         console.print("  " + "  ->  ".join(words), highlight=False, markup=False, soft_wrap=True)
-    pictures = [plots[0], curves, *_draw_alignments(config, shown)]
+    pictures = [plots[0], curves, *_draw_alignments(config, shown, corpus.test.sources)]
     console.print(f"samples: {out / 'samples.md'}", highlight=False, soft_wrap=True)
     console.print(f"plots: {', '.join(map(str, pictures))}", highlight=False, soft_wrap=True)
     console.print(f"report: {sections.write(page, out / 'report.html')}", highlight=False, soft_wrap=True)
 
 
-def _draw_alignments(config: SweepConfig, records: Sequence[Record]) -> list[Path]:
-    """Draw the attention of the best model that has one; no picture without any."""
+def _draw_alignments(config: SweepConfig, records: Sequence[Record], sources: Sequence[Sequence[str]]) -> list[Path]:
+    """Draw the attention of the best model that has one, over the tokens of `sources`; no picture without any."""
     from lstm_jax.figures.style import save
     from lstm_jax.figures.text.alignment import Alignment, alignments_figure
 
@@ -176,7 +202,7 @@ def _draw_alignments(config: SweepConfig, records: Sequence[Record]) -> list[Pat
             sentences.setdefault(row["sentence"], []).append(row)
         found = [
             Alignment(
-                [*without_marks(record.tables["translations"][index]["source"]).split(), "<eos>"],
+                [*map(without_marks, sources[index]), "<eos>"],
                 [without_marks(row["word"]) for row in rows],
                 np.array([[float(weight) for weight in row["weights"].split()] for row in rows]),
             )
@@ -193,7 +219,8 @@ EXPERIMENT = Experiment(
     module="experiments.translation",
     description=(
         "Translation by encoder and decoder, English to Marathi, and how it degrades with the length of the sentence. "
-        "`translate --help` says how to use a trained model. Where they are not given: dropout 0.3, batch-size 32, "
+        "`translate --help` says how to use a trained model, `thoughts --help` how to look into its encoder. "
+        "Where they are not given: dropout 0.3, batch-size 32, "
         "embedding-dim 64 (smoke 16, full 128), gaps max-tokens; of tasks without data, as reverse, dropout 0, "
         "batch-size 64, embedding-dim 16, gaps 5 10 20; num-params those of an LSTM of 128 units (smoke 16, full 512)."
     ),
@@ -298,6 +325,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     if argv and argv[0] == "translate":
         return translate(argv[1:])
+    if argv and argv[0] == "thoughts":
+        from experiments.thoughts import thoughts
+
+        return thoughts(argv[1:])
+    if argv and argv[0] == "gains":
+        from experiments.gains import gains
+
+        return gains(argv[1:])
     return common.main(EXPERIMENT, argv)
 
 

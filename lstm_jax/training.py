@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -20,6 +20,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int32, Key, UInt32
 
 from lstm_jax.choices import Precision
+from lstm_jax.lanes import switch
 from lstm_jax.models import Config
 from lstm_jax.models.base import params_of, with_params
 from lstm_jax.optimizers import Schedule, clipped, make_optimizer
@@ -49,6 +50,13 @@ class RunState(NamedTuple):
     step: Int32[Array, ""]
     carry: Any = ()
     """Where the task's sequences go on from batch to batch: the states that the model ended the last one in."""
+    average: Any = ()
+    """The mean of the parameters so far, of a model that is used with it."""
+
+    @property
+    def used(self) -> Any:
+        """The parameters that the run is scored with."""
+        return self.params if self.average == () else self.average
 
 
 class ChunkMetrics(NamedTuple):
@@ -96,7 +104,8 @@ class Training:
         init_key, data_key = jax.random.split(jax.random.fold_in(jax.random.key(hypers.seed), 0))
         params = params_of(self.model.build(rngs=nnx.Rngs(init_key)))
         carry = () if self._segments is None else self.model.initial_states(self.batch_size)
-        return RunState(params, self._optimizer(hypers, 0).init(params), data_key, jnp.int32(0), carry)
+        average = params if self.model.average_decay else ()
+        return RunState(params, self._optimizer(hypers, 0).init(params), data_key, jnp.int32(0), carry, average)
 
     def advance(
         self,
@@ -120,7 +129,8 @@ class Training:
             step = state.step + 1
             is_first = ~(jnp.isfinite(loss) & jnp.isfinite(grad_norm)) & (metrics.diverged_step == 0)
             count = metrics.num_updates + 1
-            return RunState(params, opt_state, key, step, model_carry), ChunkMetrics(
+            average = self._averaged(state, params)
+            return RunState(params, opt_state, key, step, model_carry, average), ChunkMetrics(
                 metrics.train_loss + (loss - metrics.train_loss) / count.astype(loss.dtype),
                 metrics.grad_norm + (grad_norm - metrics.grad_norm) / count.astype(grad_norm.dtype),
                 jnp.where(is_first, step, metrics.diverged_step),
@@ -137,7 +147,7 @@ class Training:
 
         def totals(batch: Batch) -> tuple[Array, ...]:
             with matrix_products(self.precision):
-                logits = self._merge(state.params)(batch.inputs)
+                logits = self._merge(state.used)(batch.inputs)
             losses = self.task.outputs.losses(logits, batch.targets)
             scores = self.task.outputs.scores(logits, batch.targets)
             sums = (losses * batch.recall, scores * batch.recall, losses * batch.weights, batch.recall, batch.weights)
@@ -165,12 +175,12 @@ class Training:
 
     def trained(self, state: RunState) -> Any:
         """The model, a flax.nnx module, with the parameters of this state."""
-        return self._merge(state.params)
+        return self._merge(state.used)
 
     def answers(self, state: RunState) -> dict[str, list[dict[str, Any]]]:
         """What the model of this state answers, as tables for the record: the task's choice."""
         with matrix_products(self.precision):
-            return self.task.answers(self._merge(state.params))
+            return self.task.answers(self._merge(state.used))
 
     @property
     def _segments(self) -> int | None:
@@ -203,7 +213,9 @@ class Training:
     ) -> tuple[tuple[Array, Any], Any]:
         """((loss, the model's states after it), gradient) of a batch, whose shape is drawn where there are several."""
 
-        def of_shape(shape: int) -> tuple[tuple[Array, Any], Any]:
+        def of_shape(
+            state: RunState, batch_key: Array, dropout_key: Array, apart: Array | None, *, shape: int
+        ) -> tuple[tuple[Array, Any], Any]:
             batch = self.train_batch(batch_key, state.step, shape, apart)
             gradient: Any = jax.value_and_grad(self._train_loss, has_aux=True)
             key = dropout_key if self.model.uses_rng else None
@@ -214,10 +226,10 @@ class Training:
 
         shares = self.task.shape_shares
         if len(shares) == 1:
-            return of_shape(0)
-        drawn = jax.random.choice(jax.random.fold_in(batch_key, 0), len(shares), p=jnp.array(shares))
-        branches = [functools.partial(of_shape, shape) for shape in range(len(shares))]
-        value, gradient = jax.lax.switch(drawn, branches)
+            return of_shape(state, batch_key, dropout_key, apart, shape=0)
+        drawn = jax.random.choice(self.task.shape_key(batch_key, state.step), len(shares), p=jnp.array(shares))
+        branches = [functools.partial(of_shape, shape=shape) for shape in range(len(shares))]
+        value, gradient = switch(drawn, branches, state, batch_key, dropout_key, apart)
         return value, gradient
 
     def _carry(self, state: RunState) -> Any:
@@ -241,7 +253,16 @@ class Training:
             logits, carry = model.advance(batch.inputs, carry, dropout_key=dropout_key)
         else:
             logits = model(batch.inputs, dropout_key=dropout_key, **training_kwargs)
-        return _mean(self.task.outputs.losses(logits, batch.targets), batch.weights), carry
+        losses = self.model.train_losses(self.task.outputs.losses(logits, batch.targets), logits)
+        return _mean(losses, batch.weights), carry
+
+    def _averaged(self, state: RunState, params: Any) -> Any:
+        """The mean after an update: quick at first, so that it does not hold to where the run began."""
+        if state.average == ():
+            return ()
+        step = state.step.astype(jnp.float32)
+        decay = jnp.minimum(self.model.average_decay, (1.0 + step) / (10.0 + step))
+        return optax.incremental_update(params, state.average, 1.0 - decay)
 
     def _merge(self, params: Any) -> Any:
         return with_params(self.model, params)
@@ -250,25 +271,6 @@ class Training:
         # Clipping is part of a run: applied to stacked runs it would couple them.
         peak, max_norm = jnp.asarray(hypers.learning_rate), jnp.asarray(hypers.clip_norm)
         return clipped(make_optimizer(self.optimizer, self.schedule.rate(peak, step)), max_norm)
-
-
-def lift(function: Callable[..., Any], num_lanes: int, in_axes: Any = 0) -> Callable[..., Any]:
-    """`function` of one run as a function of `num_lanes` runs, stacked along a leading axis.
-
-    One lane is not vmapped, since a batch axis of one costs time on CPU and changes the last bits.
-    """
-    if num_lanes > 1:
-        return jax.vmap(function, in_axes=in_axes)
-
-    def one_lane(*arguments: Any) -> Any:
-        axes = in_axes if isinstance(in_axes, tuple) else (in_axes,) * len(arguments)
-        lane = [
-            jax.tree.map(lambda leaf: leaf[0], argument) if axis == 0 else argument
-            for argument, axis in zip(arguments, axes, strict=True)
-        ]
-        return jax.tree.map(lambda leaf: leaf[None], function(*lane))
-
-    return one_lane
 
 
 def _mean(values: Float[Array, "S B"], weights: Float[Array, "S B"]) -> Float[Array, ""]:

@@ -36,7 +36,8 @@ ORDER = [
     "self_check",
     "parameters",
 ]
-ORDER += ["layers", "models", "evaluation", "tasks", "precision", "optimizers", "training", "signals", "terminal"]
+ORDER += ["layers", "models", "evaluation", "tasks", "precision", "optimizers", "lanes", "training"]
+ORDER += ["signals", "terminal"]
 ORDER += ["sweeps", "analysis", "diagnostics", "figures", "api"]
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 

@@ -13,9 +13,10 @@ import optax
 import pytest
 
 from lstm_jax.cells import make_cell
+from lstm_jax.lanes import lift
 from lstm_jax.models import ModelConfig
 from lstm_jax.tasks import make_task
-from lstm_jax.training import Hypers, Training, lift
+from lstm_jax.training import Hypers, Training
 
 
 def training_of(cell="lstm", task="gap", gap=3, hidden_dim=12, **options):

@@ -117,6 +117,16 @@ class Config(abc.ABC):
         del step
         return {}
 
+    @property
+    def average_decay(self) -> float:
+        """How slowly the mean of the parameters that is scored and used follows them; 0: they are used themselves."""
+        return float(getattr(self, "average", 0.0))
+
+    def train_losses(self, losses: Float[Array, "S B"], logits: Float[Array, "S B C"]) -> Float[Array, "S B"]:
+        """What training makes less: the losses of the task, unless a model says otherwise."""
+        del logits
+        return losses
+
     def attention_floats(self, num_steps: int) -> int:
         """Numbers that attention stores for one sequence (quadratic in its length)."""
         del num_steps

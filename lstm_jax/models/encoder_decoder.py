@@ -30,7 +30,9 @@ class EncoderDecoderConfig(RecurrentConfig):
     the decoder reads the reference's last word and not its own; with `forcing_steps` it falls to that from 1, linearly
     over so many updates (scheduled sampling: Bengio et al. 2015, section 2.4, who draw the decoder's own word from its
     distribution; here it is the likeliest). `dropout` is the rate at
-    embeddings, between layers and at the last layer's outputs.
+    embeddings, between layers and at the last layer's outputs. `label_smoothing` is the share of the training target
+    that is spread evenly over all words (Szegedy et al. 2016, section 7); held-out losses are without. `average` is the
+    decay of the mean of the parameters with which a run is scored and translates (Polyak & Juditsky 1992); 0: without.
     """
 
     num_tokens: int
@@ -40,6 +42,8 @@ class EncoderDecoderConfig(RecurrentConfig):
     teacher_forcing: float = 1.0
     forcing_steps: int = 0
     tied: bool = False
+    label_smoothing: float = dataclasses.field(default=0.0, metadata={"before": 0.0})
+    average: float = dataclasses.field(default=0.0, metadata={"before": 0.0})
     dropout: float = 0.0
     backward: Backward = "autodiff"
     truncation: int | None = None
@@ -49,6 +53,9 @@ class EncoderDecoderConfig(RecurrentConfig):
             raise ValueError(f"teacher_forcing: expected a rate in [0, 1], got {self.teacher_forcing}")
         if self.teacher_forcing < 1.0 and self.truncation is not None:
             raise ValueError("teacher_forcing: expected 1 with a truncation, which is that of a scan over all steps")
+        for name in ("label_smoothing", "average"):
+            if not 0.0 <= getattr(self, name) < 1.0:
+                raise ValueError(f"{name}: expected a number in [0, 1), got {getattr(self, name)}")
         if self.forcing_steps < 0:
             raise ValueError(f"forcing_steps: expected a number of updates, got {self.forcing_steps}")
 
@@ -68,6 +75,13 @@ class EncoderDecoderConfig(RecurrentConfig):
             return {}
         fallen = jnp.minimum(step / self.forcing_steps, 1.0)
         return {"teacher_forcing": 1.0 - fallen * (1.0 - self.teacher_forcing)}
+
+    def train_losses(self, losses: Float[Array, "S B"], logits: Float[Array, "S B C"]) -> Float[Array, "S B"]:
+        """(1 - ε) of the losses, and ε of those of a word drawn evenly."""
+        if not self.label_smoothing:
+            return losses
+        of_any = -jax.nn.log_softmax(logits).mean(axis=-1)
+        return (1.0 - self.label_smoothing) * losses + self.label_smoothing * of_any
 
     def build(self, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> EncoderDecoder:
         return EncoderDecoder(self, rngs=rngs, dtype=dtype)

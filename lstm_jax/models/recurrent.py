@@ -22,7 +22,10 @@ FORMS: Mapping[Form, tuple[str, tuple[str, ...]]] = {
     "encoder": (_SEQUENCE, ("tied",)),
     "encoder_decoder": (
         "lstm_jax.models.encoder_decoder:EncoderDecoderConfig",
-        ("attention", "bidirectional", "reverse", "teacher_forcing", "forcing_steps", "tied"),
+        (
+            *("attention", "bidirectional", "reverse", "teacher_forcing", "forcing_steps", "tied"),
+            *("label_smoothing", "average"),
+        ),
     ),
 }
 """The config of each form, and those of its fields that a name may set."""

@@ -149,6 +149,11 @@ class Task(abc.ABC):
         """How often a training batch has each of the task's shapes (length buckets), fractions that add up to 1."""
         return (1.0,)
 
+    def shape_key(self, batch_key: Key[Array, ""], step: Int32[Array, ""]) -> Key[Array, ""]:
+        """The key that an update's shape is drawn by."""
+        del step
+        return jax.random.fold_in(batch_key, 0)
+
     def train_batch(self, key: Key[Array, ""], step: Int32[Array, ""], batch_size: int, shape: int) -> Batch:
         """The batch of update `step`, from 0; `shape` is an index of `shape_shares`, and static."""
         del step, shape

@@ -28,6 +28,9 @@ from lstm_jax.text import store
 from lstm_jax.text.corpus import PairCorpus, PairSplit
 from lstm_jax.text.vocabulary import BOS, EOS, PAD
 
+Buckets = Literal["run", "step"]
+"""Whether each run draws the bucket of an update, or all runs have the same in the same update: of lanes side by side
+one bucket is then computed and not those of all."""
 NUM_BUCKETS = 4
 NUM_SHOWN, SHOWN_TOKENS = 4, (5, 12)
 """How many sentences, of which lengths, have their alignments recorded."""
@@ -48,6 +51,7 @@ class Translation(Task):
     axis: ClassVar[str] = "longest source (tokens)"
 
     corpus: str = dataclasses.field(default="", kw_only=True)
+    buckets: Buckets = dataclasses.field(default="run", kw_only=True, metadata={"before": "run"})
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -105,6 +109,12 @@ class Translation(Task):
         counts = [bucket.sources.shape[1] for bucket in self._buckets]
         return tuple(count / sum(counts) for count in counts)
 
+    def shape_key(self, batch_key: Key[Array, ""], step: Int32[Array, ""]) -> Key[Array, ""]:
+        """Of the run, or of the update alone."""
+        if self.buckets == "run":
+            return super().shape_key(batch_key, step)
+        return jax.random.fold_in(jax.random.fold_in(jax.random.key(0), 2), step)
+
     def sample(self, key: Key[Array, ""], batch_size: int) -> Batch:
         """Pairs of all lengths, of the shape of the longest."""
         return _take(key, _arrays(self.pairs, self.pairs.train, self._trained), batch_size)
@@ -129,15 +139,17 @@ class Translation(Task):
         return batch._replace(weights=batch.weights * counts, recall=batch.recall * counts)
 
     def answers(self, model: Any) -> dict[str, list[dict[str, Any]]]:
-        """Translations of the test split, by beam search and greedily: tokens, joined by spaces; with attention, where
-        the model looked for each word of a few of them: a weight for each word of the source and its end."""
-        split = self.pairs.test
-        found = translate(model, self.pairs, split.sources)
-        rows = [
-            {"source": source, "reference": reference, "output": each.output, "greedy": each.greedy}
-            for source, reference, each in zip(split.sources, split.targets, found, strict=True)
-        ]
-        tables = {"translations": [{name: " ".join(words) for name, words in row.items()} for row in rows]}
+        """Translations of the test split, by beam search and greedily: words, joined by spaces; with attention, where
+        the model looked for each token of a few of them: a weight for each token of the source and its end."""
+        pairs, split = self.pairs, self.pairs.test
+        found = translate(model, pairs, split.sources)
+        columns: dict[str, Sequence[Sequence[str]]] = {"source": split.sources, "reference": split.targets}
+        columns |= {"output": [each.output for each in found], "greedy": [each.greedy for each in found]}
+        texts = {name: [" ".join(words) for words in pairs.words(tokens)] for name, tokens in columns.items()}
+        if pairs.further:
+            texts["further"] = ["\t".join(map(" ".join, pairs.words(others))) for others in pairs.further]
+        rows = [dict(zip(texts, row, strict=True)) for row in zip(*texts.values(), strict=True)]
+        tables: dict[str, list[dict[str, Any]]] = {"translations": rows}
         fit = [index for index, words in enumerate(split.sources) if SHOWN_TOKENS[0] <= len(words) <= SHOWN_TOKENS[1]]
         shown = [fit[place] for place in np.unique(np.linspace(0, len(fit) - 1, NUM_SHOWN).astype(int))] if fit else []
         alignments = [

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Int
 
 from lstm_jax.errors import TextError
+from lstm_jax.text import subwords
 from lstm_jax.text.pairs import Cleaned
-from lstm_jax.text.tokens import AS_WORDS, Cut, Tokenization, normalize, straighten, without_marks
+from lstm_jax.text.splits import Words, split_pairs
+from lstm_jax.text.tokenization import AS_WORDS, Cut, PairCut, Tokenization
+from lstm_jax.text.tokens import normalize, straighten
 from lstm_jax.text.vocabulary import SPECIAL, UNK, Vocabulary
 
 MIN_PAIRS = 10
@@ -22,7 +24,8 @@ NUM_STRETCHES = 20
 STRETCH_TOKENS = 40_000
 
 Level = Literal["word", "character"]
-_Words = tuple[str, ...]
+VOCAB_SIZE = 4000
+"""Pieces of a subword vocabulary, of both languages together."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +37,19 @@ class PairSplit:
 
     def __len__(self) -> int:
         return len(self.sources)
+
+
+class Reader(NamedTuple):
+    """How words of a language are read: cut as the corpus was, and numbered."""
+
+    vocabulary: Vocabulary
+    tokenization: Tokenization
+
+    def unk_share(self, sentences: Iterable[Iterable[str]]) -> float:
+        """The share of words that are not wholly in the vocabulary; of no words 0."""
+        words = [word for sentence in sentences for word in sentence]
+        unknown = sum(UNK in self.vocabulary.encode(self.tokenization.pieces([word])) for word in words)
+        return unknown / max(len(words), 1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +64,17 @@ class PairCorpus:
     facts: dict[str, Any]
     tokenization: Tokenization = AS_WORDS
     """Of the source; of the target too, but for its case, which stays."""
+    further: tuple[tuple[Words, ...], ...] = ()
+    """Other translations of each test sentence: references beside its target. None: no sentence has any."""
+
+    @property
+    def readers(self) -> tuple[Reader, Reader]:
+        """Of source and target."""
+        return Reader(self.source, self.tokenization), Reader(self.target, self.tokenization)
+
+    def words(self, sentences: Iterable[Iterable[str]]) -> list[Words]:
+        """The words of sentences of tokens: what is scored, and the same however words are cut."""
+        return [tuple(self.tokenization.words(tokens)) for tokens in sentences]
 
     def read(self, sentence: str) -> list[str]:
         """The tokens of a sentence of the source language, as those of the corpus were made."""
@@ -77,12 +104,6 @@ class TextCorpus:
         return list(characters_of(text, self.tokenization.lower))
 
 
-def split_key(source: Sequence[str]) -> str:
-    """What two English sentences share that must not be apart: their words, without case and punctuation."""
-    words = [token for token in source if any(map(str.isalnum, token))]
-    return straighten(without_marks(" ".join(words or source)).lower())
-
-
 def source_tokens(sentence: str, tokenization: Tokenization) -> list[str]:
     """The tokens of a sentence of the source language: apostrophes and quotation marks of all kinds are alike."""
     return _no_special(tokenization.tokens(straighten(sentence)))
@@ -91,11 +112,6 @@ def source_tokens(sentence: str, tokenization: Tokenization) -> list[str]:
 def _no_special(tokens: Sequence[str]) -> list[str]:
     """Tokens of text in which <eos>, say, was written: no text ends, or pads, a sentence. <unk> is itself."""
     return [SPECIAL[UNK] if token in SPECIAL else token for token in tokens]
-
-
-def _place(key: str, seed: int) -> float:
-    """A number from 0 to 1 that depends on the text and the seed alone."""
-    return int.from_bytes(hashlib.sha256(f"{seed}\n{key}".encode()).digest()[:8]) / 2**64
 
 
 def prepare_pairs(
@@ -107,16 +123,20 @@ def prepare_pairs(
     test_fraction: float = 0.10,
     seed: int = 0,
     lower: bool = True,
-    cut: Cut = "words",
+    cut: PairCut = "words",
+    vocab_size: int = VOCAB_SIZE,
+    all_translations: bool = False,
     facts: Mapping[str, Any] | None = None,
 ) -> PairCorpus:
     """Split pairs (source, target) into train, dev and test, and make the vocabularies of train.
 
     A pair's split is a hash of its English words, case and punctuation aside: no English sentence is in two splits, and
-    more pairs move none. Of several translations of one sentence the first is kept. Dev and test keep no pair whose
-    target is, word for word, a target in train. `lower` makes the source lower case, never the target; its apostrophes
-    are made alike, and `cut` says what is a token (`Tokenization`). Tokens rarer than `min_count` in train become UNK.
-    What was dropped is counted in `facts["dropped"]`.
+    more pairs move none. Of several translations of one sentence the first is the target; in test the others are its
+    further references, in train they are pairs too with `all_translations`, else they are dropped. Dev and test keep no
+    pair whose target is, word for word, a target in train, nor does test such a reference. `lower` makes the source
+    lower case, never the target; its apostrophes are made alike, and `cut` says what is a token (`Tokenization`): with
+    "bpe" words are cut into pieces of a vocabulary of `vocab_size`, learned from train, when all else is done. Tokens
+    rarer than `min_count` in train become UNK. What was dropped is counted in `facts["dropped"]`.
 
     Raises TextError where there are fewer than 10 pairs or a split would be empty, as may be with fewer than 100.
     """
@@ -124,36 +144,41 @@ def prepare_pairs(
         raise TextError(f"expected fractions above 0 that leave some for training, got {dev_fraction}, {test_fraction}")
     cleaned = pairs if isinstance(pairs, Cleaned) else Cleaned(tuple(pairs))
     dropped = Counter(cleaned.dropped)
-    read, written = Tokenization(lower, cut), Tokenization(False, cut)
-    splits: dict[str, dict[_Words, tuple[_Words, _Words]]] = {"train": {}, "dev": {}, "test": {}}
-    for english, marathi in cleaned.pairs:
-        source, target = tuple(source_tokens(english, read)), tuple(_no_special(written.tokens(marathi)))
-        place = _place(split_key(source), seed)
-        split = splits["test" if place < test_fraction else "dev" if place < test_fraction + dev_fraction else "train"]
-        words = _bare(source)
-        if not source or not target:
-            dropped["no words"] += 1
-        elif max(len(source), len(target)) > max_tokens:
-            dropped[f"more than {max_tokens} tokens"] += 1
-        elif words in split:
-            same = _bare(split[words][1]) == _bare(target)
-            dropped["duplicate" if same else "another translation of the same English"] += 1
-        else:
-            split[words] = source, target
-    trained = {_bare(target) for _, target in splits["train"].values()}
-    for name in ("dev", "test"):
-        clear = {words: pair for words, pair in splits[name].items() if _bare(pair[1]) not in trained}
-        dropped["dev or test, the Marathi is in train"] += len(splits[name]) - len(clear)
-        splits[name] = clear
+    base: Cut = "words" if cut == "bpe" else cut
+    read, written = Tokenization(lower, base), Tokenization(False, base)
+    splits = split_pairs(
+        (
+            (tuple(source_tokens(english, read)), tuple(_no_special(written.tokens(marathi))))
+            for english, marathi in cleaned.pairs
+        ),
+        dropped,
+        max_tokens=max_tokens,
+        dev_fraction=dev_fraction,
+        test_fraction=test_fraction,
+        seed=seed,
+        all_translations=all_translations,
+    )
     sizes = {name: len(split) for name, split in splits.items()}
     if sum(sizes.values()) < MIN_PAIRS or not all(sizes.values()):
         raise TextError(
             f"{cleaned.facts.get('origin', 'pairs')}: expected pairs for train, dev and test ({MIN_PAIRS} at least, "
             f"100 to be safe), got {sum(sizes.values())}: {', '.join(f'{size} {name}' for name, size in sizes.items())}"
         )
-    train, dev, test = (PairSplit(*map(tuple, zip(*split.values(), strict=True))) for split in splits.values())
     options: dict[str, Any] = {"min_count": min_count, "max_tokens": max_tokens, "dev_fraction": dev_fraction}
     options |= {"test_fraction": test_fraction, "seed": seed, "lower": lower, "tokens": cut}
+    options |= {"all_translations": True} if all_translations else {}
+    if cut == "bpe":
+        both = [side for sentence in splits["train"] for side in (sentence.source, sentence.target)]
+        read = dataclasses.replace(read, cut="bpe", subwords=subwords.learn(both, vocab_size))
+        options["vocab_size"] = vocab_size
+    train, dev, test = (
+        PairSplit(
+            tuple(tuple(read.pieces(sentence.source)) for sentence in split),
+            tuple(tuple(read.pieces(sentence.target)) for sentence in split),
+        )
+        for split in splits.values()
+    )
+    further = tuple(tuple(tuple(read.pieces(other)) for other in sentence.others) for sentence in splits["test"])
     counts = {"kept": sizes, "dropped": {reason: count for reason, count in sorted(dropped.items()) if count}}
     return PairCorpus(
         Vocabulary.of(train.sources, min_count),
@@ -161,14 +186,10 @@ def prepare_pairs(
         train,
         dev,
         test,
-        {**cleaned.facts, **(facts or {}), "options": options, **counts},
+        {**cleaned.facts, **(facts or {}), "options": options, **counts, "further_references": sum(map(len, further))},
         read,
+        further if any(further) else (),
     )
-
-
-def _bare(tokens: Sequence[str]) -> _Words:
-    """What makes a sentence the same: its words and punctuation, not the spaces between them."""
-    return tuple(map(without_marks, tokens))
 
 
 def words_of(text: str, tokenization: Tokenization = AS_WORDS) -> list[str]:

@@ -14,7 +14,7 @@ import platformdirs
 from lstm_jax.errors import TextError
 from lstm_jax.files import write_atomically
 from lstm_jax.text.corpus import PairCorpus, PairSplit, TextCorpus, ids_array
-from lstm_jax.text.tokens import AS_WORDS, Tokenization
+from lstm_jax.text.tokenization import AS_WORDS, Tokenization
 from lstm_jax.text.vocabulary import Vocabulary
 
 NAME = "corpus.json"
@@ -70,9 +70,11 @@ def adopt(directory: Path) -> str:
 
 def _content(corpus: PairCorpus | TextCorpus) -> dict[str, Any]:
     made = corpus.tokenization
-    read = {} if made == AS_WORDS else {"tokenization": dataclasses.asdict(made)}  # new text is read by it
+    made_as = {name: value for name, value in dataclasses.asdict(made).items() if name != "subwords" or value}
+    read: dict[str, Any] = {} if made == AS_WORDS else {"tokenization": made_as}  # new text is read by it
     if isinstance(corpus, PairCorpus):
         splits = {name: dataclasses.asdict(getattr(corpus, name)) for name in ("train", "dev", "test")}
+        read |= {"further": corpus.further} if corpus.further else {}
         return {"kind": "pairs", "source": corpus.source.tokens, "target": corpus.target.tokens, **splits, **read}
     ids = {name: [piece.tolist() for piece in getattr(corpus, name)] for name in ("train", "dev", "test")}
     return {"kind": "text", "level": corpus.level, "vocabulary": corpus.vocabulary.tokens, **ids, **read}
@@ -88,7 +90,8 @@ def _corpus(content: dict[str, Any], facts: dict[str, Any]) -> PairCorpus | Text
             PairSplit(*(tuple(map(tuple, content[name][side])) for side in ("sources", "targets"))) for name in names
         )
         source, target = (Vocabulary(tuple(content[side])) for side in ("source", "target"))
-        return PairCorpus(source, target, train, dev, test, facts, read)
+        further = tuple(tuple(map(tuple, others)) for others in content.get("further", ()))
+        return PairCorpus(source, target, train, dev, test, facts, read, further)
     pieces = {name: tuple(ids_array(piece) for piece in content[name]) for name in names}
     vocabulary = Vocabulary(tuple(content["vocabulary"]))
     return TextCorpus(content["level"], vocabulary, facts=facts, tokenization=read, **pieces)

@@ -11,11 +11,9 @@ punctuation mark beside it says so (2:30 is `2`, `:` with a mark that joins, `30
 
 from __future__ import annotations
 
-import dataclasses
 import re
 import unicodedata
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import Literal
+from collections.abc import Collection, Iterable, Iterator
 
 JOINED, APART = "\u2060", "\u200b"
 """At an end of a punctuation token: no space here, a space here. No text has them, since `normalize` takes them out."""
@@ -162,29 +160,3 @@ def detokenize(tokens: Iterable[str]) -> str:
         pieces.append(word)
         said = token[-1] if token[-1:] in _MARKS else ""
     return "".join(pieces)
-
-
-Cut = Literal["words", "space"]
-
-
-@dataclasses.dataclass(frozen=True)
-class Tokenization:
-    """How text is made tokens and they are made text; a corpus has one, and new text is read as the corpus was.
-
-    `cut` is "words" (`tokenize`), or "space" for text that is tokenised already.
-    """
-
-    lower: bool = False
-    cut: Cut = "words"
-
-    def tokens(self, text: str, whole: Sequence[str] = ()) -> list[str]:
-        """The tokens of a text."""
-        text = text.lower() if self.lower else text
-        return tokenize(text, whole) if self.cut == "words" else normalize(text).split()
-
-    def text(self, tokens: Iterable[str]) -> str:
-        """The text of tokens."""
-        return detokenize(tokens) if self.cut == "words" else " ".join(tokens)
-
-
-AS_WORDS = Tokenization()

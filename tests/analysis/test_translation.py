@@ -11,13 +11,12 @@ from simulate import CHANCE, make_run
 from lstm_jax.analysis.resampling import interval, p_value, seed_shifts, unit_weights
 from lstm_jax.analysis.text.baselines import NEAREST, baselines, nearest_sentences
 from lstm_jax.analysis.text.ngram_scores import bleu, bleu_of_short, bleu_statistics, chrf, chrf_statistics, signatures
-from lstm_jax.analysis.text.systems import Translations
+from lstm_jax.analysis.text.systems import Translations, length_bins
 from lstm_jax.analysis.text.translation import (
     LengthScore,
     TranslationContrast,
     TranslationScore,
     bleu_by_length,
-    length_bins,
     sentence_scores,
     translation_contrasts,
     translation_scores,
@@ -97,6 +96,26 @@ def test_scores_of_summed_statistics_are_sacrebleus_on_the_whole_and_on_resample
     each = [float(bleu(words[drawn].sum(axis=0))) for drawn in draws]
     np.testing.assert_allclose(bleu(weights @ words), each, rtol=0, atol=1e-9)
     assert signatures().split()[0].startswith("BLEU|nrefs:1|case:mixed|eff:no|tok:none|smooth:exp|version:")
+
+
+def test_further_references_are_those_of_sacrebleu() -> None:
+    """Some sentences have none, some two: statistics, signature, exact matches and scores of sentences."""
+    references, outputs = sentences(20), damaged(sentences(20, seed=5), 0.3)
+    further = [damaged([reference] * (place % 3), 0.5, place) for place, reference in enumerate(references)]
+    outputs[2] = further[2][1]
+    streams = [[*references], *([each[k] if k < len(each) else None for each in further] for k in range(2))]
+    words = bleu_statistics(outputs, references, further).sum(axis=0)
+    characters = chrf_statistics(outputs, references, further).sum(axis=0)
+    expected = sacrebleu.corpus_bleu(outputs, streams, tokenize="none", force=True)  # type: ignore[arg-type]
+    assert float(bleu(words)) == pytest.approx(expected.score, abs=1e-9)
+    assert float(chrf(characters)) == pytest.approx(sacrebleu.corpus_chrf(outputs, streams).score, abs=1e-9)  # type: ignore[arg-type]
+    rows = [
+        {**row, "further": "\t".join(each)} for row, each in zip(rows_of(references, outputs), further, strict=True)
+    ]
+    score, _ = translation_scores([(run(), rows)], num_bootstrap=20)
+    assert (score.bleu, score.exact_match) == (pytest.approx(expected.score, abs=1e-9), 1 / 20)
+    assert score.bleu > translation_scores([(run(), rows_of(references, outputs))], num_bootstrap=20)[0].bleu
+    assert score.signature.startswith("BLEU|nrefs:var|") and sentence_scores(rows)[2] == pytest.approx(100.0)
 
 
 def test_perfect_output_scores_100_shuffled_words_less_and_nothing_0() -> None:

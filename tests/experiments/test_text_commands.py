@@ -87,6 +87,48 @@ def fails(command, capsys, *argv):
     return lines[0]
 
 
+def test_thoughts_and_gains_are_made_of_a_finished_sweep(translated, capsys, tmp_path, monkeypatch):
+    directory, _ = translated
+    argv = [
+        "thoughts",
+        "--checkpoint",
+        str(directory),
+        "--out",
+        str(tmp_path),
+        "--num-neighbours",
+        "2",
+        "Save the file",
+    ]
+    assert translation.main(argv) == 0
+    found = rows(tmp_path / "thoughts.csv")
+    assert [row["model"] for row in found] == ["rnn"] * 3 + ["bag of words"] * 3, "with attention there is more to see"
+    assert all(float(row["low"]) <= float(row["score"]) <= float(row["high"]) for row in found)
+    assert (tmp_path / "thoughts.png").stat().st_size > 10_000
+    assert len(rows(tmp_path / "points.csv")) >= int(found[0]["num_sentences"])
+    page = (tmp_path / "neighbours.md").read_text()
+    assert "## rnn, seed 0: save the file\n" in page and page.count("\n- ") == 2
+    both = f"{directory}:rnn", f"{directory}:lstm@attention=dot"
+    assert translation.main(["gains", *both, "--out", str(tmp_path / "gains.csv")]) == 0
+    first, second = rows(tmp_path / "gains.csv")
+    bleu = {row["system"]: float(row["bleu"]) for row in rows(directory / "scores.csv") if row["seed"] == ""}
+    assert (float(first["bleu"]), float(second["bleu"])) == (bleu["rnn"], bleu["lstm@attention=dot"])
+    assert float(second["gain"]) == pytest.approx(bleu["lstm@attention=dot"] - bleu["rnn"]) and first["gain"] == ""
+    capsys.readouterr()
+    assert "expected DIR:MODEL with one of rnn, lstm@attention=dot" in fails(translation, capsys, "gains", directory)
+    assert "expected the directory of a finished sweep" in fails(translation, capsys, "gains", tmp_path)
+    assert "more than once" in fails(translation, capsys, "gains", both[0], both[0])
+    few = fails(translation, capsys, *argv[:-1], "--num-sentences", "5")
+    assert "num_sentences: got" in few and "expected 20 to probe" in few
+    other = fails(translation, capsys, *argv[:3], "--cells", "gru")
+    assert "cell: got 'gru'" in other
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    assert fails(translation, capsys, *argv).endswith("not installed: pip install 'lstm_jax[text]'")
+    monkeypatch.setitem(sys.modules, "sentencepiece", None)
+    sweep = ["--preset", "smoke", "--pairs", PAIRS, "--out", tmp_path / "none"]
+    assert fails(translation, capsys, *sweep, "--tokens", "bpe").endswith("pip install 'lstm_jax[text]'")
+    assert "expected none without --tokens bpe" in fails(translation, capsys, *sweep, "--vocab-size", 100)
+
+
 def test_without_sacrebleu_nothing_is_trained_that_it_would_score(tmp_path, monkeypatch, capsys):
     """One line says what to install, before the pairs are read; tasks without data do without it."""
     monkeypatch.chdir(tmp_path)

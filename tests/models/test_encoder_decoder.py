@@ -137,6 +137,19 @@ def test_scheduled_sampling_falls_from_the_reference_to_own_words():
     )
 
 
+def test_label_smoothing_is_the_cross_entropy_of_a_smoothed_target():
+    """Against NumPy in float64: 1 - ε on the target, ε spread over all words; the model's own outputs stay."""
+    config, random = config_of("lstm@label_smoothing=0.1"), np.random.default_rng(0)
+    logits, targets = random.normal(size=(3, 2, NUM_OUTPUTS)), random.integers(0, NUM_OUTPUTS, (3, 2))
+    log_probs = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
+    wanted = 0.9 * np.eye(NUM_OUTPUTS)[targets] + 0.1 / NUM_OUTPUTS
+    losses = -np.take_along_axis(log_probs, targets[..., None], axis=-1)[..., 0]
+    found = config.train_losses(jnp.asarray(losses, jnp.float32), jnp.asarray(logits, jnp.float32))
+    close(found, -(wanted * log_probs).sum(axis=-1))
+    close(config_of().train_losses(jnp.asarray(losses, jnp.float32), jnp.asarray(logits, jnp.float32)), losses)
+    assert call(model_of(config), pair_of()).tolist() == call(model_of(config_of()), pair_of()).tolist()
+
+
 def test_dropout_is_drawn_with_a_key_alone():
     model, pair = model_of(config_of(dropout=0.5)), pair_of()
     assert (call(model, pair) == call(model, pair)).all()
@@ -219,6 +232,8 @@ def test_a_reversed_source_is_read_from_its_last_word():
         ("lstm@attention=dott", "attention: got 'dott'; did you mean 'dot'"),
         ("lstm@teacher_forcing=2", r"teacher_forcing: expected a rate in \[0, 1\], got 2"),
         ("lstm@forcing_steps=-1", "forcing_steps: expected a number of updates, got -1"),
+        ("lstm@label_smoothing=1", r"label_smoothing: expected a number in \[0, 1\), got 1"),
+        ("lstm@average=-0.5", r"average: expected a number in \[0, 1\), got -0.5"),
         ("lstm@heads=2", "unknown setting 'heads'"),
         ("transformer@heads=0", "heads: expected at least 1, got 0"),
         ("transformer@heads=4", "multiple of 4 heads, got 6"),

@@ -10,6 +10,7 @@ import numpy as np
 import programs
 import pytest
 
+from lstm_jax.lanes import lift
 from lstm_jax.sweeps.config.options import SweepConfig, replaced
 from lstm_jax.sweeps.job import RunKey
 from lstm_jax.sweeps.plan import make_jobs
@@ -21,7 +22,7 @@ from lstm_jax.sweeps.worker import states as checkpoints
 from lstm_jax.sweeps.worker import vmapped
 from lstm_jax.sweeps.worker.job import run_job
 from lstm_jax.sweeps.worker.vmapped import LiveRun
-from lstm_jax.training import Hypers, lift
+from lstm_jax.training import Hypers
 
 CONFIG = SweepConfig.of(
     cells=("lstm",),

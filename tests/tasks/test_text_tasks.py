@@ -14,7 +14,8 @@ from flax import nnx
 from lstm_jax.evaluation.language import CONTEXTS, answers_of, go_on
 from lstm_jax.evaluation.translation import translate
 from lstm_jax.models import Sizes, make_model
-from lstm_jax.models.base import Pair
+from lstm_jax.models.base import Pair, params_of
+from lstm_jax.sweeps.worker import states
 from lstm_jax.tasks import make_task
 from lstm_jax.tasks.language import pair
 from lstm_jax.text import store
@@ -136,6 +137,47 @@ def test_training_draws_shapes_by_their_shares(translation):
     assert abs(share - translation.shape_shares[0]) < 4 * 0.5 / 20
 
 
+@pytest.mark.parametrize("buckets", ["run", "step"])
+def test_lanes_draw_the_bucket_that_each_would_alone(translation, buckets):
+    """Side by side: the losses and gradients of each run by itself. By the step, all draw one."""
+    training = training_of(dataclasses.replace(translation, buckets=buckets), "rnn", batch_size=2, hidden_dim=2)
+    keys = jax.random.split(jax.random.key(1), 4)
+    drawn = {int(jax.random.key_data(training.task.shape_key(key, jnp.int32(3)))[1]) for key in keys}
+    assert len(drawn) == (4 if buckets == "run" else 1)
+    assert training.task.shape_key(keys[0], jnp.int32(3)) != training.task.shape_key(keys[1], jnp.int32(4))
+    state = begun(training)
+
+    def gradient(key):
+        return training._gradient(state, key, key)
+
+    alone, together = jax.jit(gradient), jax.jit(jax.vmap(gradient))(keys)
+    for lane, key in enumerate(keys):
+        for left, right in zip(jax.tree.leaves(alone(key)), jax.tree.leaves(together), strict=True):
+            np.testing.assert_allclose(right[lane], left, rtol=0, atol=1e-6)
+
+
+def test_the_mean_of_the_parameters_is_what_is_scored_and_used():
+    """A loop in NumPy over the parameters of each update; what is scored does not depend on the last parameters."""
+    training = training_of(make_task("reverse", 3), "rnn@average=0.5")
+    state = begun(training)
+    expected = jax.tree.leaves(state.params)
+    advance = jax.jit(training.advance)
+    for step in range(12):
+        state, _ = advance(state, hypers_of(), jnp.int32(1))
+        decay = min(0.5, (1 + step) / (10 + step))
+        both = zip(expected, jax.tree.leaves(state.params), strict=True)
+        expected = [decay * mean + (1 - decay) * np.asarray(new) for mean, new in both]
+    for mean, found, new in zip(expected, *map(jax.tree.leaves, (state.average, state.params)), strict=True):
+        np.testing.assert_allclose(found, mean, rtol=0, atol=1e-6)
+        assert np.abs(new - mean).max() > 1e-4
+    evaluate = jax.jit(training.evaluate)
+    swapped = state._replace(params=state.average, average=state.params)
+    assert evaluate(state) == evaluate(state._replace(params=begun(training).params)) != evaluate(swapped)
+    assert jax.tree.all(jax.tree.map(np.array_equal, params_of(training.trained(state)), state.average))
+    kept = jax.tree.leaves(states._on_disk(state))
+    assert all(one is other for one, other in zip(kept, jax.tree.leaves(state), strict=True)), "on disk too"
+
+
 def test_scheduled_sampling_trains():
     """The rate goes from the run's update to the decoder: after the schedule another loss than with the reference."""
     losses = []
@@ -214,6 +256,17 @@ def test_answers_are_of_all_test_sentences(translation, label):
         weights = [float(weight) for weight in row["weights"].split()]
         assert len(weights) == len(rows[row["sentence"]]["source"].split()) + 1
         assert sum(weights) == pytest.approx(1.0, abs=0.02)
+
+
+def test_answers_are_words_with_all_references_however_words_are_cut():
+    pairs = [(f"word{number}", f"शब्द{number} {kind}") for kind in "कख" for number in range(60)]
+    for cut in ("words", "bpe"):
+        corpus = prepare_pairs(pairs, min_count=1, cut=cut, vocab_size=80)
+        task = make_task(f"translation@corpus={store.store(corpus)}", 30)
+        rows = task.answers(built(model_of(task, "rnn")))["translations"]
+        assert [row["source"] for row in rows] == [f"word{row['reference'].split()[0][4:]}" for row in rows]
+        assert [row["further"] for row in rows] == [f"{row['reference'].split()[0]} ख" for row in rows]
+        assert len(rows) == len(corpus.test) and not any("▁" in row["output"] for row in rows)
 
 
 def test_a_sentence_alone_is_translated_as_in_a_batch(translation):
@@ -446,6 +499,7 @@ def test_a_language_model_learns_what_follows_what(form):
     [
         ("translation", 5, "corpus: expected the digest of a prepared corpus"),
         ("language", 5, "corpus: expected the digest of a prepared text"),
+        ("translation@corpus={pairs},buckets=lane", 5, "buckets: got 'lane'; choose from run, step"),
         ("translation@corpus=0123456789abcdef", 5, "there is no prepared corpus"),
         ("translation@corpus={text}", 5, "is running text; expected one of pairs"),
         ("language@corpus={pairs}", 5, "is one of pairs; expected running text"),

@@ -11,8 +11,11 @@ from hypothesis import strategies as st
 
 import lstm_jax.text.corpus
 from lstm_jax.errors import TextError
-from lstm_jax.text.corpus import prepare_pairs, prepare_text, split_key, words_of
+from lstm_jax.text import subwords
+from lstm_jax.text.corpus import prepare_pairs, prepare_text, words_of
 from lstm_jax.text.pairs import Cleaned, read_pairs
+from lstm_jax.text.splits import split_key
+from lstm_jax.text.tokens import tokenize
 from lstm_jax.text.vocabulary import EOS, UNK, Vocabulary
 
 FIXTURE = Path(__file__).parent / "fixtures" / "english-marathi.tsv"
@@ -22,6 +25,11 @@ PAIRS = st.lists(
 )
 MANY = tuple((f"word {number}", f"शब्द {number}") for number in range(300))
 SPLITS = ("train", "dev", "test")
+
+
+def counted(corpus):
+    facts = corpus.facts
+    return sum(facts["kept"].values()) + sum(facts["dropped"].values()) + facts["further_references"]
 
 
 @settings(max_examples=50, deadline=None)
@@ -36,7 +44,7 @@ def test_no_sentence_is_in_two_splits(pairs, lower, seed):
         split = getattr(corpus, name)
         assert len(split) == len(split.sources) == len(split.targets) == len(set(split.sources))
         assert all(split.sources) and all(split.targets)
-    assert sum(corpus.facts["kept"].values()) + sum(corpus.facts["dropped"].values()) == len(MANY) + len(pairs)
+    assert counted(corpus) == len(MANY) + len(pairs)
 
 
 @settings(max_examples=20, deadline=None)
@@ -77,10 +85,11 @@ def test_a_source_is_read_as_it_was_in_training():
 
 
 def test_spaces_alone_make_no_other_sentence():
-    """12:30 and 12 : 30 have one split, one place in it, and one translation."""
+    """12:30 and 12 : 30 have one split and one place in it, so that a third translation is one of the same sentence."""
     corpus = prepare_pairs((*MANY, ("at 12:30", "१२:३०"), ("at 12 : 30", "१२ : ३०"), ("At 12:30", "दोन")), min_count=1)
-    assert corpus.facts["dropped"] == {"another translation of the same English": 1, "duplicate": 1}
+    assert corpus.facts["dropped"] == {"duplicate": 1}
     assert sum(corpus.facts["kept"].values()) == 301
+    assert corpus.further[corpus.test.sources.index(("at", "12", ":\u2060", "30"))] == (("दोन",),)
     pairs = [pair for name in SPLITS for pair in zip(*vars(getattr(corpus, name)).values(), strict=True)]
     assert ("at 12:30", "१२:३०") in [tuple(map(corpus.write, pair)) for pair in pairs]
 
@@ -105,6 +114,63 @@ def test_the_first_translation_is_kept_and_the_source_alone_made_lower_case():
     assert corpus.facts["dropped"] == {"another translation of the same English": 1, "duplicate": 1}
     cased = prepare_pairs((*MANY, ("Word 0", "ABC दुसरा")), lower=False)
     assert sum(cased.facts["kept"].values()) == 301
+
+
+def test_other_translations_are_references_of_test_and_pairs_of_train_if_asked_for():
+    """No reference is in train, and no pair is added to train whose Marathi a test sentence has."""
+    pairs = [(f"word {number}", f"शब्द {number} {kind}") for kind in ("क", "ख", "ग") for number in range(300)]
+    first = prepare_pairs((*pairs, *((f"word {number}", f"शब्द {number + 1} क") for number in range(300))))
+    assert [len(others) for others in first.further] != [0] * len(first.test)
+    trained = set(first.train.targets)
+    for target, others in zip(first.test.targets, first.further, strict=True):
+        assert {other[2] for other in others} >= {"ख", "ग"} and target not in others and not trained & {*others}
+    assert counted(first) == 1200 and len(first.train) == len(set(first.train.sources))
+    more = prepare_pairs(
+        (*pairs, *((f"word {number}", f"शब्द {number + 1} क") for number in range(300))), all_translations=True
+    )
+    assert (more.dev, more.test, more.further) == (first.dev, first.test, first.further)
+    assert more.train.sources[: len(first.train)] == first.train.sources and counted(more) == 1200
+    assert len(more.train) >= 3 * len(first.train) and not set(more.train.sources) & set(first.test.sources)
+    asked = {each for split in (more.dev, more.test) for each in split.targets} | set(sum(more.further, ()))
+    assert not asked & set(more.train.targets)
+
+
+def test_pieces_of_words_come_back_as_the_same_words():
+    """The corpus of pieces is that of words: splits, references and what is scored; nothing of test is learned from."""
+    words = prepare_pairs(read_pairs(FIXTURE), min_count=1)
+    pieces = prepare_pairs(read_pairs(FIXTURE), min_count=1, cut="bpe", vocab_size=600)
+    assert pieces == prepare_pairs(read_pairs(FIXTURE), min_count=1, cut="bpe", vocab_size=600)
+    for name in SPLITS:
+        for side in ("sources", "targets"):
+            cut, whole = (getattr(getattr(corpus, name), side) for corpus in (pieces, words))
+            assert cut != whole and pieces.words(cut) == list(whole)
+    assert [pieces.words(others) for others in pieces.further] == [*map(list, words.further)]
+    assert 500 < len({*pieces.source.tokens, *pieces.target.tokens}) <= 605
+    shares = [reader.unk_share([["december", "qwx"]]) for reader in (words.readers[0], pieces.readers[0])]
+    assert shares[0] == 0.5 and pieces.readers[1].unk_share(words.test.targets) < 0.2 < words.readers[1].unk_share(
+        words.test.targets
+    )
+    assert words.readers[1].unk_share(words.test.targets) == words.target.unk_share(words.test.targets)
+    assert pieces.write(pieces.read("An UNSEEN word: 2:30!")) == "an unseen word: 2:30!"
+    other = prepare_pairs(Cleaned((*read_pairs(FIXTURE).pairs, ("August", "ऑगस्ट zzz"))), cut="bpe", vocab_size=600)
+    assert other.tokenization == pieces.tokenization and other.facts["options"]["vocab_size"] == 600
+
+
+@pytest.mark.parametrize("size", [10, 10**6])
+def test_a_size_that_no_vocabulary_can_have(size):
+    with pytest.raises(TextError, match=f"vocab_size: got {size}; expected another"):
+        prepare_pairs(MANY, cut="bpe", vocab_size=size)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.text(max_size=20))
+def test_any_text_is_cut_into_pieces_and_joined(text):
+    words = tokenize(text.replace(subwords.BEGINS, "_"))
+    pieces = subwords.cut(_MODEL, [*words, "<unk>", *words])
+    assert subwords.join(pieces) == [*words, "<unk>", *words]
+
+
+_MODEL = subwords.learn([("word", "शब्द"), ("wording", "शब्दांचे")], 28)
 
 
 def test_the_fixture_in_numbers():

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from sacrebleu.metrics.chrf import CHRF
 
 MAX_ORDER = 4
+Further = Sequence[Sequence[str]]
 _CHRF_BETA = 2.0
 
 
@@ -25,14 +27,16 @@ def check_installed() -> None:
         raise ConfigError("translations are scored by sacrebleu, which is not installed: pip install 'lstm_jax[text]'")
 
 
-def bleu_statistics(outputs: Sequence[str], references: Sequence[str]) -> Floats:
+def bleu_statistics(outputs: Sequence[str], references: Sequence[str], further: Further = ()) -> Floats:
     """Return the statistics of each sentence for corpus BLEU [N, 10], by sacrebleu.
 
     The lengths of output and reference, then matched n-grams, then n-grams of the output, of 1 to 4 tokens. Texts are
-    our own tokens joined by single spaces, so nothing is tokenised again (`tok:none` in the signature).
+    our own tokens joined by single spaces, so nothing is tokenised again (`tok:none` in the signature). `further` has
+    other references of each sentence, none of any where it is empty: an n-gram counts that one of them has, and the
+    length of the reference is that of the one nearest in length.
     """
     # Private there, yet what its own significance tests are made of; our tests compare with its public scores.
-    statistics = _bleu_metric()._extract_corpus_statistics(outputs, [references])
+    statistics = _bleu_metric()._extract_corpus_statistics(outputs, _streams(references, further))
     return np.array(statistics, dtype=np.float64).reshape(len(outputs), 2 + 2 * MAX_ORDER)
 
 
@@ -60,14 +64,14 @@ def bleu_of_short(statistics: Floats) -> Floats:
     return bleu(statistics, effective_order=True)
 
 
-def chrf_statistics(outputs: Sequence[str], references: Sequence[str]) -> Floats:
+def chrf_statistics(outputs: Sequence[str], references: Sequence[str], further: Further = ()) -> Floats:
     """Return the statistics of each sentence for corpus chrF [N, 18], by sacrebleu.
 
     Character n-grams of the output, of the reference and matched, for 1 to 6 characters. White space is left out, so
-    it is the same on tokens joined by spaces as on the text they came from.
+    it is the same on tokens joined by spaces as on the text they came from. Of several references the best counts.
     """
     metric = _chrf_metric()
-    statistics = metric._extract_corpus_statistics(outputs, [references])
+    statistics = metric._extract_corpus_statistics(outputs, _streams(references, further))
     return np.array(statistics, dtype=np.float64).reshape(len(outputs), 3 * metric.char_order)
 
 
@@ -84,13 +88,19 @@ def chrf(statistics: Floats) -> Floats:
     return np.asarray(100.0 * score)
 
 
-def signatures() -> str:
+def signatures(further: Further = ()) -> str:
     """Return sacrebleu's signatures of both scores, with which others can repeat them."""
     found = []
     for metric in (_bleu_metric(), _chrf_metric()):
-        metric.corpus_score(["a"], [["a"]])  # the number of references is in the signature
+        # The number of references is in the signature.
+        metric.corpus_score(["a"] * max(len(further), 1), _streams(["a"] * max(len(further), 1), further))
         found.append(f"{metric.__class__.__name__}|{metric.get_signature()}")
     return " ".join(found)
+
+
+def _streams(references: Sequence[str], further: Further) -> Any:
+    """References as sacrebleu takes them: the first of each sentence, the second, None where there is none."""
+    return [references, *itertools.zip_longest(*further)]
 
 
 def _bleu_metric() -> BLEU:

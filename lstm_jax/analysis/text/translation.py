@@ -1,7 +1,8 @@
 """Scores of translations: BLEU, chrF and the rest with intervals, contrasts, and by source length.
 
-A test sentence is a row {"source", "reference", "output", "greedy"} of tokens joined by single spaces; a run comes with
-the rows of all its test sentences. Which runs to report (of several learning rates, say) is chosen before.
+A test sentence is a row {"source", "reference", "output", "greedy"} of words joined by single spaces, and perhaps
+{"further"}, more references between tabs; a run comes with the rows of all its test sentences. Which runs to report
+(of several learning rates, say) is chosen before.
 """
 
 from __future__ import annotations
@@ -18,24 +19,24 @@ from lstm_jax.analysis.resampling import holm, interval, p_value
 from lstm_jax.analysis.text.ngram_scores import bleu, bleu_of_short, bleu_statistics, chrf, chrf_statistics, signatures
 from lstm_jax.analysis.text.systems import (
     NO_BASELINES,
+    Comparison,
     Kind,
     Rows,
     System,
     Translations,
     collect,
     estimate,
+    further_of,
+    length_bins,
     replicates_of,
 )
-from lstm_jax.arrays import Floats, Integers
+from lstm_jax.arrays import Floats
 from lstm_jax.sweeps.stages.run_table import final_score
+from lstm_jax.text.corpus import Reader
 from lstm_jax.text.tokens import without_marks
-from lstm_jax.text.vocabulary import Vocabulary
 
-Vocabularies = tuple[Vocabulary, Vocabulary]
+Vocabularies = tuple[Reader, Reader]
 _AVERAGED = ("chrf", "greedy_bleu", "exact_match", "token_accuracy", "loss")
-
-FIRST_LENGTHS = (1, 3, 5, 9, 17)  # of the bins of source length in tokens; the last is open
-MIN_SENTENCES = 10
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class TranslationScore:
     """The scores of one run, or of a system as the mean over its runs (`seed` None): a row of scores.csv.
 
     BLEU and chrF are 0 to 100, the interval that of BLEU; `greedy_bleu` is BLEU of greedy search. `exact_match` is the
-    share of outputs that are the reference. `token_accuracy` (a fraction) and `loss` (nats per token) are with the
+    share of outputs that are a reference. `token_accuracy` (a fraction) and `loss` (nats per token) are with the
     reference fed to the decoder; None for a baseline, and a mean over runs of which one has none. `signature` says how
     sacrebleu was called. `unk_share` is the share of the references' tokens that the vocabulary lacks, so that no model
     can write them, `source_unk_share` of the sources' that models read as <unk>; a baseline has no vocabulary.
@@ -126,11 +127,11 @@ def translation_scores(
     Raises ValueError where runs are of different test sentences, or two are of the same cell and seed.
     """
     test = collect(translations, baselines)
-    signature = signatures() if test.systems else ""
+    signature = signatures(test.further) if test.systems else ""
     shares = _unk_shares(vocabularies, test.sources, test.references)
     rows = []
     for system in test.systems:
-        statistics = _statistics(system, test.references)
+        statistics = statistics_of(system, test)
         each = []
         for place, outputs in enumerate(system.outputs):
             run = system.runs[place] if system.runs else None
@@ -144,9 +145,9 @@ def translation_scores(
                 bleu=value,
                 ci_low=low,
                 ci_high=high,
-                chrf=float(chrf(chrf_statistics(outputs, test.references).sum(axis=0))),
-                greedy_bleu=None if greedy is None else _bleu(greedy, test.references),
-                exact_match=float(np.mean([*map(str.__eq__, outputs, test.references)])),
+                chrf=float(chrf(chrf_statistics(outputs, test.references, test.further).sum(axis=0))),
+                greedy_bleu=None if greedy is None else _bleu(greedy, test),
+                exact_match=_exact_match(outputs, test),
                 token_accuracy=final_score(run) if run else None,
                 loss=run.loss if run and run.loss is not None and math.isfinite(run.loss) else None,
                 num_sentences=len(test.references),
@@ -178,7 +179,7 @@ def translation_contrasts(
     which the interval would just touch 0; its least value is 2 / (num_bootstrap + 1) before the correction.
     """
     test = collect(translations, baselines)
-    statistics = {system.name: _statistics(system, test.references) for system in test.systems}
+    statistics = {system.name: statistics_of(system, test) for system in test.systems}
     values = {name: float(bleu(own.sum(axis=1)).mean()) for name, own in statistics.items()}
     replicates = {name: replicates_of(bleu, own, num_bootstrap, seed) for name, own in statistics.items()}
     models = [system.name for system in test.systems if system.kind == "model"]
@@ -214,8 +215,8 @@ def bleu_by_length(
     ]
     rows = []
     for system in test.systems:
-        words = _statistics(system, test.references)
-        characters = np.stack([chrf_statistics(outputs, test.references) for outputs in system.outputs])
+        words = statistics_of(system, test)
+        characters = np.stack([chrf_statistics(outputs, test.references, test.further) for outputs in system.outputs])
         for (low, high, members), shares in zip(bins, by_bin, strict=True):
             by_words = estimate(bleu_of_short, words[:, members], num_bootstrap, confidence, seed)
             by_characters = estimate(chrf, characters[:, members], num_bootstrap, confidence, seed)
@@ -226,31 +227,11 @@ def bleu_by_length(
     return rows
 
 
-def length_bins(lengths: Sequence[int], min_sentences: int = MIN_SENTENCES) -> list[tuple[int, int | None, Integers]]:
-    """Sort sentences by length into 1-2, 3-4, 5-8, 9-16, 17 and more tokens: first, last, and which sentences [n].
-
-    A bin without sentences is left out; one with fewer than `min_sentences` is merged with its smaller neighbour.
-    """
-    place = np.searchsorted(FIRST_LENGTHS, np.array(lengths, dtype=np.int64), side="right") - 1
-    lasts = [*(first - 1 for first in FIRST_LENGTHS[1:]), None]
-    bins: list[tuple[int, int | None, Integers]] = [
-        (first, last, np.flatnonzero(np.maximum(place, 0) == index))
-        for index, (first, last) in enumerate(zip(FIRST_LENGTHS, lasts, strict=True))
-    ]
-    bins = [found for found in bins if len(found[2])]
-    while len(bins) > 1 and min(len(found[2]) for found in bins) < min_sentences:
-        index = min(range(len(bins)), key=lambda index: len(bins[index][2]))
-        beside = [other for other in (index - 1, index + 1) if 0 <= other < len(bins)]
-        other = min(beside, key=lambda other: len(bins[other][2]))
-        (first, _, some), (_, last, more) = bins[min(index, other)], bins[max(index, other)]
-        bins[min(index, other) : max(index, other) + 1] = [(first, last, np.sort(np.concatenate([some, more])))]
-    return bins
-
-
 def sentence_scores(rows: Rows) -> list[float]:
-    """Return chrF of each row's output against its reference, alone; it sorts samples from good to bad."""
+    """Return chrF of each row's output against its references, alone; it sorts samples from good to bad."""
     outputs, references = ([without_marks(row[name]) for row in rows] for name in ("output", "reference"))
-    statistics = chrf_statistics(outputs, references)
+    further = [further_of(row) for row in rows]
+    statistics = chrf_statistics(outputs, references, further if any(further) else ())
     return [float(score) for score in chrf(statistics)]
 
 
@@ -266,12 +247,19 @@ def _unk_shares(
     }
 
 
-def _statistics(system: System, references: list[str]) -> Floats:
-    return np.stack([bleu_statistics(outputs, references) for outputs in system.outputs])
+def statistics_of(system: System, test: Comparison) -> Floats:
+    """Return the statistics of BLEU of each run and sentence [S, N, K]."""
+    return np.stack([bleu_statistics(outputs, test.references, test.further) for outputs in system.outputs])
 
 
-def _bleu(outputs: Sequence[str], references: list[str]) -> float:
-    return float(bleu(bleu_statistics(outputs, references).sum(axis=0)))
+def _bleu(outputs: Sequence[str], test: Comparison) -> float:
+    return float(bleu(bleu_statistics(outputs, test.references, test.further).sum(axis=0)))
+
+
+def _exact_match(outputs: Sequence[str], test: Comparison) -> float:
+    further = test.further or [[]] * len(outputs)
+    rows = zip(outputs, test.references, further, strict=True)
+    return float(np.mean([output in (reference, *others) for output, reference, others in rows]))
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

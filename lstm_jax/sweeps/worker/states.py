@@ -66,11 +66,23 @@ class _Bare(NamedTuple):
     step: Any
 
 
+class _Carried(NamedTuple):
+    """One without a mean of its parameters, likewise."""
+
+    params: Any
+    opt_state: Any
+    key: Any
+    step: Any
+    carry: Any
+
+
 def _on_disk(tree: Any) -> Any:
-    """Leaves in the same order: an empty carry has none, and comes last."""
+    """Leaves in the same order: an empty carry and mean have none, and come last."""
 
     def bare(state: Any) -> Any:
-        return _Bare(*state[:4]) if isinstance(state, RunState) and not state.carry else state
+        if not isinstance(state, RunState) or state.average != ():
+            return state
+        return _Carried(*state[:5]) if state.carry else _Bare(*state[:4])
 
     return jax.tree.map(bare, tree, is_leaf=lambda node: isinstance(node, RunState))
 

@@ -15,6 +15,7 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, PartitionSpec
 
+from lstm_jax.lanes import lift
 from lstm_jax.models.base import graphdef
 from lstm_jax.scan import Backward
 from lstm_jax.sweeps.config.fields import single
@@ -24,7 +25,7 @@ from lstm_jax.sweeps.machine import versions
 from lstm_jax.sweeps.store.records import CurvePoint, Record, Status, plain_tables, renamed, run_row
 from lstm_jax.sweeps.worker.states import to_host
 from lstm_jax.tasks.solved import SOLVED_EVALUATIONS
-from lstm_jax.training import DIVERGED_LOSS, NO_UPDATES, Hypers, Training, lift
+from lstm_jax.training import DIVERGED_LOSS, NO_UPDATES, Hypers, Training
 
 CALL_SECONDS = 1.0
 """Target seconds per call of the compiled program. A stop request waits at most this long."""

@@ -1,0 +1,65 @@
+"""What one change after another gains: BLEU of systems of several sweeps on the same test sentences, in a row."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from lstm_jax.analysis.resampling import interval
+from lstm_jax.analysis.text.ngram_scores import bleu, bleu_statistics
+from lstm_jax.analysis.text.systems import Rows, collect, estimate, replicates_of
+from lstm_jax.analysis.text.translation import statistics_of
+from lstm_jax.sweeps.store.records import Run
+
+
+@dataclass(frozen=True)
+class Gain:
+    """BLEU of one step, and what it gains over the step before: a row of gains.csv.
+
+    `first_reference_bleu` is with the first reference alone. The interval of the gain is of the same resampled
+    sentences, and seeds, for both steps; the first step has none.
+    """
+
+    step: str
+    num_runs: int
+    steps_trained: int
+    bleu: float
+    ci_low: float
+    ci_high: float
+    first_reference_bleu: float
+    gain: float | None
+    gain_low: float | None
+    gain_high: float | None
+
+
+def gains(
+    steps: Sequence[tuple[str, Sequence[tuple[Run, Rows]]]],
+    *,
+    num_bootstrap: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> list[Gain]:
+    """Compare each step, a name and its runs with their translations, with the one before.
+
+    Raises ValueError where steps are of different test sentences, or two have one name.
+    """
+    names = [name for name, _ in steps]
+    if len(set(names)) < len(names):
+        raise ValueError(f"expected each step once, got {', '.join(names)}")
+    test = collect([(replace(run, cell=name), rows) for name, runs in steps for run, rows in runs])
+    statistics = [statistics_of(system, test) for system in test.systems]
+    options = {"num_bootstrap": num_bootstrap, "seed": seed}
+    drawn = [replicates_of(bleu, own, **options) for own in statistics]
+    values = [float(bleu(own.sum(axis=1)).mean()) for own in statistics]
+    found: list[tuple[float | None, float | None, float | None]] = [(None, None, None)]
+    for before, after in itertools.pairwise(range(len(values))):
+        difference = values[after] - values[before]
+        found.append((difference, *interval(difference, drawn[after] - drawn[before], confidence)))
+    rows = []
+    for system, own, gain in zip(test.systems, statistics, found, strict=True):
+        first = [float(bleu(bleu_statistics(outputs, test.references).sum(axis=0))) for outputs in system.outputs]
+        trained = max(run.steps for run in system.runs)
+        scored = estimate(bleu, own, num_bootstrap, confidence, seed)
+        rows.append(Gain(system.name, len(system.runs), trained, *scored, sum(first) / len(first), *gain))
+    return rows
