@@ -22,6 +22,8 @@ from lstm_jax.analysis.text.translation import (
     translation_scores,
 )
 from lstm_jax.sweeps.store.records import Run, columns_of
+from lstm_jax.text.corpus import Reader
+from lstm_jax.text.tokenization import AS_WORDS
 from lstm_jax.text.vocabulary import Vocabulary
 
 WORDS = ("फाइल", "उघडता", "आली", "नाही", "नवीन", "ओळ", "समाविष्ट", "करा", "।", "दस्तऐवज", "the", "<unk>", "a-b", "$")
@@ -436,7 +438,8 @@ def test_the_share_of_unknown_words_stands_beside_bleu() -> None:
         {"source": "go now .", "reference": "जा आता .", "output": "जा .", "greedy": "जा ."},
         {"source": "run x", "reference": "पळ क्ष", "output": "पळ", "greedy": "पळ"},
     ]
-    known = Vocabulary.of([["go", "now", ".", "run"]]), Vocabulary.of([["जा", "."]])
+    sides = Vocabulary.of([["go", "now", ".", "run"]]), Vocabulary.of([["जा", "."]])
+    known = Reader(sides[0], AS_WORDS), Reader(sides[1], AS_WORDS)
     runs = [(make_run("lstm", seed=seed), rows) for seed in (0, 1)]
     scores = translation_scores(runs, {"copy": ["a", "b"]}, known, num_bootstrap=10)
     assert [(row.unk_share, row.source_unk_share) for row in scores] == [(3 / 5, 1 / 5)] * 3 + [(None, None)]
