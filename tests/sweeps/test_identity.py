@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import importlib.metadata
 import io
 import itertools
 import json
@@ -194,7 +195,7 @@ def test_a_worker_with_other_code_than_the_plan_refuses(tmp_path):
 
 def test_an_edited_checkout_is_another_version(tmp_path, monkeypatch):
     """Its version has a digest of the files that make numbers, which comments don't change."""
-    assert f"lstm_jax 0.1.0+{sources.own_digest()}" in versions()
+    assert f"lstm_jax {importlib.metadata.version('lstm_jax')}+{sources.own_digest()}" in versions()
     tree = __import__("ast").parse("def f(x):\n    '''A text.'''\n    return x + 1  # more\n")
     same = __import__("ast").parse("def f(x):\n    return (x+1)\n")
     other = __import__("ast").parse("def f(x):\n    return x + 2\n")
