@@ -353,7 +353,7 @@ def test_there_is_one_scan_over_time():
     """scan.py and its memory-saving path alone loop over time.
 
     Others may loop over what is longer than one call of it: updates, the words that a model writes (each of which it
-    reads next), segments of a text; and over digits, where there is no cell.
+    reads next), segments of a text; and over digits and symbols of tasks, where there is no cell.
     """
     package = Path(lstm_jax.__file__).parent
     found = {
@@ -369,6 +369,10 @@ def test_there_is_one_scan_over_time():
     assert found.pop("models/encoder_decoder.py") == ["jax.lax.scan"], "of scheduled sampling"
     assert found.pop("evaluation/language.py") == ["jax.lax.scan"], "over segments"
     assert found.pop("tasks/addition.py") == ["jax.lax.scan"], "over digits"
+    assert set(found.pop("tasks/dyck.py")) == {"jax.lax.scan"}, "over brackets"
+    assert set(found.pop("tasks/listops.py")) == {"jax.lax.scan"}, "over symbols of an expression"
+    assert set(found.pop("tasks/walks.py")) == {"jax.lax.scan"}, "over symbols of a grammar"
+    assert found.pop("tasks/state_tracking.py") == ["jax.lax.associative_scan"], "over elements of a group"
     assert found.pop("diagnostics/rollout.py") == ["jax.lax.scan"], "with states in view, which a scan does not return"
     assert found.pop("diagnostics/gates.py") == ["jax.lax.scan"], "over the Jacobians of steps"
     assert found.pop("diagnostics/trace.py") == ["jax.lax.scan"], "with gates in view"

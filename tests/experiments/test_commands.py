@@ -50,8 +50,9 @@ def test_smoke_is_over_within_a_minute_and_leaves_everything(smoke):
         assert (out / name).read_text().splitlines()[0] == columns
     figures = ("gap_length.png", "gap_length.svg", "learning_curves.png", "horizon_by_budget.png")
     for name in (*figures, "sweep.yaml", "curves.csv", "horizon_by_budget.csv", "growth.csv", "rates.csv", "rates.png",
-                 "report.html", "machines.txt"):  # fmt: skip
+                 "report.html"):  # fmt: skip
         assert (out / name).stat().st_size > 100
+    assert " cores, " in (out / "machines.txt").read_text()
     assert (out / "gap_length.png").read_bytes().startswith(b"\x89PNG")
     assert sorted(each.name for each in out.parent.iterdir()) == ["out"], "nothing outside of --out"
     assert output.splitlines()[-2:] == ["plot: out/gap_length.png", "report: out/report.html"]
