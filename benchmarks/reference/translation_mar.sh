@@ -11,4 +11,3 @@ python -m experiments.translation --pairs mar.txt --hidden-dim 128 --chunk-steps
 python -m experiments.translation gains results/mar_words results/mar_bpe results/mar_all:lstm \
   results/mar_all:lstm@reverse=true results/mar_all:lstm@reverse=true,label_smoothing=0.1,average=0.999 results/mar_long \
   --out results/translation_mar/gains.csv
-python -m experiments.translation thoughts --checkpoint results/mar_all --cells lstm --out results/translation_mar/thoughts
