@@ -24,7 +24,19 @@ from {module} import {function}
 if __name__ == "__main__":
     sys.exit({function}())
 """
-NO_COMMANDS = {"__init__", "beside", "captions", "cli", "common", "gaps", "text", "recorded", "tuned"}
+NO_COMMANDS = {
+    "__init__",
+    "gains",
+    "thoughts",
+    "beside",
+    "captions",
+    "cli",
+    "common",
+    "gaps",
+    "text",
+    "recorded",
+    "tuned",
+}
 
 
 @pytest.fixture(scope="module")

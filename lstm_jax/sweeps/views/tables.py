@@ -29,6 +29,7 @@ OWN_TABLES = frozenset(
         *("runs", "curves", "summary", "horizon", "contrasts", "horizon_by_budget", "growth", "rates"),
         *("scores", "lengths", "context", "effective_context", "controls", "guessing"),
         *("arms", "generalization", "diagnostics", "by_distance", "verdicts", "rescues", "rescued_runs", "drift"),
+        *("points", "gains", "thoughts"),
     )
 )
 """Files of ours: a task's table of that name goes to another, table_NAME.csv."""
