@@ -13,7 +13,6 @@ import io
 import re
 import sys
 from collections.abc import Sequence
-from unittest import mock
 
 import rich.console
 
@@ -68,9 +67,12 @@ def _of_command(name: str) -> str:
     """Return what tyro prints for a command, as called by way of `lstm-jax`."""
     module = importlib.import_module(f"experiments.{name.replace('-', '_')}")
     printed = io.StringIO()
-    called = mock.patch.object(sys, "argv", [NAME])
-    with called, contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
-        module.main(["--tyro-print-completion", "bash"])
+    argv, sys.argv = sys.argv, [NAME]
+    try:
+        with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
+            module.main(["--tyro-print-completion", "bash"])
+    finally:
+        sys.argv = argv
     return printed.getvalue()
 
 

@@ -135,7 +135,7 @@ def _settings(arguments: Gates) -> tuple[Any, float]:
     """The sweep of one cell, and its rate; raises ConfigError for what can't be had."""
     from lstm_jax.sweeps.config.options import resolved
 
-    sweep, _, tuned = tuned_sweep(arguments.sweep)
+    sweep, _, tuned, _ = tuned_sweep(arguments.sweep)
     rates = tuned if arguments.task == sweep.task else {}
     config = sweep.replace(
         cells=(arguments.cell,), task=arguments.task, gaps=arguments.gaps, beside=None, out=arguments.out,

@@ -142,7 +142,7 @@ def report(
     write_atomically(out / "samples.md", "\n".join(lines) + "\n")
     console.print(f"samples: {out / 'samples.md'}", highlight=False, soft_wrap=True)
     console.print(f"plots: {plots[0]}, {curves}", highlight=False, soft_wrap=True)
-    page = text_page.of_language(config, records, protocol, curve, effective, unit)
+    page = text_page.of_language(config, records, protocol, curve, effective, unit, shown)
     console.print(f"report: {sections.write(page, out / 'report.html')}", highlight=False, soft_wrap=True)
 
 

@@ -142,7 +142,7 @@ def pieces_of(arguments: Rescues) -> Iterator[Rescued]:
     for name in chosen:
         if name not in RESCUES:
             raise ConfigError(f"rescues: unknown {name!r}: {registry.nearest(name, RESCUES)}")
-    sweep, summary, rates = tuned_sweep(arguments.sweep)
+    sweep, summary, rates, _ = tuned_sweep(arguments.sweep)
     cells = arguments.cells or tuple(rates)
     unknown = [cell for cell in cells if cell not in rates]
     if unknown:

@@ -181,7 +181,7 @@ def report(
     heading = f"# Samples of {run.cell}, seed {run.seed}\n\n{as_markdown(unknown)}\n\n"
     write_atomically(out / "samples.md", heading + samples_markdown(rows, by_sentence, write))
     samples = [{name: write(row[name].split()) for name in ("source", "reference", "output")} for row in rows]
-    page = text_page.of_translation(config, records, protocol, scores, lengths, samples)
+    page = text_page.of_translation(config, records, protocol, scores, lengths, samples, shown)
     for place in pick_evenly(sorted(range(len(rows)), key=lambda index: -by_sentence[index]), 5):
         words = (write(rows[place][name].split()) for name in ("source", "output"))
         console.print("  " + "  ->  ".join(words), highlight=False, markup=False, soft_wrap=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,14 +13,16 @@ from lstm_jax.sweeps.config.parsing import on_this_machine
 
 if TYPE_CHECKING:
     from lstm_jax.analysis.gaps.summary import Summary
+    from lstm_jax.sweeps.store.records import Record
 
 
 class Tuned(NamedTuple):
-    """A sweep, what its report runs did at each gap, and the rate of each cell."""
+    """A sweep, what its report runs did at each gap, the rate of each cell, and all runs."""
 
     config: SweepConfig
     summary: list[Summary]
     rates: Mapping[str, float]
+    records: Sequence[Record]
 
 
 def tuned_sweep(directory: Path) -> Tuned:
@@ -32,5 +34,6 @@ def tuned_sweep(directory: Path) -> Tuned:
     if not (directory / "sweep.yaml").is_file() or not (directory / "runs.csv").is_file():
         raise ConfigError(f"sweep: got {directory}; expected the directory of a finished sweep, with runs.csv")
     config = from_yaml(directory / "sweep.yaml")
-    summary = summarise([record.run for record in read_tables(directory)], config.grid.tuning_seeds)
-    return Tuned(config, summary, {row.cell: row.learning_rate for row in summary})
+    records = read_tables(directory)
+    summary = summarise([record.run for record in records], config.grid.tuning_seeds)
+    return Tuned(config, summary, {row.cell: row.learning_rate for row in summary}, records)

@@ -30,6 +30,7 @@ from lstm_jax.sweeps.job import Job
 from lstm_jax.sweeps.store.records import write_rows
 
 if TYPE_CHECKING:
+    from experiments.page.findings import Findings
     from lstm_jax.analysis.causes import AtDistance, Moment, Verdict
     from lstm_jax.analysis.rescued import Rescue
     from lstm_jax.diagnostics.follow import Followed
@@ -123,10 +124,15 @@ def run(arguments: Why, console: rich.console.Console) -> int:
         said = f"{sentence(row)}; {agreement(row.cause, own)}" if own else sentence(row)
         lines.setdefault(row.cell, []).append(said)
         console.print(said, highlight=False, markup=False, soft_wrap=True)
+    findings = _of_sweep(arguments)
+    chance = min(task.job.training().task.chance for task in tasks)
     for cell in dict.fromkeys(moment.cell for moment in moments):
-        chance = min(task.job.training().task.chance for task in tasks)
-        plot = _draw(arguments, cell, moments, by_distance, chance, lines[cell])
-        page = _write_page(arguments, cell, moments, by_distance, rescued, chance, lines[cell])
+        of_cell = [moment for moment in moments if moment.cell == cell]
+        far = [row for row in by_distance if row.cell == cell]
+        tried = [rescue for rescue in rescued if rescue.cell == cell]
+        protocol = _protocol(arguments, of_cell)
+        plot = _draw(arguments.out, of_cell, far, chance, lines[cell], protocol)
+        page = _write_page(arguments.out, of_cell, far, tried, chance, lines[cell], protocol, findings)
         console.print(f"{cell}: {plot}, {page}", highlight=False, markup=False, soft_wrap=True)
     return 0
 
@@ -199,7 +205,7 @@ def tasks_of(arguments: Why) -> list[RunToFollow]:
 
 def _sweep_of(arguments: Why) -> tuple[SweepConfig, Mapping[str, float]]:
     """The sweep with what was given in place of its own, and the tuned rates of its cells."""
-    sweep, _, rates = tuned_sweep(arguments.sweep)
+    sweep, _, rates, _ = tuned_sweep(arguments.sweep)
     cells = arguments.cells or tuple(rates)
     unknown = [cell for cell in cells if cell not in rates]
     if unknown and arguments.learning_rate is None:
@@ -236,31 +242,6 @@ def _followed(tree: dict[str, Any]) -> Followed:
     )
 
 
-def _draw(
-    arguments: Why, cell: str, moments: Sequence[Moment], by_distance: Sequence[AtDistance], chance: float,
-    lines: Sequence[str],
-) -> Path:  # fmt: skip
-    from lstm_jax.figures.gaps.why import why_figure
-    from lstm_jax.figures.style import save
-
-    own = [moment for moment in moments if moment.cell == cell]
-    caption = (
-        f"{_protocol(arguments, own)} Accuracy: on the held-out set. Signal: the fact's share of a "
-        "gradient's second moment, the largest among the recurrent weights; below the dashed line it is noise. Memory: "
-        "how often a linear probe reads the fact from the state before the answer; quiet memory: from sequences "
-        "without distractors. Transport: the gradient that reaches the fact's state over that at the last one. Time "
-        "constant: of the values of the state, the 90th percentile. Sharpness: times the learning rate; Adam is "
-        "unstable above the dashed line."
-    )
-    far = [row for row in by_distance if row.cell == cell]
-    said = f"{'. '.join(lines)}. {caption}"
-    (plot,) = save(
-        why_figure(own, far, chance=chance, caption=said, title=f"Why does {cell} stop?"),
-        arguments.out / f"why_{file_name(cell)}", ["png"],
-    )  # fmt: skip
-    return plot
-
-
 def _protocol(arguments: Why, own: Sequence[Moment]) -> str:
     return (
         f"Runs a gap: {arguments.seeds}. Settings of {arguments.sweep}, learning rate {own[0].learning_rate:g}. All is "
@@ -268,23 +249,48 @@ def _protocol(arguments: Why, own: Sequence[Moment]) -> str:
     )
 
 
+def _of_sweep(arguments: Why) -> Findings:
+    """What the sweep's own runs say: of its tables, which need none of the cells that are not followed."""
+    from experiments.page.findings import findings_of
+    from experiments.report import experiment_of
+
+    tuned = tuned_sweep(arguments.sweep)
+    return findings_of(experiment_of(tuned.config), tuned.config.replace(beside=None), tuned.records)
+
+
+def _draw(
+    out: Path, own: Sequence[Moment], far: Sequence[AtDistance], chance: float, lines: Sequence[str], protocol: str
+) -> Path:
+    from lstm_jax.figures.gaps.why import why_figure
+    from lstm_jax.figures.style import save
+
+    cell = own[0].cell
+    caption = (
+        f"{'. '.join(lines)}. {protocol} Accuracy: on the held-out set. Signal: the fact's share of a "
+        "gradient's second moment, the largest among the recurrent weights; below the dashed line it is noise. Memory: "
+        "how often a linear probe reads the fact from the state before the answer; quiet memory: from sequences "
+        "without distractors. Transport: the gradient that reaches the fact's state over that at the last one. Time "
+        "constant: of the values of the state, the 90th percentile. Sharpness: times the learning rate; Adam is "
+        "unstable above the dashed line."
+    )
+    figure = why_figure(own, far, chance=chance, caption=caption, title=f"Why does {cell} stop?")
+    (plot,) = save(figure, out / f"why_{file_name(cell)}", ["png"])
+    return plot
+
+
 def _write_page(
-    arguments: Why, cell: str, moments: Sequence[Moment], by_distance: Sequence[AtDistance],
-    rescued: Sequence[Rescue], chance: float, lines: Sequence[str],
+    out: Path, own: Sequence[Moment], far: Sequence[AtDistance], rescued: Sequence[Rescue], chance: float,
+    lines: Sequence[str], protocol: str, findings: Findings,
 ) -> Path:  # fmt: skip
-    from experiments.page.read import read_findings
     from experiments.page.sections import write
     from experiments.page.why import of_cell
     from lstm_jax.analysis.causes import STABLE
     from lstm_jax.figures.gaps.why import NOISE
 
-    own = [moment for moment in moments if moment.cell == cell]
-    page = of_cell(
-        cell, own, [row for row in by_distance if row.cell == cell], [row for row in rescued if row.cell == cell],
-        read_findings(arguments.sweep), said=[f"{line}." for line in lines], protocol=_protocol(arguments, own),
-        levels={"signal": NOISE, "sharpness": STABLE, "score": chance, "memory": chance, "quiet_memory": chance},
-    )  # fmt: skip
-    return write(page, arguments.out / f"why_{file_name(cell)}.html")
+    levels = {"signal": NOISE, "sharpness": STABLE, "score": chance, "memory": chance, "quiet_memory": chance}
+    said = [f"{line}." for line in lines]
+    page = of_cell(own[0].cell, own, far, rescued, findings, said=said, protocol=protocol, levels=levels)
+    return write(page, out / f"why_{file_name(own[0].cell)}.html")
 
 
 if __name__ == "__main__":

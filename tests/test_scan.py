@@ -372,7 +372,7 @@ def test_there_is_one_scan_over_time():
     assert set(found.pop("tasks/dyck.py")) == {"jax.lax.scan"}, "over brackets"
     assert set(found.pop("tasks/listops.py")) == {"jax.lax.scan"}, "over symbols of an expression"
     assert set(found.pop("tasks/walks.py")) == {"jax.lax.scan"}, "over symbols of a grammar"
-    assert found.pop("tasks/state_tracking.py") == ["jax.lax.associative_scan"], "over elements of a group"
+    assert found.pop("tasks/products.py") == ["jax.lax.associative_scan"], "over elements of a group"
     assert found.pop("diagnostics/rollout.py") == ["jax.lax.scan"], "with states in view, which a scan does not return"
     assert found.pop("diagnostics/gates.py") == ["jax.lax.scan"], "over the Jacobians of steps"
     assert found.pop("diagnostics/trace.py") == ["jax.lax.scan"], "with gates in view"

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from experiments.captions import off_terms
+from experiments.page import learning
 from experiments.page.findings import Findings, PagedSweep, alike_pairs, summaries_of
-from experiments.page.learning import learning_curves
-from experiments.page.sections import QUESTION, all_runs, as_text, how_made
+from experiments.page.sections import QUESTION, all_runs, as_text, budgets_chart, how_made, room
 from lstm_jax.figures.gaps.answer import answer, flags
 from lstm_jax.figures.gaps.budgets import sentence
 from lstm_jax.figures.page.charts import Axis, curves, intervals
@@ -44,7 +44,7 @@ def of_gaps(
             *_settings(sweeps),
             *_horizons(shown, labels, words),
             *_budgets(shown, labels, words),
-            *learning_curves(shown, labels, words),
+            *learning.of_sweeps(shown, labels, words),
             *_rates(shown, labels),
             *_steps(shown, labels, words),
             *_why(verdicts),
@@ -125,7 +125,7 @@ def _horizons(sweeps: Sequence[PagedSweep], labels: Sequence[str], words: Words)
     columns = ("cell", "bound", "horizon", "ci_low", "ci_high", "learning_rate", "num_seeds")
     table = Table.of("horizon", horizons, columns)
     gaps = sorted({row.gap for row in summaries_of(sweeps)})
-    x = Axis("horizon", f"horizon: {words.axis}", scale="log", ticks=gaps, ends=_room(gaps))
+    x = Axis("horizon", f"horizon: {words.axis}", scale="log", ticks=gaps, ends=room(gaps))
     alt = f"Horizon of each {words.cell}, the {words.gap} that half of its runs still learn, with its 95% interval."
     chart = intervals(
         labels, table, x, ("ci_low", "ci_high"), "datum.bound !== ''", alt=f"{alt} A hollow sign is a bound."
@@ -147,26 +147,17 @@ def _alike(sweep: PagedSweep) -> str:
     return f"{_named(sweep)}{text}" if text else ""
 
 
-def _room(gaps: Sequence[int]) -> tuple[float, float]:
-    return gaps[0] * 2.0**-0.5, gaps[-1] * 2.0**0.5
-
-
 def _budgets(sweeps: Sequence[PagedSweep], labels: Sequence[str], words: Words) -> list[Section]:
     rows = [row for sweep in sweeps for row in sweep.labelled(sweep.findings.budgets)]
     if not rows:
         return []
-    columns = ("cell", "budget", "bound", "horizon", "ci_low", "ci_high", "learning_rate", "sequences", "seconds")
-    gaps = sorted({row.gap for row in summaries_of(sweeps)})
-    x = Axis("budget", "budget (updates)", scale="log", ticks=sorted({row.budget for row in rows}))
-    y = Axis("horizon", f"horizon: {words.axis}", scale="log", ticks=gaps, ends=_room(gaps))
-    alt = f"Horizon of each {words.cell} against the number of updates, with 95% intervals."
-    chart = curves(labels, Table.of("horizon_by_budget", rows, columns), x, y, alt=alt, band=("ci_low", "ci_high"))
     text = [
         f"{_named(sweep)}{sentence(grown, sweep.findings.config.training.max_steps, words)}."
         for sweep in sweeps
         for grown in sweep.findings.growths
     ]
-    return [Section("Horizon against budget", text, chart)]
+    gaps = sorted({row.gap for row in summaries_of(sweeps)})
+    return [Section("Horizon against budget", text, budgets_chart(labels, rows, gaps, words))]
 
 
 def _rates(sweeps: Sequence[PagedSweep], labels: Sequence[str]) -> list[Section]:

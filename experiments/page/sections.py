@@ -6,12 +6,17 @@ import collections
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lstm_jax.figures.page.content import Page, Section, Table, Value
+from lstm_jax.figures.page.charts import Axis, curves
+from lstm_jax.figures.page.content import Chart, Page, Section, Table, Value
 from lstm_jax.figures.page.render import write_page
+from lstm_jax.figures.words import Words
 from lstm_jax.sweeps.config.options import SweepConfig
 from lstm_jax.sweeps.store.records import Record, Run
+
+if TYPE_CHECKING:
+    from lstm_jax.analysis.gaps.budgets import HorizonAtBudget
 
 QUESTION = "How far back can a recurrent network learn to look, and why does it stop?"
 _RUN_COLUMNS = (
@@ -31,7 +36,22 @@ def all_runs(runs: Sequence[Run], name: str = "") -> Section:
     counts = collections.Counter(run.status for run in runs)
     text = ", ".join(f"{count} {status}" for status, count in counts.items())
     title = f"All runs of {name}" if name else "All runs"
-    return Section(title, [f"{len(runs)} runs: {text}."], tables=[Table.of("runs", runs, _RUN_COLUMNS)])
+    number = "1 run" if len(runs) == 1 else f"{len(runs)} runs"
+    return Section(title, [f"{number}: {text}."], tables=[Table.of("runs", runs, _RUN_COLUMNS)])
+
+
+def budgets_chart(labels: Sequence[str], rows: Sequence[HorizonAtBudget], gaps: Sequence[int], words: Words) -> Chart:
+    """Return the figure of horizons against budgets; `gaps` are those that were measured."""
+    columns = ("cell", "budget", "bound", "horizon", "ci_low", "ci_high", "learning_rate", "sequences", "seconds")
+    x = Axis("budget", "budget (updates)", scale="log", ticks=sorted({row.budget for row in rows}))
+    y = Axis("horizon", f"horizon: {words.axis}", scale="log", ticks=gaps, ends=room(gaps))
+    alt = f"Horizon of each {words.cell} against the number of updates, with 95% intervals."
+    return curves(labels, Table.of("horizon_by_budget", rows, columns), x, y, alt=alt, band=("ci_low", "ci_high"))
+
+
+def room(gaps: Sequence[int]) -> tuple[float, float]:
+    """Return the ends of an axis of horizons: half an octave beyond the measured gaps, for what is open there."""
+    return gaps[0] * 2.0**-0.5, gaps[-1] * 2.0**0.5
 
 
 def how_made(

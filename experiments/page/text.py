@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from experiments.captions import words_of
+from experiments.page import learning
 from experiments.page.sections import all_runs, how_made
 from lstm_jax.figures.formats import format_bound, format_ends
 from lstm_jax.figures.page.charts import Axis, curves
@@ -27,8 +29,12 @@ def of_translation(
     scores: Sequence[TranslationScore],
     lengths: Sequence[LengthScore],
     samples: Sequence[Mapping[str, Any]],
+    shown: Sequence[Record],
 ) -> Page:
-    """Return the page of a sweep of translation models; `samples` have source, reference and output."""
+    """Return the page of a sweep of translation models; `samples` have source, reference and output.
+
+    `shown` are the records that are reported.
+    """
     whole = sorted((row for row in scores if row.seed is None), key=lambda row: -row.bleu)
     said = [f"{row.system} {row.bleu:.1f} ({row.ci_low:.1f} to {row.ci_high:.1f})" for row in whole]
     labels = list(dict.fromkeys(row.system for row in lengths))
@@ -47,7 +53,7 @@ def of_translation(
     sections += [
         Section("Scores", tables=[Table.of("scores", scores)]),
         Section("Held-out sentences", tables=[Table("samples", ["source", "reference", "output"], rows)]),
-        *_end(config, records, protocol),
+        *_end(config, records, protocol, labels, shown),
     ]
     question = "How does translation degrade with the length of the sentence?"
     answer = f"BLEU on held-out sentences, with 95% intervals: {'; '.join(said)}."
@@ -61,8 +67,9 @@ def of_language(
     points: Sequence[ContextPoint],
     effective: Sequence[EffectiveContext],
     unit: str,
+    shown: Sequence[Record],
 ) -> Page:
-    """Return the page of a sweep of language models."""
+    """Return the page of a sweep of language models; `shown` are the records that are reported."""
     labels = list(dict.fromkeys(row.cell for row in points))
     said = [
         f"{row.cell} {format_bound(row.bound, row.context)} (95% interval {format_ends(row.ci_low, row.ci_high)})"
@@ -76,14 +83,17 @@ def of_language(
     sections = [
         Section("Perplexity against context", chart=chart),
         Section("Effective context", tables=[Table.of("effective_context", effective)]),
-        *_end(config, records, protocol),
+        *_end(config, records, protocol, labels, shown),
     ]
     answer = f"The last {unit} that a model uses: {'; '.join(said)}." if said else "No run says how far back it looks."
     return Page("How far back does a language model look?", [answer], [protocol], labels, sections)
 
 
-def _end(config: SweepConfig, records: Sequence[Record], protocol: str) -> list[Section]:
+def _end(
+    config: SweepConfig, records: Sequence[Record], protocol: str, labels: Sequence[str], shown: Sequence[Record]
+) -> list[Section]:
     return [
+        *learning.section(labels, [(record.run.cell, record) for record in shown], words_of(config)),
         all_runs([record.run for record in records]),
         how_made(config, records, protocol, machines=Directory(config.out).machines),
     ]

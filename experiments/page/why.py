@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from experiments.page.findings import Findings
+from experiments.page.sections import budgets_chart
 from lstm_jax.figures.gaps.why import LEAST
 from lstm_jax.figures.page.charts import Axis, curves, intervals
 from lstm_jax.figures.page.content import Chart, Page, Section, Table, Value
@@ -52,12 +53,7 @@ def of_cell(
     budgets = [row for row in findings.budgets if row.cell == cell]
     if budgets:
         gaps = sorted({row.gap for row in findings.summaries})
-        columns = ("cell", "budget", "bound", "horizon", "ci_low", "ci_high")
-        x = Axis("budget", "budget (updates)", "log", ticks=[row.budget for row in budgets])
-        y = Axis("horizon", f"horizon: {findings.words.axis}", "log", gaps, (gaps[0] * 2**-0.5, gaps[-1] * 2**0.5))
-        alt = f"The horizon of {cell} against the number of updates in the sweep itself, with 95% intervals."
-        table = Table.of("budgets", budgets, columns)
-        sections.append(Section("Budgets", chart=curves([cell], table, x, y, alt=alt, band=("ci_low", "ci_high"))))
+        sections.append(Section("Budgets", chart=budgets_chart([cell], budgets, gaps, findings.words)))
     sections += _rescues(rescued)
     tables = [Table.of("diagnostics", moments), Table.of("by_distance", by_distance)]
     sections.append(Section("All that was measured", tables=tables))
@@ -87,11 +83,8 @@ def _far(labels: Sequence[str], rows: Sequence[AtDistance], name: str, heading: 
 
 
 def _axis(name: str) -> Axis:
-    return (
-        Axis(name, name.replace("_", " "), ends=_SHARE)
-        if name in _SHARES
-        else Axis(name, name.replace("_", " "), "log")
-    )
+    shape: dict[str, Any] = {"ends": _SHARE} if name in _SHARES else {"scale": "log"}
+    return Axis(name, name.replace("_", " "), **shape)
 
 
 def _shown(name: str, value: Any) -> Value:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -21,6 +21,7 @@ from lstm_jax.figures.style import CellStyle
 from lstm_jax.figures.words import GAP_SWEEP, Words
 from lstm_jax.sweeps.store.records import Record
 
+_Number = TypeVar("_Number", int, float)
 MAX_GAPS = 8
 MAX_COLUMNS = 4
 _RIGHT = 0.12  # margin in inches
@@ -89,7 +90,9 @@ def learning_curves_figure(
     nothing is left.
     """
     styles = style.cell_styles(style.in_order(row.cell for row in summaries))
-    shown = _reported(records, summaries, tuning_seeds)
+    shown = reported(records, summaries, tuning_seeds)
+    if not shown:
+        raise ValueError("expected learning curves of runs that the summary reports, got none")
     all_gaps = sorted({record.run.gap for record in shown})
     gaps = pick_evenly(all_gaps, MAX_GAPS)
     best = max if shown[0].run.higher_is_better else min
@@ -133,15 +136,15 @@ def learning_curves_figure(
             elif quantity == 0:
                 axes.tick_params(axis="y", labelleft=False)
             for index, (cell, look) in enumerate(styles.items()):
-                curves = [_curve(record, quantity == 1, unit) for record in own if record.run.cell == cell]
+                curves = [curve_of(record, loss=quantity == 1, unit=unit) for record in own if record.run.cell == cell]
                 _draw_cell(axes, curves, look, index)
     return page.figure
 
 
-def _reported(records: Sequence[Record], summaries: Sequence[Summary], tuning_seeds: Collection[int]) -> list[Record]:
-    """Records with a curve that the summaries report; raises ValueError where there are none."""
+def reported(records: Sequence[Record], summaries: Sequence[Summary], tuning_seeds: Collection[int]) -> list[Record]:
+    """Return the records with a curve that the summaries report."""
     chosen = {(row.cell, row.gap): row.learning_rate for row in summaries}
-    shown = [
+    return [
         record
         for record in records
         if record.curve
@@ -149,9 +152,6 @@ def _reported(records: Sequence[Record], summaries: Sequence[Summary], tuning_se
         and record.run.seed not in tuning_seeds
         and chosen.get((record.run.cell, record.run.gap)) == record.run.learning_rate
     ]
-    if not shown:
-        raise ValueError("expected learning curves of runs that the summary reports, got none")
-    return shown
 
 
 def _grid(num_gaps: int, with_loss: bool) -> _Grid:
@@ -174,7 +174,7 @@ def _baseline_handle(chances: Sequence[float], with_loss: bool) -> Line2D:
     return Line2D([], [], label=label, color=style.GREY, linestyle=_BASELINE, linewidth=0.8)
 
 
-def pick_evenly(values: Sequence[int], most: int) -> list[int]:
+def pick_evenly(values: Sequence[_Number], most: int) -> list[_Number]:
     """Return at most `most` of the values, evenly spread over them, first and last included."""
     if len(values) <= most:
         return list(values)
@@ -190,7 +190,8 @@ def median_curve(curves: Sequence[Curve], steps: Floats) -> Floats:
     return np.asarray(np.median(held, axis=0))
 
 
-def _curve(record: Record, loss: bool, unit: float) -> Curve:
+def curve_of(record: Record, *, loss: bool = False, unit: float = 1.0) -> Curve:
+    """Return the score of a run along training, or its loss; where it diverged, it counts as chance."""
     steps = np.array([point.step for point in record.curve], dtype=np.float64) / unit
     values = np.array([point.sequence_loss if loss else point.score for point in record.curve], dtype=np.float64)
     diverged = record.run.status == "diverged"

@@ -200,7 +200,7 @@ class Task(abc.ABC):
     def _makes_batches(self) -> bool:
         return type(self).train_batch is not Task.train_batch
 
-    def draws_as(self, kind: type[Task]) -> bool:
+    def draws_as(self, kind: type[Any]) -> bool:
         """Whether its sequences are those of `kind`: a class that is derived from it may draw others."""
         return type(self).sample is kind.sample
 

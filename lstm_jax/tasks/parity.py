@@ -19,80 +19,28 @@ nothing of the sum of two or more; scored, and trained, from the second step on.
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import ClassVar, Literal
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Integer, Key
+from jaxtyping import Integer
+from numpy.typing import NDArray
 
-from lstm_jax.choices import Readout
-from lstm_jax.tasks.base import Batch, Task, elide
+from lstm_jax.tasks.base import elide
+from lstm_jax.tasks.products import Products
 
 
 @dataclasses.dataclass(frozen=True)
-class Parity(Task):
+class Parity(Products):
     """Say whether `gap` bits have an odd sum; see the top of the file."""
 
     axis: ClassVar[str] = "length (bits)"
 
-    asked: Literal["last", "every"] = dataclasses.field(default="last", kw_only=True)
+    asked: Literal["every", "last"] = dataclasses.field(default="last", kw_only=True)
 
     @property
-    def least_gap(self) -> int:
-        return 2
-
-    @property
-    def num_tokens(self) -> int:
-        return 2
-
-    @property
-    def num_classes(self) -> int:
-        return 2
-
-    @property
-    def num_steps(self) -> int:
-        return self.gap
-
-    @property
-    def distance(self) -> int:
-        """What lies between the first bit and the last."""
-        return self.gap - 2
-
-    @property
-    def readout(self) -> Readout:
-        return self.asked
-
-    @property
-    def num_scored(self) -> int | None:
-        return 1 if self.asked == "last" else self.gap - 1
-
-    @property
-    def chance(self) -> float:
-        return 0.5
-
-    @property
-    def memoryless_loss(self) -> float:
-        return math.log(2.0)
-
-    @property
-    def num_sequences(self) -> int | None:
-        return 2**self.gap if self.draws_as(Parity) else None
-
-    def sample(self, key: Key[Array, ""], batch_size: int) -> Batch:
-        """Bits, uniform and independent."""
-        bits = jax.random.randint(key, (self.gap, batch_size), 0, 2)
-        targets = jnp.cumsum(bits, axis=0) % 2
-        targets = targets[-1:] if self.asked == "last" else targets
-        weights = jnp.ones(targets.shape)
-        weights = weights if self.asked == "last" else weights.at[0].set(0.0)
-        return Batch(bits, targets, weights, weights)
-
-    def solve(self, inputs: Integer[np.ndarray, "T B"]) -> Integer[np.ndarray, "S B"]:
+    def table(self) -> NDArray[np.int32]:
         """Exclusive or."""
-        answers = np.bitwise_xor.accumulate(inputs, axis=0)
-        return answers[-1:] if self.asked == "last" else answers
+        return np.array([[0, 1], [1, 0]], np.int32)
 
     def show(self, inputs: Integer[np.ndarray, " T"], targets: Integer[np.ndarray, " S"]) -> str:
         """The bits, and the last answer."""

@@ -27,87 +27,28 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
-import math
-from typing import ClassVar, Literal
+from typing import Literal
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Integer, Key
+from jaxtyping import Integer
 from numpy.typing import NDArray
 
-from lstm_jax.choices import Readout
-from lstm_jax.tasks.base import Batch, Task, elide
+from lstm_jax.tasks.base import elide
+from lstm_jax.tasks.products import Products
 
 Group = Literal["a5", "a4z5", "z60", "s5"]
 
 
 @dataclasses.dataclass(frozen=True)
-class StateTracking(Task):
+class StateTracking(Products):
     """Multiply `gap` elements of a group; see the top of the file."""
 
-    axis: ClassVar[str] = "length (elements)"
-
     group: Group = dataclasses.field(default="a5", kw_only=True)
-    asked: Literal["every", "last"] = dataclasses.field(default="every", kw_only=True)
 
     @property
-    def least_gap(self) -> int:
-        return 2
-
-    @property
-    def num_tokens(self) -> int:
-        return len(products(self.group))
-
-    @property
-    def num_classes(self) -> int:
-        return self.num_tokens
-
-    @property
-    def num_steps(self) -> int:
-        return self.gap
-
-    @property
-    def distance(self) -> int:
-        """What lies between the first element and the last."""
-        return self.gap - 2
-
-    @property
-    def readout(self) -> Readout:
-        return self.asked
-
-    @property
-    def num_scored(self) -> int | None:
-        return 1 if self.asked == "last" else self.gap - 1
-
-    @property
-    def chance(self) -> float:
-        return 1.0 / self.num_tokens
-
-    @property
-    def memoryless_loss(self) -> float:
-        return math.log(self.num_tokens)
-
-    @property
-    def num_sequences(self) -> int | None:
-        return self.num_tokens**self.gap if self.draws_as(StateTracking) else None
-
-    def sample(self, key: Key[Array, ""], batch_size: int) -> Batch:
-        """Elements, uniform and independent."""
-        elements = jax.random.randint(key, (self.gap, batch_size), 0, self.num_tokens)
-        table = jnp.asarray(products(self.group))
-        targets: Array = jax.lax.associative_scan(lambda one, other: table[one, other], elements)
-        if self.asked == "last":
-            targets = targets[-1:]
-        weights = jnp.ones(targets.shape)
-        weights = weights if self.asked == "last" else weights.at[0].set(0.0)
-        return Batch(elements, targets, weights, weights)
-
-    def solve(self, inputs: Integer[np.ndarray, "T B"]) -> Integer[np.ndarray, "S B"]:
-        """Multiply one after the other."""
-        table = products(self.group)
-        answers = np.array(list(itertools.accumulate(inputs, lambda state, element: table[state, element])))
-        return answers[-1:] if self.asked == "last" else answers
+    def table(self) -> NDArray[np.int32]:
+        """That of the group."""
+        return products(self.group)
 
     def show(self, inputs: Integer[np.ndarray, " T"], targets: Integer[np.ndarray, " S"]) -> str:
         """The elements, and their product."""
