@@ -84,7 +84,7 @@ def _first(sweeps: Sequence[PagedSweep], labels: Sequence[str], words: Words) ->
     y = Axis("solve_rate", "solve rate", ticks=(0.0, 0.25, 0.5, 0.75, 1.0), ends=(0.0, 1.0))
     alt = (
         f"Share of runs that solved the task against the {words.gap}, with 95% Wilson intervals; dashed: one half. "
-        f"{_extremes(rows)}"
+        f"Points stand side by side, so that none hides another. {_extremes(rows)}"
     )
     chart = curves(labels, table, x, y, alt=alt, band=("ci_low", "ci_high"), level=0.5)
     return [Section(f"Solve rate against {words.gap}", chart=chart)]
