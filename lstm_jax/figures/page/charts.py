@@ -115,7 +115,8 @@ def curves(
     transform: list[dict[str, Any]] = [{"filter": f"indexof(hidden, datum['{of}']) < 0"}]
     if x.scale == "log" and len(domain) > 1:  # as on paper, side by side, so that none hides another
         factors = [beside_gap(x.ticks, index, len(domain)) for index in range(len(domain))]
-        place = f"{json.dumps(factors)}[indexof({json.dumps(domain)}, datum['{of}'])]"
+        names, numbers = (json.dumps(each, allow_nan=False) for each in (domain, factors))
+        place = f"{numbers}[indexof({names}, datum['{of}'])]"
         transform.append({"calculate": f"datum['{x.column}'] * {place}", "as": "beside"})
         shared["x"] = x.encode(field="beside")
     if band is not None:
