@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # Further options of the command, as in: make gap-length ARGS="--cells lstm --gaps 5 10"
 ARGS ?=
 
-.PHONY: gap-length copy-task why translate language-model test test-quick test-faults test-slurm mutants benchmark lint peers lock docs release clean help
+.PHONY: gap-length copy-task suite why translate language-model test test-quick test-faults test-slurm mutants benchmark lint peers lock docs release clean help
 
 help:  ## What there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -16,6 +16,9 @@ gap-length: $(VENV)/.run  ## The main experiment, quick preset: the plot is in r
 
 copy-task: $(VENV)/.run  ## The copying memory task, quick preset: the plot is in results/copy_task
 	$(BIN)/python -m experiments.copy_task --preset quick $(ARGS)
+
+suite: $(VENV)/.run  ## All cells on a small set of tasks, an hour on two cores; repeated, it goes on: results/suite/leaderboard.md
+	$(BIN)/python -m experiments.suite $(ARGS)
 
 why: $(VENV)/.run  ## Why the cells of docs/results/quick stop: verdicts and pictures are in results/why
 	$(BIN)/python -m experiments.why --rescued docs/results/rescues $(ARGS)

@@ -21,6 +21,8 @@ COMMANDS = {
     "language-model": "Train language models on a text; `language-model sample` uses one",
     "controls": "Negative controls: what a sweep must not find",
     "arms": "The gap experiment with other filler, and at a fixed total length",
+    "suite": "All cells on a small set of tasks; repeated, it goes on",
+    "leaderboard": "Cells ranked by horizon on each task of a suite, with ties",
     "generalization": "Runs of a finished sweep at larger gaps than they were trained at",
     "why": "Why a cell stops: signal, memory and gradient of a far fact",
     "rescues": "What lets a cell learn that had stopped: one change at a time",

@@ -4,7 +4,7 @@ python -m experiments.suite                             # about an hour on two c
 python -m experiments.suite --tasks gap parity --cells lstm gru
 python -m experiments.suite --cells mine:Cell --beside docs/results/suite     # yours alone is trained
 
-Each task is an ordinary sweep in OUT/TASK: equal parameters, the learning rate of each cell chosen on a tuning seed, the
+Each task is an ordinary sweep in OUT/TASK: equal parameters, the learning rate of each cell chosen on a tuning seed,
 other seeds reported. Cells are all that are registered, and models that no recurrence binds. OUT/leaderboard.md
 (experiments.leaderboard) ranks them by horizon.
 """
@@ -20,11 +20,11 @@ from typing import Annotated, Any, Literal, NamedTuple
 import rich.console
 import tyro
 
-from experiments import common, leaderboard
+from experiments import common
 from experiments.cli import program
 from experiments.common import Experiment
 from lstm_jax.cells import CELLS
-from lstm_jax.errors import ConfigError, UnwritableError
+from lstm_jax.errors import ConfigError
 from lstm_jax.signals import on_signals, raise_stopped
 from lstm_jax.sweeps.config.command_line import from_yaml
 from lstm_jax.sweeps.config.execution import ExecutionOptions, LoggingOptions
@@ -40,15 +40,15 @@ class Entry(NamedTuple):
     """A task of the suite, with gaps that some cells reach within the budget and some do not."""
 
     task: str
+    axis: str
+    """What the task calls its gap, as `Task.axis`: a page can say so without jax."""
     gaps: tuple[int, ...]
-    without: tuple[str, ...] = ()
-    """Models that can't take the task's inputs."""
 
 
 TASKS = {
-    "gap": Entry("gap", (5, 15, 45)),
-    "selective_copy": Entry("selective_copy@num_symbols=4,num_recalled=2", (4, 12, 36)),
-    "parity": Entry("parity@asked=every", (4, 12, 36)),
+    "gap": Entry("gap", "gap (time steps)", (5, 15, 45)),
+    "selective_copy": Entry("selective_copy@num_symbols=4,num_recalled=2", "blanks (time steps)", (4, 12, 36)),
+    "parity": Entry("parity@asked=every", "length (bits)", (4, 12, 36)),
 }
 """By their names, in the order in which they are trained."""
 
@@ -91,9 +91,9 @@ class Suite(Checked):
 
     preset: Literal["quick", "smoke"] | None = None
     """quick (about an hour on two cores) or smoke (toy size). None: quick."""
-    tasks: Annotated[tuple[str, ...] | None, Allowed(f"some of {', '.join(TASKS)}, each once", TASKS.__contains__, 1)] = (
-        None
-    )
+    tasks: Annotated[
+        tuple[str, ...] | None, Allowed(f"some of {', '.join(TASKS)}, each once", TASKS.__contains__, 1)
+    ] = None
     """Tasks of the suite. None: all."""
     cells: Annotated[tuple[str, ...] | None, NAMES] = None
     """Cells and models. None: all that are registered. Your own: package.module:Name."""
@@ -109,22 +109,14 @@ class Suite(Checked):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run as a command; returns the exit status, as that of experiments.gap_length."""
+    from experiments import leaderboard
 
     def act(console: rich.console.Console) -> int:
         given = sys.argv[1:] if argv is None else argv
-        options = parse_options(Suite, given, program("suite"), str(Suite.__doc__))
-        sweeps = sweeps_of(options)
+        sweeps = sweeps_of(parse_options(Suite, given, program("suite"), str(Suite.__doc__)))
         with on_signals(raise_stopped):
             status = common.run_all(EXPERIMENT, sweeps, console)
-            if status >= 128:
-                return status
-            out = sweeps[0].out.parent
-            try:
-                page = leaderboard.write(out, out / "leaderboard.md")
-            except OSError as error:
-                raise UnwritableError.of(out, error) from error
-        console.print(f"leaderboard: {page}", highlight=False, markup=False, soft_wrap=True)
-        return status
+            return status if status >= 128 else max(status, leaderboard.make(sweeps[0].out.parent, None, console))
 
     return common.command(act)
 
@@ -138,14 +130,14 @@ def sweeps_of(options: Suite) -> list[SweepConfig]:
     sweeps = []
     for name in options.tasks or TASKS:
         entry = TASKS[name]
-        its = tuple(cell for cell in cells if options.cells is not None or cell not in entry.without)
         gaps = entry.gaps if shared.preset == "quick" else entry.gaps[:2]
-        sweeps.append(_of(options, shared, "results/suite", name, task=entry.task, cells=its, gaps=gaps))
+        sweeps.append(_of(options, shared, "results/suite", name, task=entry.task, cells=cells, gaps=gaps))
     return sweeps
 
 
 def _sweeps_beside(options: Suite, beside: Path) -> list[SweepConfig]:
     """The sweep of each task with the settings of a finished suite."""
+    from experiments import leaderboard
     from experiments.beside import check
 
     if options.preset is not None:

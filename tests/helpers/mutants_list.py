@@ -1624,6 +1624,20 @@ DIAGNOSTICS = (
         f"{_ARMS}::test_only_what_is_told_apart_is_shorter",
     ),
     Mutant(
+        "analysis/ties-that-go-on",
+        "lstm_jax/analysis/gaps/ties.py",
+        "if not any(own < other for other in found)",
+        "",
+        "tests/analysis/test_ties.py::test_the_sets_are_the_largest_without_a_difference[0]",
+    ),
+    Mutant(
+        "analysis/a-loser-that-won",
+        "experiments/leaderboard.py",
+        "pair.cell_a if pair.cell_b == shorter else pair.cell_b",
+        "pair.cell_b if pair.cell_b == shorter else pair.cell_a",
+        "tests/experiments/test_suite.py::test_places_and_ties_are_those_of_the_contrasts",
+    ),
+    Mutant(
         "analysis/not-a-number-counts-as-nothing",
         "lstm_jax/analysis/gaps/generalization.py",
         "score if math.isfinite(score) else chance for score in scores",
