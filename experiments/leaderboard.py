@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from lstm_jax.analysis.gaps.arms import Place
     from lstm_jax.analysis.gaps.contrasts import Contrast
+    from lstm_jax.analysis.gaps.standings import Standing
     from lstm_jax.analysis.gaps.summary import Summary
 
 FILES = ("sweep.yaml", "runs.csv", "summary.csv", "horizon.csv", "contrasts.csv")
@@ -182,33 +183,12 @@ def _order(row: Place) -> tuple[int, bool, float, str]:
     return row.place, row.bound != ">", -length if row.bound != "<" else 0.0, row.cell
 
 
-class Standing(NamedTuple):
-    """A cell on all tasks: in how many pairs it reaches significantly further, or less far, and its places by task."""
+def _standings(boards: Sequence[Board]) -> list[Standing]:
+    from lstm_jax.analysis.gaps.standings import standings
 
-    cell: str
-    further: int
-    less_far: int
-    places: Mapping[str, int]
-
-
-def overall(boards: Sequence[Board]) -> list[Standing]:
-    """Return each cell's standing, in the order of the page."""
-    from lstm_jax.analysis.gaps.arms import shorter_of
-
-    pairs = [(pair, shorter_of(pair)) for board in boards for pair in board.contrasts]
-    losers = [shorter for _, shorter in pairs if shorter is not None]
-    winners = [pair.cell_a if pair.cell_b == shorter else pair.cell_b for pair, shorter in pairs if shorter is not None]
-    cells = dict.fromkeys(row.cell for board in boards for row in board.places)
-    found = [
-        Standing(
-            cell,
-            winners.count(cell),
-            losers.count(cell),
-            {board.name: row.place for board in boards for row in board.places if row.cell == cell},
-        )
-        for cell in cells
-    ]
-    return sorted(found, key=lambda row: (row.less_far - row.further, row.cell))
+    return standings(
+        [row for board in boards for row in board.places], [pair for board in boards for pair in board.contrasts]
+    )
 
 
 def page(boards: Sequence[Board], directory: Path, out: Path) -> str:
@@ -229,7 +209,7 @@ def page(boards: Sequence[Board], directory: Path, out: Path) -> str:
                     *(_label(row.cell, own), str(row.further), str(row.less_far)),
                     *(str(row.places.get(board.name, "-")) for board in boards),
                 ]
-                for row in overall(boards)
+                for row in _standings(boards)
             ],
         ),
         *map(_section, boards),
@@ -296,7 +276,7 @@ def _figure(boards: Sequence[Board]) -> Figure:
     columns = [Column(board.name, board.axis, known(board.config.grid.gaps), board.places) for board in boards]
     return leaderboard_figure(
         columns,
-        [row.cell for row in overall(boards)],
+        [row.cell for row in _standings(boards)],
         {cell for board in boards for cell in board.own},
         caption="Blue: cells that no other reaches significantly beyond on that task; grey: all others.",
         title="How far back cells learn to look, task by task",

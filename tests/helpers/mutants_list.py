@@ -1632,7 +1632,7 @@ DIAGNOSTICS = (
     ),
     Mutant(
         "analysis/a-loser-that-won",
-        "experiments/leaderboard.py",
+        "lstm_jax/analysis/gaps/standings.py",
         "pair.cell_a if pair.cell_b == shorter else pair.cell_b",
         "pair.cell_b if pair.cell_b == shorter else pair.cell_a",
         "tests/experiments/test_suite.py::test_places_and_ties_are_those_of_the_contrasts",
