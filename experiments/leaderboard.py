@@ -47,7 +47,7 @@ updates. Made from the tables in [{directory}]({link}) by
 
     {make}
 
-and they by `make suite`, about an hour on two cores. A cell of your own joins by
+and they by `make suite`, in under an hour on two cores. A cell of your own joins by
 
     python -m experiments.suite --cells mine:Cell --beside docs/results/suite
 
@@ -57,7 +57,8 @@ which trains it alone, and writes such a page with it in `results/beside_suite/l
 measured gaps do not exclude that it lies beyond them. **Place**: one more than the number of cells that reach
 significantly further on that task (p < 0.05, Holm-corrected for all pairs of cells there). **Ties**: cells that share
 a letter are not told apart, so an order among them is no finding, whatever their horizons. Ties do not go on: a may be
-tied with b, and b with c, where a and c differ.
+tied with b, and b with c, where a and c differ. Where a cell's solve rates rise with the gap (`*`: p < 0.05), no horizon
+describes them.
 
 What this can't say: these are sketches, of few gaps, seeds and updates. With so few, most neighbours are tied, and of a
 tie it is not known whether there is no difference or too little data. Another budget may turn an order round
@@ -81,8 +82,11 @@ _WIDTH = 120
 
 
 class Board(NamedTuple):
-    """A task: its sweep, the cells as placed, their ties, pairs and runs, the least and the greatest number of
-    parameters with their cells, and the cells that were trained beside the others."""
+    """A task: its sweep, the cells as placed, their ties, pairs and runs.
+
+    `sizes` are the least and the greatest number of parameters, with their cells. `own` cells were trained beside the
+    others; of `rising` ones the solve rates rise with the gap.
+    """
 
     name: str
     config: SweepConfig
@@ -92,6 +96,7 @@ class Board(NamedTuple):
     summaries: Sequence[Summary]
     sizes: Sequence[tuple[int, str]]
     own: Sequence[str]
+    rising: Sequence[str]
 
     @property
     def axis(self) -> str:
@@ -153,7 +158,7 @@ def tasks_in(directory: Path, option: str = "directory") -> list[str]:
 
 def read(directory: Path) -> list[Board]:
     """Read the tasks of a suite; raises ConfigError."""
-    from lstm_jax.analysis.gaps.arms import places
+    from lstm_jax.analysis.gaps.arms import SIGNIFICANT, places
     from lstm_jax.analysis.gaps.contrasts import Contrast
     from lstm_jax.analysis.gaps.horizon import Horizon
     from lstm_jax.analysis.gaps.summary import Summary
@@ -173,7 +178,8 @@ def read(directory: Path) -> list[Board]:
         placed = sorted(places(name, config.task, horizons, contrasts), key=_order)
         tied = letters([row.cell for row in placed], contrasts)
         own = config.grid.cells if config.beside is not None else ()
-        boards.append(Board(name, config, placed, tied, contrasts, summaries, (sizes[0], sizes[-1]), own))
+        rising = [found.cell for found in horizons if found.monotone_p < SIGNIFICANT]
+        boards.append(Board(name, config, placed, tied, contrasts, summaries, (sizes[0], sizes[-1]), own, rising))
     return boards
 
 
@@ -193,7 +199,10 @@ def _standings(boards: Sequence[Board]) -> list[Standing]:
 
 def page(boards: Sequence[Board], directory: Path, out: Path) -> str:
     """Write the page as Markdown."""
+    from experiments.suite import TASKS
+
     own = {cell for board in boards for cell in board.own}
+    missing = [f"`{name}`" for name in TASKS if name not in {board.name for board in boards}]
     make = "python -m experiments.leaderboard"
     if directory != Leaderboard.directory:
         make += f" {directory} --out {out}"
@@ -201,6 +210,7 @@ def page(boards: Sequence[Board], directory: Path, out: Path) -> str:
     lines = [
         HEAD.format(directory=directory, make=make, **links),
         *([f"Cells trained beside the others: {', '.join(f'`{cell}`' for cell in sorted(own))}.\n"] if own else []),
+        *([f"Of the suite's tasks, {', '.join(missing)} has no tables there.\n"] if missing else []),
         f"![Horizon of each cell on each task]({_link(directory / PICTURE, out)})\n{OVERALL}",
         _table(
             ["cell", "further", "less far", *(f"`{board.name}`" for board in boards)],
@@ -233,7 +243,8 @@ def _section(board: Board) -> str:
 
     rows = [
         [
-            str(row.place), _label(row.cell, board.own), format_bound(row.bound, row.horizon),
+            str(row.place), _label(row.cell, board.own),
+            format_bound(row.bound, row.horizon) + " `*`" * (row.cell in board.rising),
             format_ends(row.ci_low, row.ci_high), board.letters[row.cell],
             f"{row.learning_rate:g}{' (edge)' if row.cell in at_edge else ''}", solved(row.cell),
         ]
