@@ -57,8 +57,8 @@ which trains it alone, and writes such a page with it in `results/beside_suite/l
 measured gaps do not exclude that it lies beyond them. **Place**: one more than the number of cells that reach
 significantly further on that task (p < 0.05, Holm-corrected for all pairs of cells there). **Ties**: cells that share
 a letter are not told apart, so an order among them is no finding, whatever their horizons. Ties do not go on: a may be
-tied with b, and b with c, where a and c differ. Where a cell's solve rates rise with the gap (`*`: p < 0.05), no horizon
-describes them.
+tied with b, and b with c, where a and c differ. Where a cell's solve rates rise with the gap (`*`: p < 0.05), no
+horizon describes them.
 
 What this can't say: these are sketches, of few gaps, seeds and updates. With so few, most neighbours are tied, and of a
 tie it is not known whether there is no difference or too little data. Another budget may turn an order round
