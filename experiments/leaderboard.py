@@ -289,7 +289,8 @@ def _figure(boards: Sequence[Board]) -> Figure:
         columns,
         [row.cell for row in _standings(boards)],
         {cell for board in boards for cell in board.own},
-        caption="Blue: cells that no other reaches significantly beyond on that task; grey: all others.",
+        caption="Blue: cells that no other reaches significantly beyond on that task; grey: all others."
+        + " Orange: cells of your own." * any(board.own for board in boards),
         title="How far back cells learn to look, task by task",
     )
 
