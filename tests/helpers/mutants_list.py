@@ -1546,6 +1546,20 @@ MODELS = (
         "tests/models/test_transformer.py::test_steps_are_the_call_on_the_prefix[decoder]",
     ),
     Mutant(
+        "models/a-convolution-looks-ahead",
+        "lstm_jax/models/tcn.py",
+        "padding=[((len(weights) - 1) * self.dilation, 0)]",
+        "padding=[((len(weights) - 1) * self.dilation - 1, 1)]",
+        "tests/models/test_tcn.py::test_it_never_looks_ahead",
+    ),
+    Mutant(
+        "models/one-convolution-a-level-counted",
+        "lstm_jax/models/tcn.py",
+        "1 + 2 * (kernel - 1)",
+        "1 + (kernel - 1)",
+        "tests/models/test_tcn.py::test_the_receptive_field_is_exact",
+    ),
+    Mutant(
         "models/sines-for-cosines",
         "lstm_jax/models/multi_head.py",
         "[jnp.sin(angles), jnp.cos(angles)]",
