@@ -16,7 +16,7 @@ from lstm_jax.choices import Form, Readout
 from lstm_jax.layers import drop
 from lstm_jax.models.attention import KeysValues
 from lstm_jax.models.base import Config, Data, Pair, Sizes, Step, is_token
-from lstm_jax.models.common import TiedReadout, embedding, linear
+from lstm_jax.models.common import TiedReadout, entry, linear
 from lstm_jax.models.multi_head import MultiHeadAttention, positions
 
 DEFAULT_HEADS = 4
@@ -196,12 +196,7 @@ class _Layers(nnx.Module):
         self.dropout, dim = config.dropout, config.model_dim
         # Tied tables start at N(0, 1/D), of which the square root of D makes N(0, 1) (Vaswani et al. 2017, 3.4).
         self.scale = dim**0.5 if tied else 1.0
-        self.embedding: nnx.Embed | nnx.Linear
-        if num_tokens is None:
-            assert config.input_dim is not None
-            self.embedding = linear(config.input_dim, dim, rngs=rngs, dtype=dtype)
-        else:
-            self.embedding = embedding(num_tokens, dim, tied=tied, rngs=rngs, dtype=dtype)
+        self.embedding = entry(num_tokens, config.input_dim, dim, tied=tied, rngs=rngs, dtype=dtype)
         self.layers = nnx.List(
             [
                 _Layer(dim, config.num_heads, config.dropout, reads_source=reads_source, rngs=rngs, dtype=dtype)

@@ -84,7 +84,13 @@ def test_a_registered_model_trains(name, label):
     form = next(form for form in forms_of(name) if form in TASK_OF)
     task = make_task(TASK_OF[form], 3)
     config = make_model(
-        label, Sizes(8, 6), form=form, num_tokens=task.num_tokens, num_outputs=task.num_classes, readout=task.readout
+        label,
+        Sizes(8, 6),
+        form=form,
+        num_tokens=task.num_tokens,
+        num_outputs=task.num_classes,
+        readout=task.readout,
+        num_steps=task.num_steps,
     )
     training = Training(task, config, batch_size=4, eval_size=8)
     hypers = Hypers(jnp.uint32(0), jnp.float32(0.01), jnp.float32(1.0))
