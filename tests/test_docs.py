@@ -16,8 +16,8 @@ import pytest
 from experiments import gap_length
 from lstm_jax import registry
 from lstm_jax.cells import CELLS, make_cell
-from lstm_jax.models import MODELS
 from lstm_jax.linear_scan import is_linear
+from lstm_jax.models import MODELS
 from lstm_jax.scan import scan
 from lstm_jax.sweeps.store.records import read_runs
 from lstm_jax.tasks import TASKS, make_task
