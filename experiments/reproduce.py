@@ -107,7 +107,9 @@ def _describe(reproduction: Reproduction, console: rich.console.Console) -> None
         form = f"--reduced: {each.not_comparable.removeprefix('reduced: ')}; " if each.reduced else ""
         updates = max(arm.options["max_steps"] for arm in each.arms)
         runs = sum(len(arm.options["seeds"]) for arm in each.arms)
-        console.print(f"  {form}{runs} runs of up to {updates:,} updates", highlight=False, markup=False, soft_wrap=True)
+        console.print(
+            f"  {form}{runs} runs of up to {updates:,} updates", highlight=False, markup=False, soft_wrap=True
+        )
 
 
 def folder(out: Path, reproduction: Reproduction) -> Path:
@@ -150,7 +152,10 @@ def _print(reproduction: Reproduction, outcomes: Sequence[Outcome], console: ric
     for each in outcomes:
         word = {True: "holds", False: "does not hold", None: "not run"}[each.holds]
         console.print(
-            f"{word}: {each.text}. Theirs: {each.published}. Ours: {ours(each)}", highlight=False, markup=False, soft_wrap=True
+            f"{word}: {each.text}. Theirs: {each.published}. Ours: {ours(each)}",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
         )
     console.print(f"{reproduction.name}: {verdict(reproduction, outcomes)}", style="bold", highlight=False)
     for line in filter(None, (reproduction.not_comparable, reproduction.left_out, reproduction.differs)):
@@ -173,15 +178,24 @@ def read_claims(path: Path) -> list[Outcome]:
             try:
                 rows.append(
                     Outcome(
-                        **{name: row[name] for name in ("reproduction", "arm", "text", "published", "source", "measure", "seeds", "ours")},
-                        **{name: number(row[name]) for name in ("median", "low_95", "high_95")},
+                        reproduction=row["reproduction"],
+                        arm=row["arm"],
+                        text=row["text"],
+                        published=row["published"],
+                        source=row["source"],
+                        measure=row["measure"],
+                        seeds=row["seeds"],
+                        ours=row["ours"],
+                        median=number(row["median"]),
+                        low_95=number(row["low_95"]),
+                        high_95=number(row["high_95"]),
                         low=float(row["low"]),
                         high=float(row["high"]),
                         reduced=row["reduced"] == "True",
                         at=int(row["at"]) if row["at"] else None,
                         holds={"True": True, "False": False}.get(row["holds"]),
                     )
-                )  # fmt: skip
+                )
             except (KeyError, ValueError) as error:
                 raise ConfigError(f"{path}, line {len(rows) + 2}: {error}; expected what the command wrote") from None
     return rows

@@ -53,11 +53,10 @@ REPRODUCTION = Reproduction(
 REDUCED = dataclasses.replace(
     REPRODUCTION,
     arms=tuple(
-        dataclasses.replace(arm, options={**arm.options, "max_steps": 4000, "seeds": (0, 1)}) for arm in _arms("adding", 200)
+        dataclasses.replace(arm, options={**arm.options, "max_steps": 4000, "seeds": (0, 1)})
+        for arm in _arms("adding", 200)
     ),
-    claims=tuple(
-        dataclasses.replace(claim, high=min(claim.high, 4000.0)) for claim in _claims("adding", 200)
-    ),
+    claims=tuple(dataclasses.replace(claim, high=min(claim.high, 4000.0)) for claim in _claims("adding", 200)),
     not_comparable="reduced: adding at T = 200 alone, 4,000 updates, two seeds",
     reduced=True,
 )

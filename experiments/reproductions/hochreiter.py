@@ -25,7 +25,11 @@ REPRODUCTION = Reproduction(
     arms=(
         Arm(
             "adding",
-            {**_SHARED, "task": f"{_PARTS}:SigmoidAdding@markers=hochreiter", "cells": (f"{_PARTS}:MemoryBlocks@first_bias=-3",)},
+            {
+                **_SHARED,
+                "task": f"{_PARTS}:SigmoidAdding@markers=hochreiter",
+                "cells": (f"{_PARTS}:MemoryBlocks@first_bias=-3",),
+            },
         ),
         Arm(
             "order",
@@ -43,6 +47,7 @@ REPRODUCTION = Reproduction(
         ),
     ),
     left_out="how long a trial that fails was given: 150,000 sequences here",
-    differs="gradients are whole, the paper's are cut at the gates; solved is an error of 1% of chance (adding) or 99% of sequences right (order) in three evaluations "
-    "of 2,000 held-out sequences, in the paper all of the last 2,000 training sequences right",
+    differs="gradients are whole, the paper's are cut at the gates; solved is an error of 1% of chance (adding) or 99% "
+    "of sequences right (order) in three evaluations of 2,000 held-out sequences, in the paper all of the last 2,000 "
+    "training sequences right",
 )  # fmt: skip

@@ -33,6 +33,6 @@ REPRODUCTION = Reproduction(
               "about 0.167", _SOURCE, 0.08, 0.2),
     ),
     left_out="numbers: results are plots; the forget bias of the LSTM: 1 here",
-    differs="the paper clips recurrent weights to 2^(1/T) after each update, ours only start within; it lowers the rate "
-    "tenfold every 20,000 updates, ours trains 10,000",
+    differs="the paper clips recurrent weights to 2^(1/T) after each update, ours only start within; it lowers the "
+    "rate tenfold every 20,000 updates, ours trains 10,000",
 )  # fmt: skip

@@ -42,8 +42,8 @@ REPRODUCTION = Reproduction(
     paper="Feng, Tung, Ahmed, Bengio & Hajimirsadeghi 2024, Were RNNs all we needed?",
     arms=_arms(),
     claims=tuple(
-        Claim(f"{cell} with {layers} layers: accuracy within 0.1 of the published one", f"{cell}_{layers}", "best_score",
-              f"{share:.3f}", _SOURCE, share - 0.1, share + 0.1)
+        Claim(f"{cell} with {layers} layers: accuracy within 0.1 of the published one", f"{cell}_{layers}",
+              "best_score", f"{share:.3f}", _SOURCE, share - 0.1, share + 0.1)
         for (cell, layers), share in _PUBLISHED.items()
     ),
     left_out="whether accuracy is the last or the best one: the best here",
@@ -65,7 +65,7 @@ REDUCED = dataclasses.replace(
             for cell in ("min_lstm", "min_gru")
         ),
     ),
-    not_comparable="reduced: 4 symbols among 32 blanks in place of 16 among 4,096, 3,000 updates at a rate of 0.003; and "
-    "the paper's blocks around each layer are not here",
+    not_comparable="reduced: 4 symbols among 32 blanks in place of 16 among 4,096, 3,000 updates at a rate of 0.003; "
+    "and the paper's blocks around each layer are not here",
     reduced=True,
 )  # fmt: skip

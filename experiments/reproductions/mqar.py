@@ -24,8 +24,8 @@ def _claims(least: int, most: int) -> tuple[Claim, ...]:
     return (
         Claim(f"attention recalls {most} pairs", f"attention_{most}", "best_score", "about 1", _SOURCE, 0.95, 1.0),
         *(
-            Claim(f"{name} of the same width recalls fewer of {most} pairs than attention: below 0.95", f"{name}_{most}",
-                  "best_score", "falls with the pairs", _SOURCE, 0.0, 0.95)
+            Claim(f"{name} of the same width recalls fewer of {most} pairs than attention: below 0.95",
+                  f"{name}_{most}", "best_score", "falls with the pairs", _SOURCE, 0.0, 0.95)
             for name in recurrent
         ),
         *(
@@ -54,13 +54,15 @@ REPRODUCTION = Reproduction(
     arms=_arms((4, 16), _PAPER),
     claims=_claims(4, 16),
     left_out="a table: results are a plot over widths 64 to 512, each at the best of four learning rates",
-    differs="one learning rate, 0.001, in place of the best of four; the recurrences are ours (GRU, minGRU, RG-LRU), the "
-    "paper's are RWKV, H3, Hyena and RetNet, between a convolution and an MLP",
+    differs="one learning rate, 0.001, in place of the best of four; the recurrences are ours (GRU, minGRU, RG-LRU), "
+    "the paper's are RWKV, H3, Hyena and RetNet, between a convolution and an MLP",
     not_comparable="its recurrences are not here",
 )
 REDUCED = dataclasses.replace(
     REPRODUCTION,
-    arms=_arms((2, 8), {**_PAPER, "task": "associative_recall@num_symbols=64,length=64", "max_steps": 3000, "batch_size": 32}),
+    arms=_arms(
+        (2, 8), {**_PAPER, "task": "associative_recall@num_symbols=64,length=64", "max_steps": 3000, "batch_size": 32}
+    ),
     claims=_claims(2, 8),
     not_comparable="reduced: 2 and 8 pairs of 64 tokens in 64 steps, 3,000 updates; and its recurrences are not here",
     reduced=True,

@@ -96,7 +96,7 @@ class MemoryBlocks(Cell):
 
 @dataclasses.dataclass(frozen=True)
 class SigmoidReals(Reals):
-    """A number in [0, 1] from a sigmoid output unit: half the squared error is the loss, the squared error the score."""
+    """A number in [0, 1] from a sigmoid output unit: half the squared error is the loss, all of it the score."""
 
     def losses(self, outputs: Float[Array, "S B C"], targets: Float[Array, "S B C"]) -> Float[Array, "S B"]:
         return 0.5 * self.scores(outputs, targets)
@@ -138,7 +138,7 @@ class SigmoidOrder(TemporalOrder):
     inputs = Vectors(len(SYMBOLS))
 
     @property
-    def outputs(self) -> SigmoidClasses:  # type: ignore[override]
+    def outputs(self) -> SigmoidClasses:
         return SigmoidClasses(self.num_classes)
 
     def sample(self, key: Key[Array, ""], batch_size: int) -> Batch:

@@ -55,8 +55,8 @@ REPRODUCTION = Reproduction(
             )
         ),
     ),
-    left_out="learning rates, sizes and clipping of the recurrent nets stand in a supplement that was not at hand: those "
-    "of the authors' code for the TCN, and Adam at 0.002, were chosen in their place",
+    left_out="learning rates, sizes and clipping of the recurrent nets stand in a supplement that was not at hand: "
+    "those of the authors' code for the TCN, and Adam at 0.002, were chosen in their place",
     differs="their copying is of trailing nines as real numbers, with another loss; ours is Arjovsky et al.'s. Their "
     "training set is 50,000 sequences, ten times each; ours are drawn anew",
     not_comparable="learning rates and sizes of the recurrent nets were not at hand, and their copying is another task",
