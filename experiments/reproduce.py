@@ -150,7 +150,7 @@ def _print(reproduction: Reproduction, outcomes: Sequence[Outcome], console: ric
     from experiments.reproductions.page import ours
 
     for each in outcomes:
-        word = {True: "holds", False: "does not hold", None: "not run"}[each.holds]
+        word = {True: "holds", False: "does not hold", None: "not known"}[each.holds]
         console.print(
             f"{word}: {each.text}. Theirs: {each.published}. Ours: {ours(each)}",
             highlight=False,

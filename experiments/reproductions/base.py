@@ -2,7 +2,8 @@
 
 The rule, the same for all: a claim holds if the median of its seeds lies within the bounds that its file states. All
 claims hold: *reproduced*. One does not: *not reproduced*. Ours is smaller than what was published, or its data or
-protocol is another: *not comparable*, and the claims are those that such a form can still bear out or not. No setting
+protocol is another: *not comparable*, and the claims are those that such a form can still bear out or not. Fewer than two seeds that say
+anything: *not decided*. No setting
 is tuned to a published number.
 """
 
@@ -20,10 +21,10 @@ from lstm_jax.sweeps.config.options import SweepConfig
 from lstm_jax.sweeps.store.records import Record
 
 Measure = Literal["solved_step", "score", "best_score", "updates_ratio"]
-Verdict = Literal["reproduced", "not reproduced", "not comparable", "not run"]
+Verdict = Literal["reproduced", "not reproduced", "not comparable", "not decided"]
 CONFIDENCE = 0.95
 LEAST_SEEDS = 2
-"""Fewer say nothing about the next seed: such a comparison counts as not run."""
+"""Fewer say nothing about the next seed: such a comparison is not decided."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,8 +82,8 @@ class Outcome:
     """A claim beside what came out: a row of claims.csv.
 
     `ours` has one number a seed, in the order of `seeds`; `low_95` and `high_95` are a t interval of their mean, of
-    their logarithms where they are steps, ratios or errors. None: from fewer than two seeds, or where a run never
-    solved its task. `holds` is None without enough seeds.
+    their logarithms where they are steps, ratios or errors. None: from fewer than two seeds, or where a run never solved its task. Of a ratio nothing is known (nan) where
+    neither run did. `holds` is None where fewer than two seeds say anything.
     """
 
     reproduction: str
@@ -109,7 +110,8 @@ def outcome(reproduction: Reproduction, claim: Claim, records: Mapping[str, Sequ
     others = {record.run.seed: record for record in records.get(claim.against, ()) if not record.error}
     seeds = sorted(by_seed if not claim.against else by_seed.keys() & others.keys())
     values = [measured(claim, by_seed[seed], others.get(seed)) for seed in seeds]
-    median = float(np.median(values)) if len(values) >= LEAST_SEEDS else None
+    known = [value for value in values if not math.isnan(value)]
+    median = float(np.median(known)) if len(known) >= LEAST_SEEDS else None
     low, high = interval(values, logarithmic=claim.measure in ("solved_step", "updates_ratio") or claim.high < 1e-1)
     return Outcome(
         reproduction.name,
@@ -170,7 +172,7 @@ def interval(values: Sequence[float], logarithmic: bool) -> tuple[float | None, 
 def verdict(reproduction: Reproduction, outcomes: Sequence[Outcome]) -> Verdict:
     """The verdict of the rule on top of this file."""
     if not outcomes or any(each.holds is None for each in outcomes):
-        return "not run"
+        return "not decided"
     if reproduction.not_comparable:
         return "not comparable"
     return "reproduced" if all(each.holds for each in outcomes) else "not reproduced"

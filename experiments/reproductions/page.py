@@ -35,7 +35,8 @@ def page(out: Path) -> str:
     for reproduction, outcomes in found:
         holding = sum(bool(each.holds) for each in outcomes)
         share = f"{holding} of {len(outcomes)}" if outcomes else ""
-        lines.append(f"| {_link(reproduction)} | {_form(reproduction)} | {verdict(reproduction, outcomes)} | {share} |")
+        word = verdict(reproduction, outcomes) if outcomes else "not run"
+        lines.append(f"| {_link(reproduction)} | {_form(reproduction)} | {word} | {share} |")
     for reproduction, outcomes in found:
         if outcomes:
             lines += ["", *_section(reproduction, outcomes)]
@@ -74,7 +75,7 @@ def _section(reproduction: Reproduction, outcomes: Sequence[Outcome]) -> Iterato
     yield "| claim | published | ours, median | 95% interval | each seed | bounds | holds |"
     yield "|---|---|---|---|---|---|---|"
     for each in outcomes:
-        holds = {True: "yes", False: "no", None: "not run"}[each.holds]
+        holds = {True: "yes", False: "no", None: "not known"}[each.holds]
         yield (
             f"| {each.text} | {each.published} | {_number(each.median)} | {_interval(each)} | {each.ours} | "
             f"{_bounds(each)} | {holds} |"
@@ -88,7 +89,7 @@ def _section(reproduction: Reproduction, outcomes: Sequence[Outcome]) -> Iterato
 def ours(each: Outcome) -> str:
     """What came out, in words: median, interval, seeds."""
     if each.median is None:
-        return "not run with two seeds or more"
+        return f"fewer than two seeds say anything (seeds {each.seeds}: {each.ours})"
     return f"{_number(each.median)} ({_interval(each)}; seeds {each.seeds}: {each.ours})"
 
 
