@@ -2,9 +2,8 @@
 
 The rule, the same for all: a claim holds if the median of its seeds lies within the bounds that its file states. All
 claims hold: *reproduced*. One does not: *not reproduced*. Ours is smaller than what was published, or its data or
-protocol is another: *not comparable*, and the claims are those that such a form can still bear out or not. Fewer than two seeds that say
-anything: *not decided*. No setting
-is tuned to a published number.
+protocol is another: *not comparable*, and the claims are those that such a form can still bear out or not. Fewer than
+two seeds that say anything: *not decided*. No setting is tuned to a published number.
 """
 
 from __future__ import annotations
@@ -82,8 +81,9 @@ class Outcome:
     """A claim beside what came out: a row of claims.csv.
 
     `ours` has one number a seed, in the order of `seeds`; `low_95` and `high_95` are a t interval of their mean, of
-    their logarithms where they are steps, ratios or errors. None: from fewer than two seeds, or where a run never solved its task. Of a ratio nothing is known (nan) where
-    neither run did. `holds` is None where fewer than two seeds say anything.
+    their logarithms where they are steps, ratios or errors. None: from fewer than two seeds, or where a run never
+    solved its task. Of a ratio nothing is known (nan) where neither run did. `holds` is None where fewer than two seeds
+    say anything.
     """
 
     reproduction: str
@@ -123,7 +123,7 @@ def outcome(reproduction: Reproduction, claim: Claim, records: Mapping[str, Sequ
         claim.measure,
         claim.at,
         " ".join(map(str, seeds)),
-        " ".join(f"{value:.5g}" for value in values),
+        " ".join(f"{value:.6g}" for value in values),
         median,
         low,
         high,
