@@ -25,6 +25,23 @@ class Mutant(NamedTuple):
         return self.name.partition("/")[0]
 
 
+REPRODUCTIONS = (
+    Mutant(
+        "analysis/reproduction-best-score-is-the-worst",
+        "experiments/reproductions/base.py",
+        "return max(scores) if run.higher_is_better",
+        "return min(scores) if run.higher_is_better",
+        "tests/experiments/test_reproduce.py::test_what_a_claim_speaks_of",
+    ),
+    Mutant(
+        "cells/memory-blocks-with-a-gate-each",
+        "experiments/reproductions/parts.py",
+        "jnp.repeat(gate, self.block_size, axis=-1)",
+        "jnp.tile(gate, self.block_size)",
+        "tests/experiments/test_reproduce.py::test_memory_blocks_are_those_of_a_loop",
+    ),
+)
+
 CELLS = (
     Mutant(
         "cells/lstm-input-and-forget-gate-swapped",
@@ -1710,6 +1727,7 @@ DIAGNOSTICS = (
 )
 
 MUTANTS: tuple[Mutant, ...] = (
+    *REPRODUCTIONS,
     *CELLS,
     *SCAN,
     *MEMORY_SAVING,
