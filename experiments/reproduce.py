@@ -28,7 +28,7 @@ from lstm_jax.sweeps.config.fields import Allowed, Checked, Count
 from lstm_jax.sweeps.config.parsing import parse_options
 
 if TYPE_CHECKING:
-    from experiments.reproductions.base import Outcome, Reproduction
+    from experiments.reproductions.base import Finding, Reproduction
     from lstm_jax.sweeps.store.records import Record
 
 CLAIMS = "claims.csv"
@@ -119,7 +119,7 @@ def folder(out: Path, reproduction: Reproduction) -> Path:
 
 def reproduce(reproduction: Reproduction, arguments: Reproduce, console: rich.console.Console) -> int:
     """Train what is missing of one comparison, write claims.csv, and print the verdict; returns the exit status."""
-    from experiments.reproductions.base import Outcome, outcome
+    from experiments.reproductions.base import Finding
     from lstm_jax.sweeps.run import run_sweep
     from lstm_jax.sweeps.store.records import Run, write_rows
 
@@ -138,18 +138,18 @@ def reproduce(reproduction: Reproduction, arguments: Reproduce, console: rich.co
             print(f"error: job {name} failed: {reason}", file=sys.stderr)
         failed |= bool(result.failures)
         records[arm.name] = result.records
-    outcomes = [outcome(reproduction, claim, records) for claim in reproduction.claims]
+    findings = [compare(reproduction, claim, records) for claim in reproduction.claims]
     write_rows(root / "runs.csv", Run, [record.run for each in records.values() for record in each])
-    write_rows(root / CLAIMS, Outcome, outcomes)
-    _print(reproduction, outcomes, console)
+    write_rows(root / CLAIMS, Finding, findings)
+    _print(reproduction, findings, console)
     return int(failed)
 
 
-def _print(reproduction: Reproduction, outcomes: Sequence[Outcome], console: rich.console.Console) -> None:
+def _print(reproduction: Reproduction, findings: Sequence[Finding], console: rich.console.Console) -> None:
     from experiments.reproductions.base import verdict
     from experiments.reproductions.page import ours
 
-    for each in outcomes:
+    for each in findings:
         word = {True: "holds", False: "does not hold", None: "not known"}[each.holds]
         console.print(
             f"{word}: {each.text}. Theirs: {each.published}. Ours: {ours(each)}",
@@ -157,14 +157,14 @@ def _print(reproduction: Reproduction, outcomes: Sequence[Outcome], console: ric
             markup=False,
             soft_wrap=True,
         )
-    console.print(f"{reproduction.name}: {verdict(reproduction, outcomes)}", style="bold", highlight=False)
+    console.print(f"{reproduction.name}: {verdict(reproduction, findings)}", style="bold", highlight=False)
     for line in filter(None, (reproduction.not_comparable, reproduction.left_out, reproduction.differs)):
         console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
 
 
-def read_claims(path: Path) -> list[Outcome]:
+def read_claims(path: Path) -> list[Finding]:
     """Read claims.csv; raises ConfigError where it is not there or not one."""
-    from experiments.reproductions.base import Outcome
+    from experiments.reproductions.base import Finding
 
     if not path.is_file():
         raise ConfigError(f"out: {path} is not there; expected the results of a comparison: run it first")
@@ -177,7 +177,7 @@ def read_claims(path: Path) -> list[Outcome]:
         for row in csv.DictReader(file):
             try:
                 rows.append(
-                    Outcome(
+                    Finding(
                         reproduction=row["reproduction"],
                         arm=row["arm"],
                         text=row["text"],

@@ -77,7 +77,7 @@ class Reproduction:
 
 
 @dataclasses.dataclass(frozen=True)
-class Outcome:
+class Finding:
     """A claim beside what came out: a row of claims.csv.
 
     `ours` has one number a seed, in the order of `seeds`; `low_95` and `high_95` are a t interval of their mean, of
@@ -104,7 +104,7 @@ class Outcome:
     holds: bool | None
 
 
-def outcome(reproduction: Reproduction, claim: Claim, records: Mapping[str, Sequence[Record]]) -> Outcome:
+def compare(reproduction: Reproduction, claim: Claim, records: Mapping[str, Sequence[Record]]) -> Finding:
     """Hold a claim against the records of each arm, by its name."""
     by_seed = {record.run.seed: record for record in records.get(claim.arm, ()) if not record.error}
     others = {record.run.seed: record for record in records.get(claim.against, ()) if not record.error}
@@ -113,7 +113,7 @@ def outcome(reproduction: Reproduction, claim: Claim, records: Mapping[str, Sequ
     known = [value for value in values if not math.isnan(value)]
     median = float(np.median(known)) if len(known) >= LEAST_SEEDS else None
     low, high = interval(values, logarithmic=claim.measure in ("solved_step", "updates_ratio") or claim.high < 1e-1)
-    return Outcome(
+    return Finding(
         reproduction.name,
         reproduction.reduced,
         claim.arm,
@@ -169,10 +169,10 @@ def interval(values: Sequence[float], logarithmic: bool) -> tuple[float | None, 
     return low, high
 
 
-def verdict(reproduction: Reproduction, outcomes: Sequence[Outcome]) -> Verdict:
+def verdict(reproduction: Reproduction, findings: Sequence[Finding]) -> Verdict:
     """The verdict of the rule on top of this file."""
-    if not outcomes or any(each.holds is None for each in outcomes):
+    if not findings or any(each.holds is None for each in findings):
         return "not decided"
     if reproduction.not_comparable:
         return "not comparable"
-    return "reproduced" if all(each.holds for each in outcomes) else "not reproduced"
+    return "reproduced" if all(each.holds for each in findings) else "not reproduced"

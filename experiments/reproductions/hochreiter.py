@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from experiments.reproductions.base import Arm, Claim, Reproduction
 
-_PARTS = "experiments.reproductions.parts"
+_ORIGINAL = "experiments.reproductions.original_lstm"
 _SHARED = {
     "learning_rates": (0.5,),
     "optimizer": "sgd",
@@ -27,13 +27,13 @@ REPRODUCTION = Reproduction(
             "adding",
             {
                 **_SHARED,
-                "task": f"{_PARTS}:SigmoidAdding@markers=hochreiter",
-                "cells": (f"{_PARTS}:MemoryBlocks@first_bias=-3",),
+                "task": f"{_ORIGINAL}:SigmoidAdding@markers=hochreiter",
+                "cells": (f"{_ORIGINAL}:MemoryBlocks@first_bias=-3",),
             },
         ),
         Arm(
             "order",
-            {**_SHARED, "task": f"{_PARTS}:SigmoidOrder", "cells": (f"{_PARTS}:MemoryBlocks@first_bias=-2",)},
+            {**_SHARED, "task": f"{_ORIGINAL}:SigmoidOrder", "cells": (f"{_ORIGINAL}:MemoryBlocks@first_bias=-2",)},
         ),
     ),
     claims=(

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from experiments.reproductions import REPRODUCTIONS, load
-from experiments.reproductions.base import Outcome, Reproduction, verdict
+from experiments.reproductions.base import Finding, Reproduction, verdict
 from lstm_jax.errors import ConfigError
 
 _HEAD = """\
@@ -30,16 +30,16 @@ wide, as there are few seeds, and there is none where a run never solved its tas
 def page(out: Path) -> str:
     """The page, of what `out` has results of; each comparison without results says so."""
     forms = list(_forms())
-    found = [(each, _outcomes(out, each)) for each in forms]
+    found = [(each, _findings(out, each)) for each in forms]
     lines = [_HEAD, "| comparison | form | verdict | claims that hold |", "|---|---|---|---|"]
-    for reproduction, outcomes in found:
-        holding = sum(bool(each.holds) for each in outcomes)
-        share = f"{holding} of {len(outcomes)}" if outcomes else ""
-        word = verdict(reproduction, outcomes) if outcomes else "not run"
+    for reproduction, findings in found:
+        holding = sum(bool(each.holds) for each in findings)
+        share = f"{holding} of {len(findings)}" if findings else ""
+        word = verdict(reproduction, findings) if findings else "not run"
         lines.append(f"| {_link(reproduction)} | {_form(reproduction)} | {word} | {share} |")
-    for reproduction, outcomes in found:
-        if outcomes:
-            lines += ["", *_section(reproduction, outcomes)]
+    for reproduction, findings in found:
+        if findings:
+            lines += ["", *_section(reproduction, findings)]
     return "\n".join(lines) + "\n"
 
 
@@ -52,7 +52,7 @@ def _forms() -> Iterator[Reproduction]:
             continue
 
 
-def _outcomes(out: Path, reproduction: Reproduction) -> list[Outcome]:
+def _findings(out: Path, reproduction: Reproduction) -> list[Finding]:
     from experiments.reproduce import CLAIMS, folder, read_claims
 
     path = folder(out, reproduction) / CLAIMS
@@ -68,25 +68,25 @@ def _link(reproduction: Reproduction) -> str:
     return f"[{reproduction.name}](../experiments/reproductions/{module}.py)"
 
 
-def _section(reproduction: Reproduction, outcomes: Sequence[Outcome]) -> Iterator[str]:
+def _section(reproduction: Reproduction, findings: Sequence[Finding]) -> Iterator[str]:
     option = " --reduced" if reproduction.reduced else ""
-    yield f"## {reproduction.name}, {_form(reproduction)}: {verdict(reproduction, outcomes)}"
+    yield f"## {reproduction.name}, {_form(reproduction)}: {verdict(reproduction, findings)}"
     yield f"\n{reproduction.paper}.\n\n    python -m experiments.reproduce {reproduction.name}{option}\n"
     yield "| claim | published | ours, median | 95% interval | each seed | bounds | holds |"
     yield "|---|---|---|---|---|---|---|"
-    for each in outcomes:
+    for each in findings:
         holds = {True: "yes", False: "no", None: "not known"}[each.holds]
         yield (
             f"| {each.text} | {each.published} | {_number(each.median)} | {_interval(each)} | {each.ours} | "
             f"{_bounds(each)} | {holds} |"
         )
-    yield f"\nSources: {'; '.join(dict.fromkeys(each.source for each in outcomes))}."
+    yield f"\nSources: {'; '.join(dict.fromkeys(each.source for each in findings))}."
     if reproduction.not_comparable:
         yield f"\nWhy no verdict on the numbers: {reproduction.not_comparable}."
     yield f"\nThe paper leaves out: {reproduction.left_out}.\n\nOurs differs: {reproduction.differs}."
 
 
-def ours(each: Outcome) -> str:
+def ours(each: Finding) -> str:
     """What came out, in words: median, interval, seeds."""
     if each.median is None:
         return f"fewer than two seeds say anything (seeds {each.seeds}: {each.ours})"
@@ -101,13 +101,13 @@ def _number(value: float | None) -> str:
     return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
-def _interval(each: Outcome) -> str:
+def _interval(each: Finding) -> str:
     if each.low_95 is None or each.high_95 is None:
         return "no interval"
     return f"{_number(each.low_95)} to {_number(each.high_95)}"
 
 
-def _bounds(each: Outcome) -> str:
+def _bounds(each: Finding) -> str:
     low, high = (_number(end) if math.isfinite(end) else "" for end in (each.low, each.high))
     if low in ("", "0"):
         return f"at most {high}"

@@ -13,9 +13,9 @@ import pytest
 import experiments
 from experiments import reproduce, reproductions
 from experiments.reproductions import REPRODUCTIONS, base, load
-from experiments.reproductions.base import Arm, Claim, Reproduction, interval, measured, outcome, verdict
+from experiments.reproductions.base import Arm, Claim, Reproduction, compare, interval, measured, verdict
+from experiments.reproductions.original_lstm import MemoryBlocks, SigmoidAdding, SigmoidClasses, SigmoidOrder
 from experiments.reproductions.page import page
-from experiments.reproductions.parts import MemoryBlocks, SigmoidAdding, SigmoidClasses, SigmoidOrder
 from lstm_jax.errors import ConfigError
 from lstm_jax.sweeps.store.records import CurvePoint, Record, Run
 
@@ -120,7 +120,7 @@ def comparison(*claims, **others):
 def test_the_rule_of_the_verdict(steps, others, expected):
     held = comparison(claim("solved_step", low=50, high=120), **others)
     records = {"arm": [record(seed, step) for seed, step in enumerate(steps)]}
-    assert verdict(held, [outcome(held, each, records) for each in held.claims]) == expected
+    assert verdict(held, [compare(held, each, records) for each in held.claims]) == expected
 
 
 def test_seeds_are_paired_and_a_failed_run_does_not_count():
@@ -130,14 +130,14 @@ def test_seeds_are_paired_and_a_failed_run_does_not_count():
         "arm": [record(0, 100), record(1, 400), failed],
         "other": [record(1, 200), record(0, 200), record(2, 200)],
     }
-    found = outcome(ratio, ratio.claims[0], records)
+    found = compare(ratio, ratio.claims[0], records)
     assert (found.seeds, found.ours, found.median, found.holds) == ("0 1", "0.5 2", 1.25, False)
 
 
 def test_where_neither_run_solved_nothing_is_known():
     ratio = comparison(claim("updates_ratio", high=1.0, against="other"))
     records = {"arm": [record(0), record(1, 100), record(2)], "other": [record(0), record(1, 200), record(2)]}
-    found = outcome(ratio, ratio.claims[0], records)
+    found = compare(ratio, ratio.claims[0], records)
     assert (found.ours, found.median, found.low_95, found.holds) == ("nan 0.5 nan", None, None, None)
 
 

@@ -35,7 +35,7 @@ REPRODUCTIONS = (
     ),
     Mutant(
         "cells/memory-blocks-with-a-gate-each",
-        "experiments/reproductions/parts.py",
+        "experiments/reproductions/original_lstm.py",
         "jnp.repeat(gate, self.block_size, axis=-1)",
         "jnp.tile(gate, self.block_size)",
         "tests/experiments/test_reproduce.py::test_memory_blocks_are_those_of_a_loop",
