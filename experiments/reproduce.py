@@ -119,7 +119,7 @@ def folder(out: Path, reproduction: Reproduction) -> Path:
 
 def reproduce(reproduction: Reproduction, arguments: Reproduce, console: rich.console.Console) -> int:
     """Train what is missing of one comparison, write claims.csv, and print the verdict; returns the exit status."""
-    from experiments.reproductions.base import Finding
+    from experiments.reproductions.base import Finding, compare
     from lstm_jax.sweeps.run import run_sweep
     from lstm_jax.sweeps.store.records import Run, write_rows
 
