@@ -135,9 +135,9 @@ def _draw(arguments: DriftOptions, rows: Sequence[dict[str, Any]], summaries: Se
     if usual:
         caption = (
             f"Task {arguments.task} at gap {GAP}, {SIZE:,} parameters, rate {RATE:g}, {seeds}: medians, quartiles as "
-            "bands. Time constant: of that part of the state that keeps longest, the 90th percentile over its units. Signal: the "
-            "fact's share of a gradient's second moment, the largest among the recurrent weights; below the dashed "
-            "line it can't be told from noise. Accuracy: on the held-out set."
+            "bands. Time constant: of that part of the state that keeps longest, the 90th percentile over its units. "
+            "Signal: the fact's share of a gradient's second moment, the largest among the recurrent weights; below "
+            "the dashed line it can't be told from noise. Accuracy: on the held-out set."
         )
         figure = drift_figure(
             usual, gap=GAP, noise=_noise(), caption=caption, title="Does memory come before the fact?"

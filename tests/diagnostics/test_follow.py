@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from experiments import rescues, why
+from experiments.followed import FIRST_SEED, runs_of
 from lstm_jax.analysis.rescued import RESCUES
 from lstm_jax.diagnostics.follow import follow, quiet_form
 from lstm_jax.diagnostics.measure import Effort, diagnose, fact_step, largest, log_spaced
@@ -120,8 +121,9 @@ def sweep(tmp_path_factory):
 def test_the_command_takes_settings_and_rates_of_a_sweep_and_trains_nothing_twice(tmp_path, sweep, followed, capsys):
     argv = ["--sweep", str(sweep), "--out", str(tmp_path / "out"), "--seeds", "1", "--max-steps", "150"]
     argv += ["--rescue-seeds", "12"]
-    (task,) = why.tasks_of(parse_options(why.Why, argv, "why", ""))
-    assert (task.learning_rate, task.seed, task.steps) == (0.03, why.FIRST_SEED, (0, 50, 100, 150))
+    (task,), (other, none) = runs_of(parse_options(why.Why, argv, "why", ""))
+    assert "is of other settings, code or updates" in other and "new ones are trained" in none
+    assert (task.learning_rate, task.seed, task.steps) == (0.03, FIRST_SEED, (0, 50, 100, 150))
     assert task.job.settings.model.hidden_dim == 12 and task.job.settings.training.batch_size == 16
     place = tmp_path / "out" / "followed" / f"{task.name}.json"
     place.parent.mkdir(parents=True)
