@@ -118,7 +118,7 @@ def _config_of(arguments: Why, tuned: Tuned) -> SweepConfig:
         )
     config = sweep.replace(
         cells=cells, gaps=arguments.gaps or known(sweep.grid.gaps), beside=None, out=arguments.out,
-        max_steps=arguments.max_steps or sweep.training.max_steps, backward="autodiff",
+        max_steps=arguments.max_steps or sweep.training.max_steps,
     )  # fmt: skip
     return resolved(config)
 
