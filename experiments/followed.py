@@ -77,9 +77,9 @@ def runs_of(arguments: Why) -> Found:
     rates = {cell: arguments.learning_rate or tuned.rates[cell] for cell in config.grid.cells}
     if arguments.anew:
         return Found(list(_runs(arguments, jobs, rates, {}, ())), [])
-    kept, lines = _last_states(arguments.sweep, jobs, tuned)
+    found, lines = _last_states(arguments.sweep, jobs, tuned)
     report = tuple(seed for seed in tuned.config.grid.seeds if seed not in tuned.config.grid.tuning_seeds)
-    runs = list(_runs(arguments, jobs, rates, kept, report))
+    runs = list(_runs(arguments, jobs, rates, found, report))
     own = [run for run in runs if run.last is not None]
     if not own:
         none = f"sweep: {arguments.sweep} has no last states of these runs; new ones are trained"
@@ -93,7 +93,7 @@ def runs_of(arguments: Why) -> Found:
 
 def _runs(
     arguments: Why, jobs: Sequence[Job], rates: Mapping[str, float],
-    kept: Mapping[tuple[str, RunKey], LastState], report: Sequence[int],
+    last_states: Mapping[tuple[str, RunKey], LastState], report: Sequence[int],
 ) -> Iterator[RunToFollow]:  # fmt: skip
     """Of each job the first runs of the report seeds, by their last states where those are kept; then new ones."""
     for job in jobs:
@@ -103,7 +103,7 @@ def _runs(
         rate = rates[job.settings.cell]
         for number in range(arguments.seeds):
             seed = report[number] if number < len(report) else FIRST_SEED + number
-            last = kept.get((job.name, RunKey(seed, rate)))
+            last = last_states.get((job.name, RunKey(seed, rate)))
             yield RunToFollow(job, seed, rate, steps if last is None else (0, last.step), last)
 
 
@@ -128,7 +128,7 @@ def _last_states(
 ) -> tuple[dict[tuple[str, RunKey], LastState], list[str]]:
     """The last states of recorded runs with the settings of these jobs, and a line for each checkpoint that is none."""
     recorded = {(run.cell, run.gap, run.seed, run.learning_rate): run for run in (each.run for each in tuned.records)}
-    kept: dict[tuple[str, RunKey], LastState] = {}
+    found: dict[tuple[str, RunKey], LastState] = {}
     lines = []
     for job in jobs:
         place, settings = Directory(sweep).checkpoints(job), job.settings
@@ -145,8 +145,8 @@ def _last_states(
             for key in (RunKey(*each) for each in facts["runs"]):
                 run = recorded.get((settings.cell, settings.gap, *key))
                 if run is not None and run.status != "diverged":  # of numbers that are none nothing is to be seen
-                    kept.setdefault((job.name, key), LastState(place, digest, run.steps, run.solved_step))
-    return kept, lines
+                    found.setdefault((job.name, key), LastState(place, digest, run.steps, run.solved_step))
+    return found, lines
 
 
 def follow_one(task: RunToFollow) -> dict[str, Any]:

@@ -163,8 +163,10 @@ def sentence(row: Verdict) -> str:
     return f"{row.cell} at {row.gap}: {row.cause} ({'; '.join([agree, *numbers])})"
 
 
-def _protocol(arguments: Why, own: Sequence[Moment], are_kept: bool) -> str:
-    runs = "Runs of the sweep, at their start and in their last states, where those are kept. " if are_kept else ""
+def _protocol(arguments: Why, own: Sequence[Moment], has_last_states: bool) -> str:
+    runs = (
+        "Runs of the sweep, at their start and in their last states, where those are kept. " if has_last_states else ""
+    )
     return (
         f"Runs a gap: {arguments.seeds}. {runs}Settings of {arguments.sweep}, learning rate "
         f"{own[0].learning_rate:g}. All is of the distance from the fact to its answer."
