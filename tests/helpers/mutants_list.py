@@ -1669,6 +1669,20 @@ DIAGNOSTICS = (
         f"{_CAUSES}::test_a_fact_that_one_step_put_out_of_reach_was_lost_by_it",
     ),
     Mutant(
+        "analysis/a-reach-without-its-square",
+        "lstm_jax/analysis/causes.py",
+        "num_seen * row.transport**2 < 1.0",
+        "num_seen * row.transport < 1.0",
+        f"{_CAUSES}::test_a_transport_that_no_number_of_sequences_makes_up_for_has_vanished",
+    ),
+    Mutant(
+        "diagnostics/moments-that-end-too-early",
+        "lstm_jax/diagnostics/drift.py",
+        "if step < max_steps), max_steps)",
+        "if step < max_steps),)",
+        "tests/diagnostics/test_interventions.py::test_moments_end_with_the_run",
+    ),
+    Mutant(
         "analysis/rescues-not-paired",
         "lstm_jax/analysis/rescued.py",
         "sum(after and not before for before, after in pairs)",
