@@ -3,7 +3,7 @@
 python -m experiments.drift                              # all of it: results are in results/drift
 python -m experiments.drift --cells gru lstm --seeds 6   # less of it
 python -m experiments.drift --conditions base "random answers"
-python -m experiments.drift --task memory_update --max-steps 3200 --gaps 40 --rates 0.03 --sizes 3500
+python -m experiments.drift --task memory_update --conditions base --max-steps 3200
 
 docs/why.md says what it is about, and what came out. A condition that is recorded is not trained again.
 """
