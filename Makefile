@@ -57,6 +57,7 @@ benchmark: peers  ## Ours against Flax, Haiku, Equinox and PyTorch: a training s
 	$(BIN)/python -m benchmarks.sweeps table
 	$(BIN)/python -m benchmarks.sweeps scaling
 	$(BIN)/python -m benchmarks.length --out results/benchmarks/length.csv
+	$(BIN)/python -m benchmarks.parallel
 	$(BIN)/python -m benchmarks.plots results/benchmarks
 
 lint: $(VENV)/.dev  ## Style and types

@@ -27,6 +27,7 @@ COMMANDS = {
     "why": "Why a cell stops: signal, memory and gradient of a far fact",
     "rescues": "What lets a cell learn that had stopped: one change at a time",
     "drift": "Whether a cell's memory grows or shrinks before it has seen the fact",
+    "reproduce": "Published comparisons at their own settings, and a verdict",
     "gates": "The gates of a trained cell over a sentence",
     "images": "Fetch images for the task sequential_image",
     "report": "Analyse and draw a finished sweep again, from its files",

@@ -3,6 +3,7 @@
 python -m experiments.drift                              # all of it: results are in results/drift
 python -m experiments.drift --cells gru lstm --seeds 6   # less of it
 python -m experiments.drift --conditions base "random answers"
+python -m experiments.drift --task memory_update --conditions base --max-steps 3200
 
 docs/why.md says what it is about, and what came out. A condition that is recorded is not trained again.
 """
@@ -19,6 +20,7 @@ import rich.console
 
 from experiments.common import Argv, measure
 from experiments.recorded import all_of, identified, record_name
+from lstm_jax.errors import ConfigError
 from lstm_jax.sweeps.config.fields import Allowed, Checked, Count
 from lstm_jax.sweeps.config.options import DIRECTORY, SweepConfig, known
 from lstm_jax.sweeps.job import Settings, run_weight
@@ -55,6 +57,10 @@ class DriftOptions(Checked):
     """Parameters of `base` at gap 40; everything else has 3,500."""
     seeds: Count = 20
     """Runs of each."""
+    task: str = "gap"
+    """A task of classes, with settings. The answer of the last step is looked at."""
+    max_steps: Count = 1600
+    """Updates of each run."""
     workers: Count | None = None
     """Worker processes. None: one a core."""
     out: Annotated[Path, DIRECTORY] = Path("results/drift")
@@ -71,17 +77,18 @@ class Followed:
     seeds: tuple[int, ...]
     size: int
     """How many parameters were asked for."""
+    max_steps: int
 
     @property
     def name(self) -> str:
         """Its file, without the ending."""
-        facts = [self.condition, self.settings.flat, self.learning_rate, self.seeds]
+        facts = [self.condition, self.settings.flat, self.learning_rate, self.seeds, self.max_steps]
         return record_name(f"{self.settings.cell}-gap{self.settings.gap}-{self.condition}", facts)
 
     @property
     def weight(self) -> float:
         """Its expected cost."""
-        return len(self.seeds) * run_weight(self.settings.gap, 1000)
+        return len(self.seeds) * run_weight(self.settings.gap, self.max_steps)
 
 
 def main(argv: Argv = None) -> int:
@@ -127,10 +134,10 @@ def _draw(arguments: DriftOptions, rows: Sequence[dict[str, Any]], summaries: Se
             usual.setdefault(row["cell"], []).append(Seen(**{name: row[name] for name in names}))
     if usual:
         caption = (
-            f"Task gap at {GAP}, {SIZE:,} parameters, rate {RATE:g}, {seeds}: medians, quartiles as bands. Time "
-            "constant: of that part of the state that keeps longest, the 90th percentile over its units. Signal: the "
-            "fact's share of a gradient's second moment, the largest among the recurrent weights; below the dashed "
-            "line it can't be told from noise. Accuracy: on the held-out set."
+            f"Task {arguments.task} at gap {GAP}, {SIZE:,} parameters, rate {RATE:g}, {seeds}: medians, quartiles as "
+            "bands. Time constant: of that part of the state that keeps longest, the 90th percentile over its units. "
+            "Signal: the fact's share of a gradient's second moment, the largest among the recurrent weights; below "
+            "the dashed line it can't be told from noise. Accuracy: on the held-out set."
         )
         figure = drift_figure(
             usual, gap=GAP, noise=_noise(), caption=caption, title="Does memory come before the fact?"
@@ -182,15 +189,22 @@ def sentence(row: Any) -> str:
 def pieces_of(arguments: DriftOptions) -> Iterator[Followed]:
     """What is to be followed; raises ConfigError for cells that can't be had."""
     from lstm_jax.diagnostics.interventions import KEEPING_GATES
-    from lstm_jax.sweeps.plan import sized
+    from lstm_jax.sweeps.plan import checked_task, sized
+    from lstm_jax.tasks.kinds import Classes
 
     seeds = tuple(range(FIRST_SEED, FIRST_SEED + arguments.seeds))
 
+    if "blank filler" in arguments.conditions and arguments.task != "gap":
+        raise ConfigError(f"conditions: blank filler is of the task gap; expected others with task {arguments.task}")
+
     def piece(condition: Condition, cell: str, gap: int = GAP, rate: float = RATE, size: int = SIZE) -> Followed:
-        task = "gap@filler=blank" if condition == "blank filler" else "gap"
+        task = "gap@filler=blank" if condition == "blank filler" else arguments.task
         config = SweepConfig.of(task=task, cells=(cell,), gaps=(gap,), num_params=size, clip_norm=CLIP_NORM)
+        its_task = checked_task(config, gap)
+        if not isinstance(its_task.outputs, Classes) or its_task.form != "sequence":
+            raise ConfigError(f"task: got {arguments.task}; expected one of classes, such as gap or memory_update")
         settings = identified(sized(config, known(config.grid.cells)[0], gap))
-        return Followed(condition, settings, rate, seeds, size)
+        return Followed(condition, settings, rate, seeds, size, arguments.max_steps)
 
     for cell in arguments.cells:
         for condition in arguments.conditions:
@@ -204,7 +218,7 @@ def pieces_of(arguments: DriftOptions) -> Iterator[Followed]:
 
 def follow(piece: Followed) -> list[dict[str, Any]]:
     """Follow the runs of one cell under one condition, in a worker process."""
-    from lstm_jax.diagnostics.drift import follow_lanes
+    from lstm_jax.diagnostics.drift import follow_lanes, moments
     from lstm_jax.diagnostics.interventions import KEEPING_GATES, Intervened, Intervention
     from lstm_jax.sweeps.job import Job
 
@@ -215,7 +229,8 @@ def follow(piece: Followed) -> list[dict[str, Any]]:
     gate = KEEPING_GATES.get(piece.settings.cell.partition("@")[0])
     fields = {field.name: getattr(plain, field.name) for field in dataclasses.fields(plain)}
     training = Intervened(**fields, intervention=changed, gate=gate)
-    rows = follow_lanes(training, piece.seeds, piece.learning_rate, piece.settings.training.clip_norm)
+    clip_norm, steps = piece.settings.training.clip_norm, moments(piece.max_steps)
+    rows = follow_lanes(training, piece.seeds, piece.learning_rate, clip_norm, steps)
     return [dataclasses.asdict(row) for row in rows]
 
 

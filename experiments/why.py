@@ -4,40 +4,38 @@ python -m experiments.why                                         # the cells of
 python -m experiments.why --sweep results/gap_length --gaps 40    # those of another sweep
 python -m experiments.why --sweep DIR --cells lstm mine:Cell --learning-rate 0.01
 
-Takes the settings and the tuned rates of a finished sweep (sweep.yaml and runs.csv), trains a few seeds anew, and
-measures them along the way: docs/why.md says what, and what it means. A run that is recorded is not trained again.
+Takes the settings and the tuned rates of a finished sweep (sweep.yaml and runs.csv). Where its directory has the last
+states of its runs, those are measured, and the states that they began with; else a few new runs are trained and
+measured along the way: docs/why.md says what, and what it means. A run that is recorded is not trained again.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import rich.console
 
 from experiments import rescues
 from experiments.common import Argv, measure
-from experiments.recorded import all_of, record_name
+from experiments.followed import RunToFollow, follow_one, followed, runs_of
+from experiments.recorded import all_of
 from experiments.tuned import tuned_sweep
 from lstm_jax.errors import ConfigError
 from lstm_jax.files import file_name
 from lstm_jax.sweeps.config.fields import Allowed, Checked, Count
-from lstm_jax.sweeps.config.options import DIRECTORY, SweepConfig, known, resolved
-from lstm_jax.sweeps.job import Job
+from lstm_jax.sweeps.config.options import DIRECTORY
 from lstm_jax.sweeps.store.records import write_rows
 
 if TYPE_CHECKING:
     from experiments.page.findings import Findings
     from lstm_jax.analysis.causes import AtDistance, Moment, Verdict
     from lstm_jax.analysis.rescued import Rescue
-    from lstm_jax.diagnostics.follow import Followed
 
 _SWEEP = Path("docs/results/quick")
-FIRST_SEED = 1000
-"""Seeds from here on: not those of a sweep, whose runs chose the rates."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +54,8 @@ class Why(Checked):
     """Updates at most. None: as many as the sweep has."""
     seeds: Count = 2
     """How many runs of each cell at each gap are followed."""
+    anew: bool = False
+    """Train new runs and measure along their training, also where the sweep has the last states of its own."""
     rescued: Path | None = None
     """The directory of a finished experiments.rescues for the same sweep: it says what helped, beside each verdict."""
     rescue_seeds: Annotated[int, Allowed("a whole number of at least 0", lambda number: number >= 0)] = 0
@@ -64,27 +64,6 @@ class Why(Checked):
     """Worker processes. None: one a core."""
     out: Annotated[Path, DIRECTORY] = Path("results/why")
     """Directory of the results."""
-
-
-@dataclasses.dataclass(frozen=True)
-class RunToFollow:
-    """One run to follow."""
-
-    job: Job
-    seed: int
-    learning_rate: float
-    steps: tuple[int, ...]
-
-    @property
-    def name(self) -> str:
-        """Its file, without the ending."""
-        facts = [self.job.settings.flat, self.seed, self.learning_rate, self.steps]
-        return record_name(f"{self.job.name}-seed{self.seed}", facts)
-
-    @property
-    def weight(self) -> float:
-        """Its expected cost."""
-        return self.job.weight
 
 
 def main(argv: Argv = None) -> int:
@@ -101,19 +80,19 @@ def run(arguments: Why, console: rich.console.Console) -> int:
     if arguments.rescued is not None and arguments.rescue_seeds:
         raise ConfigError("rescued, rescue_seeds: expected one of them: what is read, or what is tried now")
     earlier = [] if arguments.rescued is None else rescues.read(arguments.rescued / "rescues.csv")
-    tasks = tasks_of(arguments)
+    tasks, notes = runs_of(arguments)
+    for line in notes:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     folder = arguments.out / "followed"
-    followed = [
-        _followed(tree) for tree in all_of(tasks, follow_one, folder, arguments.workers, console, "runs followed")
-    ]
-    moments = [moment for each in followed for moment in each.moments]
-    by_distance = [row for each in followed for row in each.by_distance]
+    found = [followed(tree) for tree in all_of(tasks, follow_one, folder, arguments.workers, console, "runs followed")]
+    moments = [moment for each in found for moment in each.moments]
+    by_distance = [row for each in found for row in each.by_distance]
     solved = {
         (task.job.settings.cell, task.job.settings.gap, task.seed)
-        for task, each in zip(tasks, followed, strict=True)
+        for task, each in zip(tasks, found, strict=True)
         if each.solved_step is not None
     }
-    judged = verdicts(moments, by_distance, solved, 1.0 / USUAL.num_batches)
+    judged = verdicts(moments, by_distance, solved, 1.0 / USUAL.num_batches, tasks[0].job.settings.batch_size)
     write_rows(arguments.out / "diagnostics.csv", Moment, moments)
     write_rows(arguments.out / "by_distance.csv", AtDistance, by_distance)
     write_rows(arguments.out / "verdicts.csv", Verdict, judged)
@@ -130,7 +109,7 @@ def run(arguments: Why, console: rich.console.Console) -> int:
         of_cell = [moment for moment in moments if moment.cell == cell]
         far = [row for row in by_distance if row.cell == cell]
         tried = [rescue for rescue in rescued if rescue.cell == cell]
-        protocol = _protocol(arguments, of_cell)
+        protocol = _protocol(arguments, of_cell, any(task.last is not None for task in tasks))
         plot = _draw(arguments.out, of_cell, far, chance, lines[cell], protocol)
         page = _write_page(arguments.out, of_cell, far, tried, chance, lines[cell], protocol, findings)
         console.print(f"{cell}: {plot}, {page}", highlight=False, markup=False, soft_wrap=True)
@@ -165,8 +144,8 @@ def _rescue(
 
 def _fitting(earlier: Sequence[Rescue], tasks: Sequence[RunToFollow]) -> list[Rescue]:
     """Of the rescues that were read, those of runs like these: the same cell, gap, size, rate and updates."""
-    settings = {task.job.settings: (task.learning_rate, task.steps[-1]) for task in tasks}
-    like = {(own.cell, own.gap, own.hidden_dim, *run) for own, run in settings.items()}
+    runs = {(task.job.settings, task.learning_rate) for task in tasks}
+    like = {(own.cell, own.gap, own.hidden_dim, rate, own.training.max_steps) for own, rate in runs}
     return [row for row in earlier if (row.cell, row.gap, row.hidden_dim, row.learning_rate, row.max_steps) in like]
 
 
@@ -184,68 +163,13 @@ def sentence(row: Verdict) -> str:
     return f"{row.cell} at {row.gap}: {row.cause} ({'; '.join([agree, *numbers])})"
 
 
-def tasks_of(arguments: Why) -> list[RunToFollow]:
-    """The runs to follow, in the order of the grid; raises ConfigError for what can't be had."""
-    from lstm_jax.sweeps.plan import in_order, make_jobs
-
-    config, rates = _sweep_of(arguments)
-    jobs = in_order(config, make_jobs(config, to_train=False)[0])
-    eval_steps = config.training.eval_steps
-    doubled = [eval_steps * 2**power for power in range(16)]
-    steps = (0, *(step for step in doubled if step < config.training.max_steps), config.training.max_steps)
-    return [
-        RunToFollow(
-            dataclasses.replace(job, runs=()), FIRST_SEED + seed,
-            arguments.learning_rate or rates[job.settings.cell], steps,
-        )
-        for job in jobs
-        for seed in range(arguments.seeds)
-    ]  # fmt: skip
-
-
-def _sweep_of(arguments: Why) -> tuple[SweepConfig, Mapping[str, float]]:
-    """The sweep with what was given in place of its own, and the tuned rates of its cells."""
-    sweep, _, rates, _ = tuned_sweep(arguments.sweep)
-    cells = arguments.cells or tuple(rates)
-    unknown = [cell for cell in cells if cell not in rates]
-    if unknown and arguments.learning_rate is None:
-        raise ConfigError(
-            f"learning_rate: none given; expected one, as {arguments.sweep} has none for {', '.join(unknown)}"
-        )
-    config = sweep.replace(
-        cells=cells, gaps=arguments.gaps or known(sweep.grid.gaps), beside=None, out=arguments.out,
-        max_steps=arguments.max_steps or sweep.training.max_steps, backward="autodiff",
-    )  # fmt: skip
-    return resolved(config), rates
-
-
-def follow_one(task: RunToFollow) -> dict[str, Any]:
-    """Follow one run, in a worker process."""
-    from lstm_jax.diagnostics.follow import follow
-
-    settings = task.job.settings
-    found = follow(
-        settings.cell, task.job.training(), task.seed, task.learning_rate,
-        settings.training.clip_norm, task.steps, settings.eval_steps,
-    )  # fmt: skip
-    return dataclasses.asdict(found)
-
-
-def _followed(tree: dict[str, Any]) -> Followed:
-    from lstm_jax.analysis.causes import AtDistance, Moment
-    from lstm_jax.diagnostics.follow import Followed
-
-    return Followed(
-        tree["solved_step"],
-        tuple(Moment(**row) for row in tree["moments"]),
-        tuple(AtDistance(**row) for row in tree["by_distance"]),
+def _protocol(arguments: Why, own: Sequence[Moment], has_last_states: bool) -> str:
+    runs = (
+        "Runs of the sweep, at their start and in their last states, where those are kept. " if has_last_states else ""
     )
-
-
-def _protocol(arguments: Why, own: Sequence[Moment]) -> str:
     return (
-        f"Runs a gap: {arguments.seeds}. Settings of {arguments.sweep}, learning rate {own[0].learning_rate:g}. All is "
-        "of the distance from the fact to its answer."
+        f"Runs a gap: {arguments.seeds}. {runs}Settings of {arguments.sweep}, learning rate "
+        f"{own[0].learning_rate:g}. All is of the distance from the fact to its answer."
     )
 
 

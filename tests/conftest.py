@@ -14,6 +14,7 @@ import checking
 import faults
 import forking
 import jaxtyping
+import once
 import pytest
 
 os.environ["JAX_PLATFORMS"] = "cpu"  # the numbers that tests assert are a CPU's; before jax is imported
@@ -31,6 +32,8 @@ os.environ["JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES"] = "none"
 os.environ["JAX_TRACEBACK_IN_LOCATIONS_LIMIT"] = "0"  # programs need not say which lines they come from
 os.environ["OMP_NUM_THREADS"] = "1"  # a sweep in this process sets it: commands after it would not be forked
 forking.ENVIRONMENT |= os.environ
+once.share_contexts()
+once.share_scripts(os.environ["JAX_COMPILATION_CACHE_DIR"])
 
 # jaxtyping's annotations cost nothing in use; here beartype checks each of them. Only modules imported from now on
 # are checked, so the hook has to come first.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SOURCES = [path for name in ("lstm_jax", "experiments", "benchmarks") for path in (ROOT / name).rglob("*.py")]
 COMMANDS = [
-    *("step", "length", "plots", "coverage", "checkpoint_overhead", "wandb_overhead"),
+    *("step", "length", "parallel", "plots", "coverage", "checkpoint_overhead", "wandb_overhead"),
     *("sweeps", "sweeps table", "sweeps scaling", "sweeps lanes"),
 ]
 
@@ -42,6 +43,8 @@ def test_help(command):
         ("step --treads 1", "step: unknown option '--treads': did you mean '--threads'?"),
         ("step --shapes 4x5", "step: shapes: got '4x5'; expected batch, steps and hidden units, as in 32x100x64"),
         ("step --kinds", "step: kinds: no value given; expected at least one"),
+        ("parallel --cells lstm", "parallel: cells: got 'lstm'; expected a cell that is linear in its state"),
+        ("parallel --lengths 0", "parallel: lengths, hidden_dim, batch_size: expected at least 1"),
         ("sweeps tabel", "sweeps: unknown command 'tabel': did you mean 'table'?"),
         ("plots", "plots: directory: no value given"),
     ],
@@ -50,3 +53,23 @@ def test_what_is_wrong_is_one_line(line, error):
     status, output, errors = benchmark(*line.split())
     assert (status, output) == (2, "")
     assert errors.startswith(f"error: {error}") and errors.count("\n") == 1
+
+
+def test_parallel_at_toy_size(tmp_path):
+    """Both sides of each cell and length, forward and step, agree and are timed; a number twice is the same one."""
+    out = tmp_path / "parallel.csv"
+    sizes = "--lengths 5 9 --cells lru min_gru --hidden-dim 4 --batch-size 2 --seconds 0.01"
+    status, output, errors = benchmark("parallel", *sizes.split(), "--out", str(out))
+    assert (status, errors) == (0, "")
+    with out.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    found = [(row["cell"], row["num_steps"], row["what"]) for row in rows]
+    assert found == [(cell, n, what) for cell in ("lru", "min_gru") for n in "59" for what in ("forward", "step")]
+    for row in rows:
+        for side in ("sequential", "parallel"):
+            low, median, high = (float(row[f"{side}_{name}"]) for name in ("q25", "ms", "q75"))
+            assert 0 < low <= median <= high
+        ratio = float(row["sequential_ms"]) / float(row["parallel_ms"])
+        assert float(row["ratio"]) == pytest.approx(ratio, rel=1e-2)
+        assert float(row["difference"]) <= 1e-5 and int(row["rounds"]) >= 3 and "jax " in row["versions"]
+    assert "| `lru` | " in output and "| training step | T = 5 | T = 9 |" in output

@@ -15,7 +15,7 @@ from flax.nnx import bridge
 
 from lstm_jax.cells import make_cell
 from lstm_jax.layers import CellAsFlax, Recurrent, Stack
-from lstm_jax.models import EncoderDecoderConfig, ModelConfig, Pair, TransformerConfig
+from lstm_jax.models import EncoderDecoderConfig, ModelConfig, Pair, TCNConfig, TransformerConfig
 
 pytestmark = pytest.mark.standard_promotion  # optax raises a float to the power of its integer count
 
@@ -43,6 +43,7 @@ LAYERS = {
 }
 MODELS = {
     "SequenceModel": lambda rngs: ModelConfig((cell_of(),), DIM, DIM).build(rngs=rngs),
+    "TCN": lambda rngs: TCNConfig(DIM, DIM, None, DIM, levels=2, kernel=2).build(rngs=rngs),
     "EncoderDecoder": lambda rngs: EncoderDecoderConfig(
         (cell_of("rnn"),), 3, 7, num_tokens=7, attention="dot", bidirectional=True, tied=True, dropout=0.1
     ).build(rngs=rngs),

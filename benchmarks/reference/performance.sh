@@ -6,4 +6,5 @@ python -m benchmarks.sweeps table
 python -m benchmarks.sweeps scaling
 python -m benchmarks.sweeps lanes
 python -m benchmarks.length --out results/benchmarks/length.csv
+python -m benchmarks.parallel
 python -m benchmarks.plots results/benchmarks

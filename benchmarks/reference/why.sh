@@ -3,3 +3,4 @@
 set -euo pipefail
 python -m experiments.why --rescued docs/results/rescues --out results/why
 python -m benchmarks.verdicts --draws 100
+python -m benchmarks.verdicts --draws 14 --faint

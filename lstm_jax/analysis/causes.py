@@ -102,11 +102,12 @@ def verdicts(
     by_distance: Sequence[AtDistance],
     solved: Collection[tuple[str, int, int]],
     noise: float,
+    batch_size: int,
 ) -> list[Verdict]:
     """Return the verdict on each cell and gap; `solved` holds cell, gap and seed of the runs that did.
 
-    `noise` is that of the signal, about one over its batches. A cause that fewer than two thirds of the runs have is
-    not given: the verdict is then "not decided".
+    `noise` is that of the signal, about one over its batches; `batch_size` the sequences of an update. A cause that
+    fewer than two thirds of the runs have is not given: the verdict is then "not decided".
     """
     runs: dict[tuple[str, int], dict[int, list[Moment]]] = {}
     for row in moments:
@@ -117,7 +118,10 @@ def verdicts(
             seed: [row for row in by_distance if (row.cell, row.gap, row.seed) == (cell, gap, seed)]
             for seed in of_seeds
         }
-        causes = {seed: cause_of(run, far[seed], (cell, gap, seed) in solved, noise) for seed, run in of_seeds.items()}
+        causes = {
+            seed: cause_of(run, far[seed], (cell, gap, seed) in solved, noise, batch_size)
+            for seed, run in of_seeds.items()
+        }
         cause, num_agree = collections.Counter(causes.values()).most_common(1)[0]
         late = [row for seed, run in of_seeds.items() if causes[seed] != "solved" for row in _late(run)]
         at_once = [row.memory for rows in far.values() for row in rows if row.distance == 0]
@@ -132,7 +136,9 @@ def verdicts(
     return found
 
 
-def cause_of(run: Sequence[Moment], by_distance: Sequence[AtDistance], is_solved: bool, noise: float) -> Cause:
+def cause_of(
+    run: Sequence[Moment], by_distance: Sequence[AtDistance], is_solved: bool, noise: float, batch_size: int
+) -> Cause:
     """Return why one run has stopped, from what was measured along it, in the order of its updates."""
     if is_solved:
         return "solved"
@@ -154,7 +160,20 @@ def cause_of(run: Sequence[Moment], by_distance: Sequence[AtDistance], is_solved
         return "step too large"
     if is_seen:
         return "needs more updates"
-    return "swamped by distractors" if memory is not None and memory < READABLE <= quiet else "not decided"
+    if memory is None or memory >= READABLE:
+        return "not decided"
+    if _is_out_of_reach(late, batch_size * run[-1].step):
+        return "vanished"
+    return "swamped by distractors" if quiet >= READABLE else "not decided"
+
+
+def _is_out_of_reach(late: Sequence[Moment], num_seen: int) -> bool:
+    """Whether the fact's part of the gradient, over all sequences of the run, is less than the rest of a single one.
+
+    The part of the fact's step is G times that of the last one, in the mean. Over n sequences parts of the same fact
+    add up to n G at most, those that distractors make to the square root of n: so n G^2 has to come to 1.
+    """
+    return num_seen > 0 and all(num_seen * row.transport**2 < 1.0 for row in late)
 
 
 def _is_lost(run: Sequence[Moment], noise: float) -> bool:

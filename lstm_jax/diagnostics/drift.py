@@ -22,7 +22,14 @@ from lstm_jax.training import NO_UPDATES, Hypers, RunState, Training
 
 NUM_BATCHES, NUM_SEQUENCES, NUM_FOLLOWED = 48, 256, 2
 """Batches for the signal, sequences for the noise, and those whose Jacobians are taken."""
-STEPS = (0, 10, 25, 50, 100, 200, 400, 800, 1600)
+EARLY = (0, 10, 25)
+MAX_STEPS = 1600
+
+
+def moments(max_steps: int) -> tuple[int, ...]:
+    """After how many updates a run is measured: 0, 10, 25, then 50 and its doubles, and at its end."""
+    doubled = (50 * 2**power for power in range(max_steps.bit_length()))
+    return (*(step for step in (*EARLY, *doubled) if step < max_steps), max_steps)
 
 
 class Drift(NamedTuple):
@@ -77,8 +84,10 @@ def within(values: Float[Array, "B F"], facts: Integer[Array, " B"], num_facts: 
     return jnp.sqrt(jnp.mean(jnp.square(values - members @ means)))
 
 
-def follow_lanes(training: Training, seeds: Sequence[int], learning_rate: float, clip_norm: float) -> list[Seen]:
-    """Train a run of each seed, side by side, and measure all of them after each number of updates in STEPS."""
+def follow_lanes(
+    training: Training, seeds: Sequence[int], learning_rate: float, clip_norm: float, steps: Sequence[int]
+) -> list[Seen]:
+    """Train a run of each seed, side by side, and measure all of them after each number of updates in `steps`."""
     number = len(seeds)
     hypers = Hypers(
         jnp.array(seeds, jnp.uint32), jnp.full(number, learning_rate, jnp.float32), jnp.full(number, clip_norm)
@@ -87,7 +96,7 @@ def follow_lanes(training: Training, seeds: Sequence[int], learning_rate: float,
     advance = jax.jit(jax.vmap(training.advance, in_axes=(0, 0, None, None)))
     measured = jax.jit(jax.vmap(functools.partial(measure, training)))
     state, rows, before = init(hypers), [], 0
-    for step in STEPS:
+    for step in steps:
         if step:
             state, _ = advance(state, hypers, step - before, NO_UPDATES)
             before = step

@@ -65,7 +65,6 @@ def follow(
     moments: list[Moment] = []
     far: list[AtDistance] = []
     passed, solved_step, step = 0, None, 0
-    distances = log_spaced(training.task.distance)
     while True:
         score = float(evaluate(state).score)
         passed = passed + 1 if step > 0 and training.task.is_solved(score) else 0
@@ -73,14 +72,39 @@ def follow(
             solved_step = step - (SOLVED_EVALUATIONS - 1) * eval_steps
         is_last = step >= max(steps) or solved_step is not None
         if step in steps or is_last:
-            key = jax.random.fold_in(jax.random.key(seed), step)
-            found = diagnose(training, state, hypers.learning_rate, key, distances, effort, quiet_form(training.task))
-            moments.append(_moment(cell, training, seed, learning_rate, step, score, found))
-            far += _by_distance(cell, training, seed, step, distances, found)
+            moment, own = _seen(cell, training, state, seed, learning_rate, score, effort)
+            moments.append(moment)
+            far += own
         if is_last:
             return Followed(solved_step, tuple(moments), tuple(far))
         state, _ = advance(state, hypers, eval_steps, NO_UPDATES)
         step += eval_steps
+
+
+def at_ends(
+    cell: str, training: Training, seed: int, learning_rate: float, clip_norm: float, last: RunState,
+    solved_step: int | None, effort: Effort = USUAL,
+) -> Followed:  # fmt: skip
+    """Diagnose a run before its first update, and at its last state, which somebody has kept; trains nothing."""
+    hypers = Hypers(jnp.uint32(seed), jnp.float32(learning_rate), jnp.float32(clip_norm))
+    evaluate = jax.jit(training.evaluate)
+    found = [
+        _seen(cell, training, state, seed, learning_rate, float(evaluate(state).score), effort)
+        for state in (jax.jit(training.init)(hypers), last)
+    ]
+    return Followed(solved_step, tuple(moment for moment, _ in found), tuple(row for _, far in found for row in far))
+
+
+def _seen(
+    cell: str, training: Training, state: RunState, seed: int, learning_rate: float, score: float, effort: Effort
+) -> tuple[Moment, list[AtDistance]]:
+    """The rows of one state, whose key is that of its seed and its updates."""
+    step, distances = int(state.step), log_spaced(training.task.distance)
+    key = jax.random.fold_in(jax.random.key(seed), step)
+    rate, quiet = jnp.float32(learning_rate), quiet_form(training.task)
+    found = diagnose(training, state, rate, key, distances, effort, quiet)
+    moment = _moment(cell, training, seed, learning_rate, step, score, found)
+    return moment, _by_distance(cell, training, seed, step, distances, found)
 
 
 def _moment(

@@ -1,6 +1,7 @@
 """Models by name. To add one: a new file beside this one, and a line in `MODELS`.
 
-A cell's name is a recurrent model of it, `transformer` is one of attention alone. A model of your own needs no
+A cell's name is a recurrent model of it, `transformer` is one of attention alone, `tcn` one of
+convolutions. A model of your own needs no
 registration: `package.module:Name` is its name wherever a cell is named. The settings of a model stand beside those of
 its cell: `lstm@attention=dot`, `gru@form=encoder,init=orthogonal`, `transformer@heads=2`.
 """
@@ -16,10 +17,12 @@ from lstm_jax.choices import Form, Readout
 from lstm_jax.models.base import Config, Data, Pair, Sizes, Step, Writer, count_params
 from lstm_jax.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from lstm_jax.models.sequence import ModelConfig, SequenceModel
+from lstm_jax.models.tcn import TCN, TCNConfig
 from lstm_jax.models.transformer import Transformer, TransformerConfig
 
 __all__ = [
     "MODELS",
+    "TCN",
     "Config",
     "Data",
     "EncoderDecoder",
@@ -30,6 +33,7 @@ __all__ = [
     "SequenceModel",
     "Sizes",
     "Step",
+    "TCNConfig",
     "Transformer",
     "TransformerConfig",
     "Writer",
@@ -42,6 +46,7 @@ __all__ = [
 MODELS: Mapping[str, str] = {
     "recurrent": "lstm_jax.models.recurrent:RecurrentConfig",
     "transformer": "lstm_jax.models.transformer:TransformerConfig",
+    "tcn": "lstm_jax.models.tcn:TCNConfig",
 }
 DEFAULT = "recurrent"
 """The model that the name of a cell stands for."""
@@ -71,6 +76,7 @@ def make_model(
     num_outputs: int,
     readout: Readout = "every",
     gap: int | None = None,
+    num_steps: int | None = None,
 ) -> Config:
     """The model that `text` names, in the form that a task asks for.
 
@@ -85,7 +91,7 @@ def make_model(
         )
     if num_tokens is None and not model.takes_vectors:
         raise ValueError(f"model {text!r}: expected a task whose inputs are tokens, got one of vectors")
-    return model.from_spec(spec, sizes, Data(form, num_tokens, num_outputs, readout, gap))
+    return model.from_spec(spec, sizes, Data(form, num_tokens, num_outputs, readout, gap, num_steps))
 
 
 def _class_of(spec: registry.Spec) -> type[Config]:

@@ -60,6 +60,8 @@ class Data:
     readout: Readout = "every"
     gap: int | None = None
     """Its distance, the time steps over which what is asked for has to be held."""
+    num_steps: int | None = None
+    """The length of its sequences in training."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,7 +130,7 @@ class Config(abc.ABC):
         return losses
 
     def attention_floats(self, num_steps: int) -> int:
-        """Numbers that attention stores for one sequence (quadratic in its length)."""
+        """Numbers stored for one sequence beside what recurrent layers do: attention's, quadratic in its length."""
         del num_steps
         return 0
 

@@ -23,6 +23,16 @@ def linear(input_dim: int, output_dim: int, *, use_bias: bool = True, rngs: nnx.
     )
 
 
+def entry(
+    num_tokens: int | None, input_dim: int | None, dim: int, *, tied: bool, rngs: nnx.Rngs, dtype: DTypeLike
+) -> nnx.Embed | nnx.Linear:
+    """An embedding of tokens; where there are none, a linear map of vectors of the width `input_dim`."""
+    if num_tokens is not None:
+        return embedding(num_tokens, dim, tied=tied, rngs=rngs, dtype=dtype)
+    assert input_dim is not None
+    return linear(input_dim, dim, rngs=rngs, dtype=dtype)
+
+
 class TiedReadout(nnx.Module):
     """Logits by the table that embeds the same tokens: `(x W) Eᵀ + b` (Press & Wolf 2017; Inan et al. 2017).
 

@@ -16,7 +16,7 @@ from lstm_jax.choices import Form, Readout
 from lstm_jax.layers import drop
 from lstm_jax.models.attention import KeysValues
 from lstm_jax.models.base import Config, Data, Pair, Sizes, Step, is_token
-from lstm_jax.models.common import TiedReadout, embedding, linear
+from lstm_jax.models.common import TiedReadout, entry, linear
 from lstm_jax.models.multi_head import MultiHeadAttention, positions
 
 DEFAULT_HEADS = 4
@@ -26,24 +26,29 @@ DEFAULT_HEADS = 4
 class TransformerConfig(Config):
     """The static description of a `Transformer`: hashable, so it can key a compiled program.
 
-    `num_tokens` is the size of the vocabulary that is read, `num_outputs` that of the readout; an encoder-decoder
-    reads the prefix in the latter. `num_layers` is that of the encoder and of the decoder, each. `dropout` is the rate
-    at embeddings and at what each part of a layer adds (Vaswani et al. 2017, section 5.4). A `tied` readout shares the
-    embedding of the text that it writes.
+    `num_tokens` is the size of the vocabulary that is read; None, in the form `sequence`, for real-valued inputs, whose
+    width is then `input_dim`. `num_outputs` is that of the readout; an encoder-decoder reads the prefix in the latter.
+    `num_layers` is that of the encoder and of the decoder, each. `dropout` is the rate at embeddings and at what each
+    part of a layer adds (Vaswani et al. 2017, section 5.4). A `tied` readout shares the embedding of the text that it
+    writes.
     """
 
     forms: ClassVar[tuple[Form, ...]] = ("decoder", "encoder", "encoder_decoder", "sequence")
+    takes_vectors: ClassVar[bool] = True
     form: Form
     num_layers: int
     model_dim: int = dataclasses.field(metadata={"setting": "hidden_dim"})
     num_heads: int = dataclasses.field(metadata={"setting": "heads"})
-    num_tokens: int
+    num_tokens: int | None
     num_outputs: int
     dropout: float = 0.0
     tied: bool = False
     readout: Readout = dataclasses.field(default="every", metadata={"before": "every"})
+    input_dim: int | None = dataclasses.field(default=None, metadata={"before": None})
 
     def __post_init__(self) -> None:
+        if self.num_tokens is None and (self.form != "sequence" or self.input_dim is None):
+            raise ValueError(f"num_tokens: expected a number for the form {self.form}, got None")
         if self.num_layers < 1:
             raise ValueError(f"num_layers: expected at least one, got {self.num_layers}")
         if self.num_heads < 1 or self.model_dim % self.num_heads:
@@ -65,7 +70,9 @@ class TransformerConfig(Config):
             )
         if "heads" not in dict(spec.settings):
             spec = spec.with_settings((*spec.settings, ("heads", str(heads))))
-        return super().from_spec(spec, sizes, data)
+        config = super().from_spec(spec, sizes, data)
+        # Tokens are embedded in the width of the model: the other options' width is not theirs.
+        return config if data.num_tokens is None else dataclasses.replace(config, input_dim=None)  # type: ignore[call-arg]
 
     @classmethod
     def hidden_dim_unit(cls, spec: registry.Spec) -> int:
@@ -98,7 +105,8 @@ class Transformer(nnx.Module):
     - decoder: tokens [T, B] -> logits of the next token [T, B, C], each from the tokens up to its own;
     - encoder: tokens [T, B] -> logits at every token [T, B, C], each from all tokens;
     - encoder_decoder: Pair -> logits of the target's tokens [S, B, C], each from the prefix and the source;
-    - sequence: the decoder, as a reference beside recurrent models; its `readout` may be at the last step alone.
+    - sequence: the decoder, as a reference beside recurrent models; its `readout` may be at the last step alone, its
+      inputs vectors [T, B, D], of which a linear map takes the place of the embedding.
 
     Padding of a source, or of what an encoder reads, is never attended to. Differs from the paper in its GELU, too
     (Hendrycks & Gimpel 2016).
@@ -118,12 +126,13 @@ class Transformer(nnx.Module):
         self.encoder, self.decoder = encoder, decoder
         self.readout: nnx.Linear | TiedReadout
         if config.tied:
+            assert isinstance(last.embedding, nnx.Embed)
             self.readout = TiedReadout(config.model_dim, last.embedding, **make)
         else:
             self.readout = linear(config.model_dim, config.num_outputs, **make)
 
     def __call__(
-        self, inputs: Integer[Array, "T B"] | Pair, *, dropout_key: Array | None = None
+        self, inputs: Integer[Array, "T B"] | Float[Array, "T B D"] | Pair, *, dropout_key: Array | None = None
     ) -> Float[Array, "S B C"]:
         """Logits at every position, those of padding included; without a key nothing is dropped."""
         outputs = self._outputs(inputs, dropout_key)
@@ -177,7 +186,7 @@ class _Layers(nnx.Module):
     def __init__(
         self,
         config: TransformerConfig,
-        num_tokens: int,
+        num_tokens: int | None,
         *,
         tied: bool,
         reads_source: bool = False,
@@ -187,7 +196,7 @@ class _Layers(nnx.Module):
         self.dropout, dim = config.dropout, config.model_dim
         # Tied tables start at N(0, 1/D), of which the square root of D makes N(0, 1) (Vaswani et al. 2017, 3.4).
         self.scale = dim**0.5 if tied else 1.0
-        self.embedding = embedding(num_tokens, dim, tied=tied, rngs=rngs, dtype=dtype)
+        self.embedding = entry(num_tokens, config.input_dim, dim, tied=tied, rngs=rngs, dtype=dtype)
         self.layers = nnx.List(
             [
                 _Layer(dim, config.num_heads, config.dropout, reads_source=reads_source, rngs=rngs, dtype=dtype)

@@ -152,6 +152,7 @@ def build(settings: Settings, backward: Backward) -> Training:
         num_outputs=task.outputs.width,
         readout=task.readout,
         gap=task.distance,
+        num_steps=task.num_steps,
     )
     return Training(
         task,

@@ -6,6 +6,8 @@ import csv
 import dataclasses
 import json
 import math
+import os
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -13,14 +15,18 @@ import numpy as np
 import pytest
 
 from experiments import rescues, why
+from experiments.followed import FIRST_SEED, follow_one, runs_of
+from experiments.followed import followed as followed_of
 from lstm_jax.analysis.rescued import RESCUES
-from lstm_jax.diagnostics.follow import follow, quiet_form
+from lstm_jax.api import load
+from lstm_jax.diagnostics.follow import at_ends, follow, quiet_form
 from lstm_jax.diagnostics.measure import Effort, diagnose, fact_step, largest, log_spaced
 from lstm_jax.sweeps.config.options import SweepConfig
 from lstm_jax.sweeps.config.parsing import parse_options
-from lstm_jax.sweeps.job import Job
+from lstm_jax.sweeps.job import Job, RunKey
 from lstm_jax.sweeps.plan import sized
 from lstm_jax.sweeps.run import run_sweep
+from lstm_jax.sweeps.worker.vmapped import LiveRun, VmappedRuns
 from lstm_jax.tasks.copy import Copy
 from lstm_jax.tasks.gap import Gap
 from lstm_jax.terminal import make_console
@@ -120,8 +126,9 @@ def sweep(tmp_path_factory):
 def test_the_command_takes_settings_and_rates_of_a_sweep_and_trains_nothing_twice(tmp_path, sweep, followed, capsys):
     argv = ["--sweep", str(sweep), "--out", str(tmp_path / "out"), "--seeds", "1", "--max-steps", "150"]
     argv += ["--rescue-seeds", "12"]
-    (task,) = why.tasks_of(parse_options(why.Why, argv, "why", ""))
-    assert (task.learning_rate, task.seed, task.steps) == (0.03, why.FIRST_SEED, (0, 50, 100, 150))
+    (task,), (other, none) = runs_of(parse_options(why.Why, argv, "why", ""))
+    assert "is of other settings, code or updates" in other and "new ones are trained" in none
+    assert (task.learning_rate, task.seed, task.steps) == (0.03, FIRST_SEED, (0, 50, 100, 150))
     assert task.job.settings.model.hidden_dim == 12 and task.job.settings.training.batch_size == 16
     place = tmp_path / "out" / "followed" / f"{task.name}.json"
     place.parent.mkdir(parents=True)
@@ -147,6 +154,63 @@ def test_the_command_takes_settings_and_rates_of_a_sweep_and_trains_nothing_twic
     output = capsys.readouterr().out
     assert (tmp_path / "out" / "why_gru.png").stat().st_size > 10_000 and "why_gru.png" in output
     assert f"gru at 2: {verdict['cause']} (1 of 1 runs" in output and "helped by batch x8" in output
+
+
+def options_of(sweep, out, *argv):
+    return parse_options(why.Why, ["--sweep", str(sweep), "--out", str(out), *argv], "why", "")
+
+
+def test_a_kept_state_is_diagnosed_as_the_state_trained_in_this_process_bit_for_bit(tmp_path, sweep):
+    (task,), (line,) = runs_of(options_of(sweep, tmp_path, "--seeds", "1"))
+    assert "1 runs are its own" in line and (task.seed, task.steps) == (0, (0, 50))
+    (run,) = load(sweep).rows
+    runs = VmappedRuns(dataclasses.replace(task.job, runs=(RunKey(0, 0.03),)), run.lanes, run.backward)
+    runs.begin([LiveRun(RunKey(0, 0.03))])
+    ended = []
+    while not ended:
+        ended = runs.advance()
+    ((record, state),) = ended
+    state = jax.tree.map(jnp.asarray, state._replace(key=jax.random.wrap_key_data(state.key)))
+    expected = at_ends("gru", task.job.training(), 0, 0.03, 1.0, state, record.run.solved_step)
+    found = followed_of(json.loads(json.dumps(follow_one(task))))
+    assert found == expected and [moment.step for moment in found.moments] == [0, 50]
+    assert found.moments[0] != dataclasses.replace(found.moments[1], step=0)
+    assert found.moments[1].score == pytest.approx(run.score, abs=1e-6)
+
+
+def test_runs_without_a_last_state_are_named_and_trained(tmp_path, sweep):
+    (own, new), lines = runs_of(options_of(sweep, tmp_path, "--seeds", "2"))
+    assert own.last is not None and new.last is None and new.seed == FIRST_SEED + 1 and new.steps == (0, 16, 32, 50)
+    assert lines[-1] == f"sweep: no last state there, trained now: gru at 2 seed {FIRST_SEED + 1}"
+
+
+@pytest.mark.parametrize("loss", ["no checkpoints", "damaged", "other updates"])
+def test_a_directory_without_last_states_says_so_and_new_runs_are_trained(tmp_path, sweep, loss):
+    copy = tmp_path / "copy"
+    ignored = shutil.ignore_patterns("checkpoints") if loss == "no checkpoints" else None
+    shutil.copytree(sweep, copy, ignore=ignored)
+    argv = ["--seeds", "2", *(("--max-steps", "150") if loss == "other updates" else ())]
+    if loss == "damaged":
+        file = max((path for path in copy.glob("checkpoints/*/ended-0/**/*") if path.is_file()), key=os.path.getsize)
+        content = bytearray(file.read_bytes())
+        content[len(content) // 2] ^= 1
+        file.write_bytes(content)
+    tasks, lines = runs_of(options_of(copy, tmp_path, *argv))
+    assert lines[-1] == f"sweep: {copy} has no last states of these runs; new ones are trained"
+    word = {"damaged": "the checksum does not match", "other updates": "of other settings, code or updates"}.get(loss)
+    assert len(lines) == 1 if word is None else word in lines[0]
+    assert tasks == runs_of(options_of(copy, tmp_path, *argv, "--anew")).runs
+    assert [(task.seed, task.last) for task in tasks] == [(FIRST_SEED, None), (FIRST_SEED + 1, None)]
+    kept = runs_of(options_of(sweep, tmp_path, "--seeds", "2", "--anew"))
+    assert kept.lines == [] and all(task.last is None for task in kept.runs)
+
+
+def test_the_command_measures_what_a_sweep_has_kept(tmp_path, sweep, capsys):
+    out = tmp_path / "out"
+    assert why.main(["--sweep", str(sweep), "--seeds", "1", "--workers", "1", "--out", str(out)]) == 0
+    with (out / "diagnostics.csv").open() as file:
+        assert [(row["seed"], row["step"]) for row in csv.DictReader(file)] == [("0", "0"), ("0", "50")]
+    assert "1 runs are its own" in capsys.readouterr().out and (out / "why_gru.html").exists()
 
 
 @pytest.mark.parametrize(

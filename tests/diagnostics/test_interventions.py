@@ -11,7 +11,7 @@ import pytest
 
 from lstm_jax.diagnostics import interventions
 from lstm_jax.diagnostics.double import Double
-from lstm_jax.diagnostics.drift import follow_lanes, within
+from lstm_jax.diagnostics.drift import follow_lanes, moments, within
 from lstm_jax.diagnostics.interventions import Intervened
 from lstm_jax.diagnostics.solving import train_runs
 from lstm_jax.sweeps.config.options import SweepConfig
@@ -112,11 +112,24 @@ def test_noise_is_what_differs_among_sequences_with_the_same_fact():
 
 
 def test_lanes_are_measured_at_their_moments(monkeypatch):
-    monkeypatch.setattr("lstm_jax.diagnostics.drift.STEPS", (0, 2))
     monkeypatch.setattr("lstm_jax.diagnostics.drift.NUM_BATCHES", 4)
-    rows = follow_lanes(plain(), (3, 4), 0.03, 1.0)
+    rows = follow_lanes(plain(), (3, 4), 0.03, 1.0, (0, 2))
     assert [(row.seed, row.step) for row in rows] == [(3, 0), (4, 0), (3, 2), (4, 2)]
     training = plain()
     score = float(training.evaluate(training.init(HYPERS)).score)
     assert rows[0].score == pytest.approx(score, abs=1e-6)
     assert all(0.0 < row.time_constant < 100.0 and row.transport > 0.0 and row.noise > 0.0 for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("max_steps", "expected"),
+    [
+        (1600, (0, 10, 25, 50, 100, 200, 400, 800, 1600)),
+        (3200, (0, 10, 25, 50, 100, 200, 400, 800, 1600, 3200)),
+        (1000, (0, 10, 25, 50, 100, 200, 400, 800, 1000)),
+        (10, (0, 10)),
+        (1, (0, 1)),
+    ],
+)
+def test_moments_end_with_the_run(max_steps, expected):
+    assert moments(max_steps) == expected

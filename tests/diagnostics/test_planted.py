@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from benchmarks.verdicts import CAUSES, draw, verdict_on
+from benchmarks.verdicts import CAUSES, draw, draw_faint, verdict_on
 from lstm_jax.diagnostics.planted import Latch, Register
 from lstm_jax.diagnostics.rollout import rollout
 from lstm_jax.diagnostics.transport import transport
@@ -83,6 +83,14 @@ def test_draws_are_cells_of_that_kind(cause):
         assert parse(planted.cell).name.startswith("lstm_jax.diagnostics.planted:") and 12 <= planted.gap <= 24
 
 
+def test_faint_leaks_leave_what_float32_keeps_and_no_run_makes_up_for():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        planted = draw_faint(rng)
+        left = float(planted.cell.rpartition("=")[2]) ** planted.gap
+        assert 2**-24 < 0.9e-6 < left < 4e-3 < (400 * 32) ** -0.5
+
+
 @pytest.mark.parametrize(
     "cause",
     [
@@ -94,3 +102,9 @@ def test_the_verdict_on_a_planted_cell_is_the_cause_that_was_put_there(cause):
     """The small form of the confusion table in docs/why.md: one draw of each, that no draw of the table is."""
     called, numbers = verdict_on(draw(cause, np.random.default_rng(1234)), seed=4321)
     assert called == cause, numbers
+
+
+@pytest.mark.long
+def test_the_verdict_on_a_faint_leak_is_that_it_vanishes():
+    called, numbers = verdict_on(draw_faint(np.random.default_rng(1234)), seed=4321)
+    assert called == "vanished", numbers

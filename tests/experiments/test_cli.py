@@ -32,6 +32,7 @@ NO_COMMANDS = {
     "captions",
     "cli",
     "common",
+    "followed",
     "gaps",
     "text",
     "recorded",

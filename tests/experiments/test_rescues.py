@@ -10,7 +10,7 @@ import pytest
 
 from experiments import drift, gates, rescues, why
 from lstm_jax.analysis.rescued import RESCUES
-from lstm_jax.diagnostics.drift import STEPS
+from lstm_jax.diagnostics.drift import moments
 from lstm_jax.errors import ConfigError
 from lstm_jax.sweeps.job import Job
 
@@ -85,6 +85,8 @@ def test_what_is_recorded_is_compared_and_drawn(tmp_path, capsys):
         (rescues.main, ["--cells", "tcn"], "has no runs of tcn"),
         (why.main, ["--rescued", "tests", "--rescue-seeds", "2"], "expected one of them"),
         (why.main, ["--rescued", "tests"], "expected rescues.csv"),
+        (drift.main, ["--task", "memory_update"], "blank filler is of the task gap"),
+        (drift.main, ["--task", "adding", "--conditions", "base"], "expected one of classes"),
         (gates.main, ["--seed", "-1"], "seed"),
         (rescues.main, ["--sweep", "tests"], "expected the directory of a finished sweep"),
         (gates.main, ["--cell", "rnn", "--gaps", "1", "--max-steps", "3"], "has no gates with names"),
@@ -104,6 +106,7 @@ def test_drifts_are_summarised_and_drawn(tmp_path, capsys):
     pieces = list(drift.pieces_of(options))
     assert [piece.condition for piece in pieces if piece.settings.cell == "gru"] == list(options.conditions)
     (tmp_path / "followed").mkdir()
+    steps = moments(options.max_steps)
     for piece in pieces:
         sign = 1.0 if piece.settings.cell == "gru" else -1.0
         trees = [
@@ -112,7 +115,7 @@ def test_drifts_are_summarised_and_drawn(tmp_path, capsys):
                 "transport": 0.1, "noise": 0.1, "state_noise": 0.1, "signal": 0.4 if step > 400 else 0.0,
             }
             for seed in piece.seeds
-            for place, step in enumerate(STEPS)
+            for place, step in enumerate(steps)
         ]  # fmt: skip
         (tmp_path / "followed" / f"{piece.name}.json").write_text(json.dumps(trees))
     argv = ["--cells", "gru", "lstm", "--gaps", "40", "--rates", "0.03", "--sizes", "3500", "--seeds", "6", "--out"]
@@ -120,9 +123,21 @@ def test_drifts_are_summarised_and_drawn(tmp_path, capsys):
     rows = {(row["condition"], row["cell"]): row for row in rows_of(tmp_path / "summary.csv")}
     assert rows["base", "gru"]["num_grew"] == "6" == rows["base", "lstm"]["num_shrank"]
     assert float(rows["base", "gru"]["growth"]) == 1.5 and float(rows["random answers", "gru"]["growth"]) == 2.0
-    assert len(rows_of(tmp_path / "drift.csv")) == len(pieces) * 6 * len(STEPS)
+    assert len(rows_of(tmp_path / "drift.csv")) == len(pieces) * 6 * len(steps)
     assert all((tmp_path / name).stat().st_size > 10_000 for name in ("drift.png", "growth.png"))
     assert "gru, gap 40, base" in capsys.readouterr().out
+
+
+def test_drifts_of_another_task_and_budget_are_other_runs():
+    own = {"cells": ("gru",), "conditions": ("base",), "gaps": (40,), "rates": (0.03,), "sizes": (3500,)}
+    found = [
+        next(drift.pieces_of(drift.DriftOptions(**own, **options)))
+        for options in ({}, {"max_steps": 3200}, {"task": "memory_update"})
+    ]
+    assert [(piece.settings.task, piece.max_steps) for piece in found] == [
+        ("gap", 1600), ("gap", 3200), ("memory_update", 1600)
+    ]  # fmt: skip
+    assert len({piece.name for piece in found}) == 3
 
 
 def test_gates_are_drawn_over_the_users_sentence(tmp_path, capsys):

@@ -23,6 +23,8 @@ import sys
 import threading
 import time
 
+import once
+
 AT_IMPORT = ("JAX", "PYTHON", "MPL", "LD_", "CUDA", "OMP_", "OPENBLAS", "LC_", "LANG")
 """Variables that count when Python starts or a package is imported, by how they begin."""
 ENVIRONMENT = {}
@@ -174,6 +176,8 @@ def _parent():
 def serve(line):
     """Fork as asked, and say how each child ended; returns what a child is to run, in the child."""
     exec(f"import {MODULES}")
+    once.share_contexts()
+    once.share_scripts(os.environ["JAX_COMPILATION_CACHE_DIR"])
     read, write = os.pipe()
     os.set_blocking(write, False)
     signal.signal(signal.SIGCHLD, lambda *_: None)

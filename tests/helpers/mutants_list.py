@@ -25,6 +25,23 @@ class Mutant(NamedTuple):
         return self.name.partition("/")[0]
 
 
+REPRODUCTIONS = (
+    Mutant(
+        "analysis/reproduction-best-score-is-the-worst",
+        "experiments/reproductions/base.py",
+        "return max(scores) if run.higher_is_better",
+        "return min(scores) if run.higher_is_better",
+        "tests/experiments/test_reproduce.py::test_what_a_claim_speaks_of",
+    ),
+    Mutant(
+        "cells/memory-blocks-with-a-gate-each",
+        "experiments/reproductions/original_lstm.py",
+        "jnp.repeat(gate, self.block_size, axis=-1)",
+        "jnp.tile(gate, self.block_size)",
+        "tests/experiments/test_reproduce.py::test_memory_blocks_are_those_of_a_loop",
+    ),
+)
+
 CELLS = (
     Mutant(
         "cells/lstm-input-and-forget-gate-swapped",
@@ -1546,6 +1563,20 @@ MODELS = (
         "tests/models/test_transformer.py::test_steps_are_the_call_on_the_prefix[decoder]",
     ),
     Mutant(
+        "models/a-convolution-looks-ahead",
+        "lstm_jax/models/tcn.py",
+        "padding=[((len(weights) - 1) * self.dilation, 0)]",
+        "padding=[((len(weights) - 1) * self.dilation - 1, 1)]",
+        "tests/models/test_tcn.py::test_it_never_looks_ahead",
+    ),
+    Mutant(
+        "models/one-convolution-a-level-counted",
+        "lstm_jax/models/tcn.py",
+        "1 + 2 * (kernel - 1)",
+        "1 + (kernel - 1)",
+        "tests/models/test_tcn.py::test_the_receptive_field_is_exact",
+    ),
+    Mutant(
         "models/sines-for-cosines",
         "lstm_jax/models/multi_head.py",
         "[jnp.sin(angles), jnp.cos(angles)]",
@@ -1652,6 +1683,20 @@ DIAGNOSTICS = (
         f"{_CAUSES}::test_a_fact_that_one_step_put_out_of_reach_was_lost_by_it",
     ),
     Mutant(
+        "analysis/a-reach-without-its-square",
+        "lstm_jax/analysis/causes.py",
+        "num_seen * row.transport**2 < 1.0",
+        "num_seen * row.transport < 1.0",
+        f"{_CAUSES}::test_a_transport_that_no_number_of_sequences_makes_up_for_has_vanished",
+    ),
+    Mutant(
+        "diagnostics/moments-that-end-too-early",
+        "lstm_jax/diagnostics/drift.py",
+        "if step < max_steps), max_steps)",
+        "if step < max_steps),)",
+        "tests/diagnostics/test_interventions.py::test_moments_end_with_the_run",
+    ),
+    Mutant(
         "analysis/rescues-not-paired",
         "lstm_jax/analysis/rescued.py",
         "sum(after and not before for before, after in pairs)",
@@ -1710,6 +1755,7 @@ DIAGNOSTICS = (
 )
 
 MUTANTS: tuple[Mutant, ...] = (
+    *REPRODUCTIONS,
     *CELLS,
     *SCAN,
     *MEMORY_SAVING,

@@ -61,6 +61,7 @@ class Everything(Config):
     num_outputs: int
     readout: str
     gap: int | None
+    num_steps: int | None
     base: float
 
     def build(self, *, rngs, dtype=jnp.float32):

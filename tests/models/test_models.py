@@ -32,7 +32,9 @@ TASK_OF = {"sequence": "gap", "encoder_decoder": "reverse"}
 
 
 def config_of(label, form, **options):
-    return make_model(label, Sizes(8, 6, **options), form=form, num_tokens=NUM_TOKENS, num_outputs=NUM_TOKENS, gap=5)
+    return make_model(
+        label, Sizes(8, 6, **options), form=form, num_tokens=NUM_TOKENS, num_outputs=NUM_TOKENS, gap=5, num_steps=5
+    )
 
 
 def inputs_of(form, batch_size=3, num_steps=5):
@@ -82,7 +84,13 @@ def test_a_registered_model_trains(name, label):
     form = next(form for form in forms_of(name) if form in TASK_OF)
     task = make_task(TASK_OF[form], 3)
     config = make_model(
-        label, Sizes(8, 6), form=form, num_tokens=task.num_tokens, num_outputs=task.num_classes, readout=task.readout
+        label,
+        Sizes(8, 6),
+        form=form,
+        num_tokens=task.num_tokens,
+        num_outputs=task.num_classes,
+        readout=task.readout,
+        num_steps=task.num_steps,
     )
     training = Training(task, config, batch_size=4, eval_size=8)
     hypers = Hypers(jnp.uint32(0), jnp.float32(0.01), jnp.float32(1.0))
@@ -122,11 +130,18 @@ def test_an_own_model_through_a_sweep(tmp_path):
 def test_an_own_model_is_told_what_it_has_fields_for():
     sizes = Sizes(8, 6, 2, 0.5, "states", 3)
     model = make_model(
-        "own_models:Everything@base=2", sizes, form="decoder", num_tokens=9, num_outputs=7, readout="last", gap=5
+        "own_models:Everything@base=2",
+        sizes,
+        form="decoder",
+        num_tokens=9,
+        num_outputs=7,
+        readout="last",
+        gap=5,
+        num_steps=7,
     )
     assert dataclasses.asdict(model) == {
         **dataclasses.asdict(sizes),
-        **dataclasses.asdict(Data("decoder", 9, 7, "last", 5)),
+        **dataclasses.asdict(Data("decoder", 9, 7, "last", 5, 7)),
         "base": 2.0,
     }
     assert model.backward_mode == "states" and model.uses_rng

@@ -66,6 +66,31 @@ def test_a_sequence_is_what_a_decoder_reads():
     assert_close(call(make("sequence", readout="last"), SOURCE), expected[-1:])
 
 
+def test_vectors_by_a_linear_map():
+    """As tokens whose table is what the map makes of these vectors; with no table, and no look ahead."""
+    vectors = jnp.asarray(RNG.normal(size=(7, 4, 3)))
+    for readout in ("every", "last"):
+        model = make("sequence", num_tokens=None, input_dim=3, num_outputs=2, readout=readout)
+        logits = call(model, vectors)
+        tokens = jnp.arange(28, dtype=jnp.int32).reshape(7, 4)
+        twin = make("sequence", num_tokens=28, num_outputs=2, readout=readout)
+        table = affine(model.decoder.embedding, np.asarray(vectors).reshape(28, 3))
+        for part in ("layers", "norm"):
+            nnx.update(getattr(twin.decoder, part), nnx.state(getattr(model.decoder, part)))
+        nnx.update(twin.readout, nnx.state(model.readout))
+        twin.decoder.embedding.embedding.set_value(jnp.asarray(table))
+        assert logits.dtype == jnp.float64 and logits.shape == (7 if readout == "every" else 1, 4, 2)
+        assert_close(logits, call(twin, tokens))
+    model = make("sequence", num_tokens=None, input_dim=3, num_outputs=2)
+    assert_changes_from(call(model, vectors), call(model, vectors.at[4].add(1.0)), 4)
+
+
+def test_only_a_sequence_may_be_of_vectors():
+    for form in FORMS:
+        with pytest.raises(ValueError, match=f"num_tokens: expected a number for the form {form}, got None"):
+            config_of(form, num_tokens=None, input_dim=3)
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("name", ["gap", "copy"])
 def test_it_stands_beside_cells_in_a_sweep(name):

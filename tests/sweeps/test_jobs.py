@@ -91,6 +91,7 @@ def test_memory_grows_with_what_it_should():
 
 
 @functools.cache
+@functools.cache
 def job_and_evaluation(cell):
     """A job, and what its evaluation takes, which no backward mode has a part in."""
     config = SweepConfig.of(learning_rates=(0.003,), cells=(cell,), gaps=(100,), hidden_dim=32)
@@ -104,14 +105,22 @@ def bytes_of(lowered):
     return used.temp_size_in_bytes + used.output_size_in_bytes + used.argument_size_in_bytes
 
 
-@pytest.mark.parametrize("backward", FLOATS_PER_STEP)
-def test_memory_estimate_covers_what_the_compiler_says(backward):
-    for cell in ("rnn", "gru", "lstm"):
-        job, in_evaluation = job_and_evaluation(cell)
-        training = job.training(backward)
-        state = jax.eval_shape(training.init, HYPERS)
-        used = max(in_evaluation, bytes_of(jax.jit(training.advance).lower(state, HYPERS, np.int32(1))))
-        assert used < memory_bytes(job, backward) < 10 * used, cell
+# In short the cell that keeps most has every mode, the others two each; `make test-faults` tries all.
+FEW = {("rnn", "autodiff"), ("rnn", "states"), ("gru", "activations"), ("gru", "checkpoint")}
+MEMORY = [
+    pytest.param(cell, backward, marks=[] if cell == "lstm" or (cell, backward) in FEW else pytest.mark.long)
+    for cell in ("rnn", "gru", "lstm")
+    for backward in FLOATS_PER_STEP
+]
+
+
+@pytest.mark.parametrize(("cell", "backward"), MEMORY)
+def test_memory_estimate_covers_what_the_compiler_says(cell, backward):
+    job, in_evaluation = job_and_evaluation(cell)
+    training = job.training(backward)
+    state = jax.eval_shape(training.init, HYPERS)
+    used = max(in_evaluation, bytes_of(jax.jit(training.advance).lower(state, HYPERS, np.int32(1))))
+    assert used < memory_bytes(job, backward) < 10 * used
 
 
 @pytest.mark.parametrize(

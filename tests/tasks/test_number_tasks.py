@@ -209,8 +209,10 @@ def test_memory_is_that_of_the_vectors():
 
 
 def test_models_of_tokens_say_so():
-    with pytest.raises(ValueError, match="'transformer': expected a task whose inputs are tokens, got one of vectors"):
-        make_model("transformer", Sizes(8, 3), form="decoder", num_tokens=None, num_outputs=1)
+    with pytest.raises(
+        ValueError, match="'own_models:Window': expected a task whose inputs are tokens, got one of vec"
+    ):
+        make_model("own_models:Window", Sizes(8, 3), form="sequence", num_tokens=None, num_outputs=1)
 
 
 # Whole runs

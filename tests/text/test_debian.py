@@ -175,7 +175,9 @@ def test_a_damaged_package(machine, tmp_path):
 def test_full_needs_the_largest(machine, recwarn):
     with pytest.raises(TextError, match="libreoffice-l10n-mr"):
         debian.english_marathi("full")
-    assert not recwarn.list and machine.asked() == ["libreoffice-l10n-mr"]
+    # Of others there may be some: what a test before has left open is collected at any time.
+    assert not [each for each in recwarn if "left out" in str(each.message)]
+    assert machine.asked() == ["libreoffice-l10n-mr"]
 
 
 PROGRAM = """#!{python}
