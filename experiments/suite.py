@@ -32,7 +32,7 @@ from lstm_jax.sweeps.config.fields import Allowed, Checked
 from lstm_jax.sweeps.config.options import DIRECTORY, NAMES, SweepConfig
 from lstm_jax.sweeps.config.parsing import parse_options
 
-REFERENCES = ("transformer",)
+REFERENCES = ("transformer", "tcn")
 """Models without a recurrence, which stand beside the cells."""
 
 
