@@ -125,7 +125,7 @@ def test_what_is_refused(finished, capsys, monkeypatch, tmp_path, line, message)
     if not damaged.exists():
         shutil.copytree(finished / "committed", damaged)
         (damaged / "runs.csv").write_text("job,cell\nrnn,1\n")
-    assert gap_length.main(line.format(here=finished).split()) == 2
+    assert gap_length.main([word.format(here=finished) for word in line.split()]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and error.startswith(f"error: {message.format(here=finished)}"), error
     assert list(tmp_path.iterdir()) == []
