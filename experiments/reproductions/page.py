@@ -60,7 +60,9 @@ def _findings(out: Path, reproduction: Reproduction) -> list[Finding]:
 
 
 def _form(reproduction: Reproduction) -> str:
-    return "reduced" if reproduction.reduced else "as published"
+    if reproduction.not_comparable:
+        return "reduced" if reproduction.reduced else "in another form"
+    return "as published"
 
 
 def _link(reproduction: Reproduction) -> str:
@@ -71,7 +73,7 @@ def _link(reproduction: Reproduction) -> str:
 def _section(reproduction: Reproduction, findings: Sequence[Finding]) -> Iterator[str]:
     option = " --reduced" if reproduction.reduced else ""
     yield f"## {reproduction.name}, {_form(reproduction)}: {verdict(reproduction, findings)}"
-    yield f"\n{reproduction.paper}.\n\n    python -m experiments.reproduce {reproduction.name}{option}\n"
+    yield f"\n{reproduction.paper}{'' if reproduction.paper.endswith('?') else '.'}\n\n    python -m experiments.reproduce {reproduction.name}{option}\n"
     yield "| claim | published | ours, median | 95% interval | each seed | bounds | holds |"
     yield "|---|---|---|---|---|---|---|"
     for each in findings:
