@@ -73,7 +73,8 @@ def _link(reproduction: Reproduction) -> str:
 def _section(reproduction: Reproduction, findings: Sequence[Finding]) -> Iterator[str]:
     option = " --reduced" if reproduction.reduced else ""
     yield f"## {reproduction.name}, {_form(reproduction)}: {verdict(reproduction, findings)}"
-    yield f"\n{reproduction.paper}{'' if reproduction.paper.endswith('?') else '.'}\n\n    python -m experiments.reproduce {reproduction.name}{option}\n"
+    end = "" if reproduction.paper.endswith("?") else "."
+    yield f"\n{reproduction.paper}{end}\n\n    python -m experiments.reproduce {reproduction.name}{option}\n"
     yield "| claim | published | ours, median | 95% interval | each seed | bounds | holds |"
     yield "|---|---|---|---|---|---|---|"
     for each in findings:
