@@ -2,6 +2,7 @@
 # docs/results/performance: a training step, whole sweeps, and long sequences, beside other libraries.
 set -euo pipefail
 python -m benchmarks.step --threads 1 --out results/benchmarks/step_one_thread.csv
+python -m benchmarks.step --kinds gru rnn lstm --shapes 32x100x64 16x1000x128 --threads 1 --repeats 12 --out results/benchmarks/step_kinds.csv
 python -m benchmarks.sweeps table
 python -m benchmarks.sweeps scaling
 python -m benchmarks.sweeps lanes
