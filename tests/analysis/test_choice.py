@@ -44,6 +44,9 @@ def test_most_solved_is_a_fraction_so_that_a_missing_run_is_no_failure() -> None
     others = [solved(0.01, 0), solved(0.01, 1), make_run(learning_rate=0.01, seed=2, status="failed")]
     assert tuned(*runs, *others) == 0.01
     assert tuned(solved(0.1, 0), solved(0.1, 1), solved(0.01, 0), solved(0.01, 1), solved(0.01, 2, step=10)) == 0.01
+    slow = [solved(0.1, 0, step=900), solved(0.1, 1, step=900), make_run(learning_rate=0.1, seed=2, status="failed")]
+    fast = [solved(0.01, 0, step=10), solved(0.01, 1, step=10), make_run(learning_rate=0.01, seed=2)]
+    assert tuned(*slow, *fast) == 0.1, "all of two, against two of three that are faster"
 
 
 def test_a_rate_is_not_chosen_on_the_one_run_that_did_not_crash() -> None:

@@ -83,6 +83,26 @@ def of(*rows: list[int]) -> Posterior:
     return posterior(GAPS[: len(rows[0])], np.array(rows, dtype=float), np.ones((len(rows), len(rows[0]))))
 
 
+@pytest.mark.parametrize("confidence", [0.5, 0.8, 0.95])
+def test_an_interval_leaves_out_as_much_on_either_side(confidence: float) -> None:
+    found = of(*[[1, 1, 1, 0, 0, 0]] * 4)  # the measured rates fall through one half within all three intervals
+    edges = np.append(horizons_of(found.gaps), np.inf) - 0.125  # the grid has four horizons an octave
+    share = np.append(0.0, np.cumsum(found.mass))
+    middle, low, high = found.interval(confidence)
+    outside = (1.0 - confidence) / 2.0
+    for place, expected in ((low, outside), (middle, 0.5), (high, 1.0 - outside)):
+        index = int(np.searchsorted(edges, place)) - 1
+        inside = (place - edges[index]) / 0.25
+        assert share[index] + inside * found.mass[index] == pytest.approx(expected, abs=1e-9)
+
+
+def test_failures_where_it_is_easy_are_lapses() -> None:
+    """Where all solve 20 and none 40, failures at 5 and 10 of single runs move the horizon by less than 0.1 octaves."""
+    clean = of(*[[1, 1, 1, 0, 0]] * 16).interval(0.95)[0]
+    lapses = of(*[[0, 1, 1, 0, 0], [1, 0, 1, 0, 0], [1, 1, 1, 0, 0], [1, 1, 1, 0, 0]] * 4).interval(0.95)[0]
+    assert lapses == pytest.approx(clean, abs=0.1)
+
+
 def test_runs_that_are_not_there_say_nothing() -> None:
     rows = np.array([[1, 1, 1, 0], [1, 1, 0, 0]], dtype=float)
     finished = np.ones(rows.shape)

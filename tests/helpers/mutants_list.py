@@ -982,14 +982,14 @@ ANALYSIS = (
         "lstm_jax/analysis/gaps/posterior.py",
         "shares = (0.5, (1.0 - confidence) / 2.0,",
         "shares = (0.5, (1.0 - confidence),",
-        "tests/analysis/test_posterior.py::test_of_truths_drawn_from_the_prior_each_interval_covers_its_share",
+        "tests/analysis/test_posterior.py::test_an_interval_leaves_out_as_much_on_either_side",
     ),
     Mutant(
         "analysis/no-lapses",
         "lstm_jax/analysis/gaps/posterior.py",
         "np.array([0.6, 0.3, 0.1])",
         "np.array([1.0, 0.0, 0.0])",
-        "tests/analysis/test_posterior.py::test_it_is_the_integral_over_slope_lapses_and_seeds",
+        "tests/analysis/test_posterior.py::test_failures_where_it_is_easy_are_lapses",
     ),
     Mutant(
         "analysis/p-value-of-one-side",
@@ -1355,7 +1355,7 @@ TEXT = (
         "lstm_jax/text/subwords.py",
         "ended or piece.startswith(BEGINS)",
         "piece.startswith(BEGINS)",
-        "tests/text/test_corpus.py::test_any_text_is_cut_into_pieces_and_joined",
+        "tests/text/test_corpus.py::test_what_follows_an_unknown_word_begins_another",
     ),
     Mutant(
         "text/bleu-without-brevity",

@@ -170,6 +170,11 @@ def test_any_text_is_cut_into_pieces_and_joined(text):
     assert subwords.join(pieces) == [*words, "<unk>", *words]
 
 
+def test_what_follows_an_unknown_word_begins_another():
+    assert subwords.join(["<unk>", "ing", f"{subwords.BEGINS}word", "ing"]) == ["<unk>", "ing", "wording"]
+    assert subwords.join(["ing"]) == ["ing"]
+
+
 _MODEL = subwords.learn([("word", "शब्द"), ("wording", "शब्दांचे")], 28)
 
 
