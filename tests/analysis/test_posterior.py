@@ -86,13 +86,14 @@ def of(*rows: list[int]) -> Posterior:
 @pytest.mark.parametrize("confidence", [0.5, 0.8, 0.95])
 def test_an_interval_leaves_out_as_much_on_either_side(confidence: float) -> None:
     found = of(*[[1, 1, 1, 0, 0, 0]] * 4)  # the measured rates fall through one half within all three intervals
-    edges = np.append(horizons_of(found.gaps), np.inf) - 0.125  # the grid has four horizons an octave
+    horizons = horizons_of(found.gaps)
+    width = horizons[1] - horizons[0]
     share = np.append(0.0, np.cumsum(found.mass))
     middle, low, high = found.interval(confidence)
     outside = (1.0 - confidence) / 2.0
     for place, expected in ((low, outside), (middle, 0.5), (high, 1.0 - outside)):
-        index = int(np.searchsorted(edges, place)) - 1
-        inside = (place - edges[index]) / 0.25
+        index = int(np.floor((place - horizons[0]) / width + 0.5))  # each horizon stands for half a step on either side
+        inside = (place - horizons[index]) / width + 0.5
         assert share[index] + inside * found.mass[index] == pytest.approx(expected, abs=1e-9)
 
 
