@@ -10,7 +10,6 @@ A repeated command goes on where the last one ended. To add one: a file in exper
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import sys
 from collections.abc import Sequence
@@ -24,6 +23,7 @@ from experiments import common
 from experiments.cli import program
 from experiments.common import Argv
 from lstm_jax.errors import ConfigError, UnwritableError
+from lstm_jax.files import write_atomically
 from lstm_jax.sweeps.config.fields import Allowed, Checked, Count
 from lstm_jax.sweeps.config.parsing import parse_options
 
@@ -89,21 +89,17 @@ def _run(arguments: Reproduce, console: rich.console.Console) -> int:
         from experiments.reproductions.page import page
 
         arguments.page.parent.mkdir(parents=True, exist_ok=True)
-        arguments.page.write_text(page(arguments.out), encoding="utf-8")
+        write_atomically(arguments.page, page(arguments.out))
         console.print(f"page: {arguments.page}")
     return status
 
 
 def _describe(reproduction: Reproduction, console: rich.console.Console) -> None:
-    from experiments.reproductions import load
+    from experiments.reproductions import forms
 
-    try:
-        reduced = load(reproduction.name, reduced=True)
-    except ConfigError:
-        reduced = None
     console.print(reproduction.name, style="bold", highlight=False)
     console.print(f"  {reproduction.paper}", highlight=False, markup=False, soft_wrap=True)
-    for each in filter(None, (reproduction, reduced)):
+    for each in forms(reproduction.name):
         form = f"--reduced: {each.not_comparable.removeprefix('reduced: ')}; " if each.reduced else ""
         updates = max(arm.options["max_steps"] for arm in each.arms)
         runs = sum(len(arm.options["seeds"]) for arm in each.arms)
@@ -165,40 +161,14 @@ def _print(reproduction: Reproduction, findings: Sequence[Finding], console: ric
 def read_claims(path: Path) -> list[Finding]:
     """Read claims.csv; raises ConfigError where it is not there or not one."""
     from experiments.reproductions.base import Finding
+    from lstm_jax.sweeps.views.tables import read_rows
 
     if not path.is_file():
         raise ConfigError(f"out: {path} is not there; expected the results of a comparison: run it first")
-
-    def number(text: str) -> float | None:
-        return None if text == "" else float(text)
-
-    rows = []
-    with path.open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            try:
-                rows.append(
-                    Finding(
-                        reproduction=row["reproduction"],
-                        arm=row["arm"],
-                        text=row["text"],
-                        published=row["published"],
-                        source=row["source"],
-                        measure=row["measure"],
-                        seeds=row["seeds"],
-                        ours=row["ours"],
-                        median=number(row["median"]),
-                        low_95=number(row["low_95"]),
-                        high_95=number(row["high_95"]),
-                        low=float(row["low"]),
-                        high=float(row["high"]),
-                        reduced=row["reduced"] == "True",
-                        at=int(row["at"]) if row["at"] else None,
-                        holds={"True": True, "False": False}.get(row["holds"]),
-                    )
-                )
-            except (KeyError, ValueError) as error:
-                raise ConfigError(f"{path}, line {len(rows) + 2}: {error}; expected what the command wrote") from None
-    return rows
+    try:
+        return read_rows(path, Finding)
+    except ValueError as error:
+        raise ConfigError(f"{path}: {error}; expected what the command wrote") from None
 
 
 if __name__ == "__main__":

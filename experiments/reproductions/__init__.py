@@ -7,6 +7,7 @@ verdict. `REDUCED` beside it, where there is one, is a form that two cores reach
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterator
 
 from experiments.reproductions.base import Reproduction
 from lstm_jax.errors import ConfigError
@@ -19,6 +20,7 @@ REPRODUCTIONS = {
     "hochreiter": "experiments.reproductions.hochreiter",
     "indrnn": "experiments.reproductions.indrnn",
     "jozefowicz": "experiments.reproductions.jozefowicz",
+    "mnist": "experiments.reproductions.mnist",
     "mqar": "experiments.reproductions.mqar",
     "min_rnn": "experiments.reproductions.min_rnn",
 }
@@ -33,3 +35,10 @@ def load(name: str, reduced: bool = False) -> Reproduction:
         raise ConfigError(f"reduced: {name} has no reduced form; expected its own settings, without --reduced")
     assert isinstance(found, Reproduction)
     return found
+
+
+def forms(name: str) -> Iterator[Reproduction]:
+    """The comparison of that name as published, then reduced, if it has such a form."""
+    yield load(name)
+    if hasattr(importlib.import_module(REPRODUCTIONS[name]), "REDUCED"):
+        yield load(name, reduced=True)

@@ -112,7 +112,8 @@ def compare(reproduction: Reproduction, claim: Claim, records: Mapping[str, Sequ
     values = [measured(claim, by_seed[seed], others.get(seed)) for seed in seeds]
     known = [value for value in values if not math.isnan(value)]
     median = float(np.median(known)) if len(known) >= LEAST_SEEDS else None
-    low, high = interval(values, logarithmic=claim.measure in ("solved_step", "updates_ratio") or claim.high < 1e-1)
+    is_error = any(not record.run.higher_is_better for record in by_seed.values())
+    low, high = interval(values, logarithmic=is_error or claim.measure in ("solved_step", "updates_ratio"))
     return Finding(
         reproduction.name,
         reproduction.reduced,

@@ -6,9 +6,8 @@ import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from experiments.reproductions import REPRODUCTIONS, load
+from experiments.reproductions import REPRODUCTIONS, forms
 from experiments.reproductions.base import Finding, Reproduction, verdict
-from lstm_jax.errors import ConfigError
 
 _HEAD = """\
 # Published results, run again
@@ -29,8 +28,7 @@ wide, as there are few seeds, and there is none where a run never solved its tas
 
 def page(out: Path) -> str:
     """The page, of what `out` has results of; each comparison without results says so."""
-    forms = list(_forms())
-    found = [(each, _findings(out, each)) for each in forms]
+    found = [(each, _findings(out, each)) for name in REPRODUCTIONS for each in forms(name)]
     lines = [_HEAD, "| comparison | form | verdict | claims that hold |", "|---|---|---|---|"]
     for reproduction, findings in found:
         holding = sum(bool(each.holds) for each in findings)
@@ -41,15 +39,6 @@ def page(out: Path) -> str:
         if findings:
             lines += ["", *_section(reproduction, findings)]
     return "\n".join(lines) + "\n"
-
-
-def _forms() -> Iterator[Reproduction]:
-    for name in REPRODUCTIONS:
-        yield load(name)
-        try:
-            yield load(name, reduced=True)
-        except ConfigError:
-            continue
 
 
 def _findings(out: Path, reproduction: Reproduction) -> list[Finding]:

@@ -30,7 +30,7 @@ class TCNConfig(Config):
     `kernel` is the number of taps of a convolution. `levels` is the number of residual blocks; None: as few as let the
     last step see all `num_steps` of the task. `num_tokens` is None for real-valued inputs, whose width is then
     `input_dim` (for tokens, the width of the embedding). `dropout` is the rate after each convolution. `init` is how
-    convolutions start: N(0, 0.01), or uniform between ± 1 / sqrt(kernel * inputs).
+    convolutions start: uniform between ± 1 / sqrt(kernel * inputs), or N(0, 0.01).
     """
 
     forms: ClassVar[tuple[Form, ...]] = ("sequence",)
@@ -44,7 +44,7 @@ class TCNConfig(Config):
     dropout: float = 0.0
     kernel: int = 7
     levels: int | None = None
-    init: Init = "normal"
+    init: Init = "uniform"
 
     def __post_init__(self) -> None:
         if self.kernel < 2:
@@ -101,9 +101,9 @@ class TCN(nnx.Module):
     where x is zero before the first step, and r is a linear map where the widths differ, else x itself.
 
     Differs from their code in biases, which start at zero, and in the readout, which starts as that of our other
-    models. Convolutions start at N(0, 0.01), which their code asks for too, but there it has no effect: PyTorch's
-    `weight_norm` makes the weight anew from v, which keeps PyTorch's uniform numbers (`init=uniform`). Dropout is that
-    of single numbers, as in the code, where the paper has whole channels.
+    models. Their code asks for convolutions that start at N(0, 0.01), but that has no effect: PyTorch's `weight_norm`
+    makes the weight anew from v, which keeps PyTorch's uniform numbers. So ours start uniform, and r alone at
+    N(0, 0.01), as theirs do. Dropout is that of single numbers, as in the code, where the paper has whole channels.
     """
 
     def __init__(self, config: TCNConfig, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> None:
@@ -144,7 +144,7 @@ class _Level(nnx.Module):
         )
         past = None
         if input_dim != dim:
-            init = nnx.initializers.normal(0.01) if config.init == "normal" else _uniform
+            init = nnx.initializers.normal(0.01)
             past = nnx.Linear(input_dim, dim, kernel_init=init, dtype=dtype, param_dtype=dtype, rngs=rngs)
         self.past = past
 

@@ -72,7 +72,8 @@ class TransformerConfig(Config):
             spec = spec.with_settings((*spec.settings, ("heads", str(heads))))
         config = super().from_spec(spec, sizes, data)
         # Tokens are embedded in the width of the model: the other options' width is not theirs.
-        return config if data.num_tokens is None else dataclasses.replace(config, input_dim=None)  # type: ignore[call-arg]
+        assert isinstance(config, TransformerConfig)
+        return config if data.num_tokens is None else dataclasses.replace(config, input_dim=None)
 
     @classmethod
     def hidden_dim_unit(cls, spec: registry.Spec) -> int:

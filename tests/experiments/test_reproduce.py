@@ -12,7 +12,7 @@ import pytest
 
 import experiments
 from experiments import reproduce, reproductions
-from experiments.reproductions import REPRODUCTIONS, base, load
+from experiments.reproductions import REPRODUCTIONS, base, forms
 from experiments.reproductions.base import Arm, Claim, Reproduction, compare, interval, measured, verdict
 from experiments.reproductions.original_lstm import MemoryBlocks, SigmoidAdding, SigmoidClasses, SigmoidOrder
 from experiments.reproductions.page import page
@@ -22,19 +22,13 @@ from lstm_jax.sweeps.store.records import CurvePoint, Record, Run
 ROOT = Path(experiments.__file__).parents[1]
 
 
-def forms():
-    for name in REPRODUCTIONS:
-        yield load(name)
-        try:
-            yield load(name, reduced=True)
-        except ConfigError:
-            continue
+FORMS = [form for name in REPRODUCTIONS for form in forms(name)]
 
 
 # Each comparison
 
 
-@pytest.mark.parametrize("found", list(forms()), ids=lambda found: f"{found.name} {'reduced' * found.reduced}")
+@pytest.mark.parametrize("found", FORMS, ids=lambda found: f"{found.name} {'reduced' * found.reduced}")
 def test_a_comparison_is_complete(found):
     assert REPRODUCTIONS[found.name].endswith(found.name)
     names = [arm.name for arm in found.arms]
@@ -210,7 +204,7 @@ def test_the_page_is_what_the_command_makes_of_committed_files():
 
 def test_committed_claims_are_those_of_the_files():
     """A bound or a source that was changed after the runs would stand beside a verdict of the old ones."""
-    for found in forms():
+    for found in FORMS:
         path = reproduce.folder(ROOT / "docs" / "results" / "reproductions", found) / "claims.csv"
         if path.is_file():
             kept = [

@@ -155,6 +155,19 @@ def test_starts():
         assert not numbers(conv.bias).any()
 
 
+def test_what_goes_past_starts_small_and_convolutions_as_theirs_do():
+    """The numbers that the authors' code writes over PyTorch's are gone at the next call: `uniform` is what it has."""
+    level = config_of(input_dim=50, hidden_dim=60).build(rngs=nnx.Rngs(0)).levels[0]
+    assert numbers(level.past.kernel).std() == pytest.approx(0.01, rel=0.05)
+    torch = pytest.importorskip("torch")
+    theirs = torch.nn.utils.weight_norm(torch.nn.Conv1d(50, 60, KERNEL))
+    theirs.weight.data.normal_(0.0, 0.01)
+    theirs(torch.zeros(1, 50, 9))
+    ours = numbers(level.convolutions[0].direction)
+    assert float(theirs.weight.std()) == pytest.approx(ours.std(), rel=0.03)
+    assert float(theirs.weight.abs().max()) == pytest.approx(np.abs(ours).max(), rel=0.03)
+
+
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 def test_dtype(dtype):
     """Parameters and logits are of the type that was asked for, of vectors of another too."""
