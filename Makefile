@@ -17,7 +17,7 @@ gap-length: $(VENV)/.run  ## The main experiment, quick preset: the plot is in r
 copy-task: $(VENV)/.run  ## The copying memory task, quick preset: the plot is in results/copy_task
 	$(BIN)/python -m experiments.copy_task --preset quick $(ARGS)
 
-suite: $(VENV)/.run  ## All cells on a small set of tasks, under an hour on two cores; repeated, it goes on: results/suite/leaderboard.md
+suite: $(VENV)/.run  ## All cells on a small set of tasks; repeated, it goes on: results/suite/leaderboard.md
 	$(BIN)/python -m experiments.suite $(ARGS)
 
 why: $(VENV)/.run  ## Why the cells of docs/results/quick stop: verdicts and pictures are in results/why

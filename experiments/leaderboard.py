@@ -47,7 +47,8 @@ updates. Made from the tables in [{directory}]({link}) by
 
     {make}
 
-and they by `make suite`, in under an hour on two cores. A cell of your own joins by
+and they by `make suite`: {minutes:.0f} minutes of training on one core by their records, starting and compiling
+not counted. A cell of your own joins by
 
     python -m experiments.suite --cells mine:Cell --beside docs/results/suite
 
@@ -84,8 +85,8 @@ _WIDTH = 120
 class Board(NamedTuple):
     """A task: its sweep, the cells as placed, their ties, pairs and runs.
 
-    `sizes` are the least and the greatest number of parameters, with their cells. `own` cells were trained beside the
-    others; of `rising` ones the solve rates rise with the gap.
+    `sizes` are the least and the greatest number of parameters, with their cells, `seconds` what training took. `own`
+    cells were trained beside the others; of `rising` ones the solve rates rise with the gap.
     """
 
     name: str
@@ -95,6 +96,7 @@ class Board(NamedTuple):
     contrasts: Sequence[Contrast]
     summaries: Sequence[Summary]
     sizes: Sequence[tuple[int, str]]
+    seconds: float
     own: Sequence[str]
     rising: Sequence[str]
 
@@ -172,14 +174,17 @@ def read(directory: Path) -> list[Board]:
             horizons = read_rows(root / "horizon.csv", Horizon)
             contrasts = read_rows(root / "contrasts.csv", Contrast)
             summaries = read_rows(root / "summary.csv", Summary)
-            sizes = sorted((run.run.num_params, run.run.cell) for run in join(config, read_tables(root)).records)
+            runs = [record.run for record in join(config, read_tables(root)).records]
         except (OSError, ValueError) as error:
             raise ConfigError(f"directory: can't read the tables in {root} ({error})") from None
+        sizes = sorted((run.num_params, run.cell) for run in runs)
+        seconds = sum(run.duration_seconds for run in runs)
         placed = sorted(places(name, config.task, horizons, contrasts), key=_order)
         tied = letters([row.cell for row in placed], contrasts)
         own = config.grid.cells if config.beside is not None else ()
         rising = [found.cell for found in horizons if found.monotone_p < SIGNIFICANT]
-        boards.append(Board(name, config, placed, tied, contrasts, summaries, (sizes[0], sizes[-1]), own, rising))
+        ends = (sizes[0], sizes[-1])
+        boards.append(Board(name, config, placed, tied, contrasts, summaries, ends, seconds, own, rising))
     return boards
 
 
@@ -208,7 +213,7 @@ def page(boards: Sequence[Board], directory: Path, out: Path) -> str:
         make += f" {directory} --out {out}"
     links = {"link": _link(directory, out), "protocol": _link(Path("docs/protocol.md"), out)}
     lines = [
-        HEAD.format(directory=directory, make=make, **links),
+        HEAD.format(directory=directory, make=make, minutes=sum(each.seconds for each in boards) / 60.0, **links),
         *([f"Cells trained beside the others: {', '.join(f'`{cell}`' for cell in sorted(own))}.\n"] if own else []),
         *([f"Of the suite's tasks, {', '.join(missing)} has no tables there.\n"] if missing else []),
         f"![Horizon of each cell on each task]({_link(directory / PICTURE, out)})\n{OVERALL}",

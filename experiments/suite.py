@@ -1,6 +1,6 @@
 """A small suite: all cells, on tasks that differ in kind, under one budget; docs/leaderboard.md is made from it.
 
-python -m experiments.suite                             # under an hour on two cores; repeated, it goes on
+python -m experiments.suite                             # repeated, it goes on
 python -m experiments.suite --tasks gap parity --cells lstm gru
 python -m experiments.suite --cells mine:Cell --beside docs/results/suite     # yours alone is trained
 
@@ -90,7 +90,7 @@ class Suite(Checked):
     """Train all cells on a small set of tasks, and rank them by how far they reach on each."""
 
     preset: Literal["quick", "smoke"] | None = None
-    """quick (under an hour on two cores) or smoke (toy size). None: quick."""
+    """quick (docs/leaderboard.md says how long it took) or smoke (toy size). None: quick."""
     tasks: Annotated[
         tuple[str, ...] | None, Allowed(f"some of {', '.join(TASKS)}, each once", TASKS.__contains__, 1)
     ] = None

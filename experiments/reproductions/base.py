@@ -81,9 +81,9 @@ class Finding:
     """A claim beside what came out: a row of claims.csv.
 
     `ours` has one number a seed, in the order of `seeds`; `low_95` and `high_95` are a t interval of their mean, of
-    their logarithms where they are steps, ratios or errors. None: from fewer than two seeds, or where a run never
-    solved its task. Of a ratio nothing is known (nan) where neither run did. `holds` is None where fewer than two seeds
-    say anything.
+    their logarithms where they are steps, ratios or errors, cut off at 0 and 1 where they are shares. None: from fewer
+    than two seeds, or where a run never solved its task. Of a ratio nothing is known (nan) where neither run did.
+    `holds` is None where fewer than two seeds say anything.
     """
 
     reproduction: str
@@ -114,6 +114,8 @@ def compare(reproduction: Reproduction, claim: Claim, records: Mapping[str, Sequ
     median = float(np.median(known)) if len(known) >= LEAST_SEEDS else None
     is_error = any(not record.run.higher_is_better for record in by_seed.values())
     low, high = interval(values, logarithmic=is_error or claim.measure in ("solved_step", "updates_ratio"))
+    if low is not None and high is not None and all(_is_share(claim, record) for record in by_seed.values()):
+        low, high = max(low, 0.0), min(high, 1.0)
     return Finding(
         reproduction.name,
         reproduction.reduced,
@@ -132,6 +134,10 @@ def compare(reproduction: Reproduction, claim: Claim, records: Mapping[str, Sequ
         claim.high,
         None if median is None else claim.low <= median <= claim.high,
     )
+
+
+def _is_share(claim: Claim, record: Record) -> bool:
+    return claim.measure in ("score", "best_score") and record.run.measure.endswith("accuracy")
 
 
 def measured(claim: Claim, record: Record, other: Record | None) -> float:

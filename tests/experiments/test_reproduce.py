@@ -135,6 +135,16 @@ def test_where_neither_run_solved_nothing_is_known():
     assert (found.ours, found.median, found.low_95, found.holds) == ("nan 0.5 nan", None, None, None)
 
 
+def test_an_interval_of_a_share_is_one_of_shares_and_that_of_errors_geometric():
+    share = comparison(claim("best_score", high=1.0))
+    rows = {"arm": [record(seed, scores=((100, score),), measure="accuracy") for seed, score in enumerate((0.8, 0.99))]}
+    found = compare(share, share.claims[0], rows)
+    assert found.high_95 == 1.0 and found.low_95 == 0.0
+    errors = {"arm": [record(seed, scores=((100, score),)) for seed, score in enumerate((0.1, 0.2, 0.4))]}
+    found = compare(share, share.claims[0], errors)
+    assert found.low_95 * found.high_95 == pytest.approx(0.04) and found.low_95 > 0.0
+
+
 # The command
 
 
