@@ -17,7 +17,7 @@ from lstm_jax.errors import ConfigError, DamagedError, TextError
 from lstm_jax.sweeps.config.command_line import from_yaml
 from lstm_jax.sweeps.config.options import SweepConfig, known, resolved
 from lstm_jax.sweeps.store.directory import Directory
-from lstm_jax.sweeps.store.records import Record, write_rows
+from lstm_jax.sweeps.store.records import Record, Run, read_runs, write_rows
 from lstm_jax.tasks import corpus_of
 from lstm_jax.terminal import lasting_output
 from lstm_jax.text import store
@@ -83,10 +83,6 @@ def resolve(config: SweepConfig, console: Console, **suggested: Any) -> SweepCon
     Where neither parameters nor the width were given, there are as many parameters as an LSTM of LSTM_UNITS has: on
     text most parameters are words, and how many is known with the corpus alone.
     """
-    if config.grid.learning_rates is None:
-        raise ConfigError(
-            "learning_rates: got none; expected at least one: two stages choose by what is solved, and text is not"
-        )
     found = resolved(config, **suggested)
     if config.model.num_params is None and config.model.hidden_dim is None:
         from lstm_jax.sweeps.plan import checked_task, sized
@@ -113,6 +109,15 @@ def reported(config: SweepConfig, records: Sequence[Record], console: Console) -
             highlight=False, markup=False, soft_wrap=True,
         )  # fmt: skip
     return [record for record in records if record.run in runs]
+
+
+def reported_runs(directory: Directory, cell: str) -> list[Run]:
+    """The runs of a cell that a finished sweep reports, from its files alone."""
+    from lstm_jax.sweeps.stages.choice import least_loss_runs
+
+    grid = from_yaml(directory.config_file).grid
+    runs = [run for run in read_runs(directory.root / "runs.csv") if run.cell == cell]
+    return least_loss_runs(runs, grid.tuning_seeds, grid.learning_rates or ())[0]
 
 
 def unk_sentence(share: float | None, of: str) -> str:
@@ -152,11 +157,13 @@ class Trained:
     model: Any
 
 
-def trained_model(checkpoint: Path, name: str, form: str, cell: str | None, seed: int | None) -> Trained:
+def trained_model(
+    checkpoint: Path, name: str, form: str, cell: str | None, seed: int | None, learning_rate: float | None = None
+) -> Trained:
     """Restore a model of the sweep in `checkpoint`, or of the job whose folder that is.
 
-    Of several models of that form, the one with the best held-out score. Raises ConfigError where there is none, or
-    it is of another task than `name`, damaged, or of a corpus that is not there.
+    Of several models of that form, seed and rate, the one with the best held-out score. Raises ConfigError where there
+    is none, or it is of another task than `name`, damaged, or of a corpus that is not there.
     """
     import jax
 
@@ -189,7 +196,8 @@ def trained_model(checkpoint: Path, name: str, form: str, cell: str | None, seed
             (record, job)
             for job in of_form
             for record in directory.records([job])
-            if record.checkpoint and record.run.status in ("solved", "unsolved") and seed in (None, record.run.seed)
+            if record.checkpoint and record.run.status in ("solved", "unsolved")
+            if seed in (None, record.run.seed) and learning_rate in (None, record.run.learning_rate)
         ]
         if not found:
             seeds = f" of seed {seed}" if seed is not None else ""

@@ -5,12 +5,15 @@ python -m experiments.translation --pairs mar.txt                   # lines of E
 python -m experiments.translation --cells lstm lstm@attention=additive,bidirectional=true transformer
 python -m experiments.translation translate --checkpoint results/translation "The file could not be opened."
 python -m experiments.translation thoughts --checkpoint results/translation     # what encoders leave of a sentence
+python -m experiments.translation gains results/words results/pieces            # what a change gains
+python -m experiments.translation search --checkpoint results/words             # by beam size and length penalty
 python -m experiments.translation --task reverse --gaps 5 10        # no data needed: reverse a sequence, add numbers
 """
 
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -219,7 +222,8 @@ EXPERIMENT = Experiment(
     module="experiments.translation",
     description=(
         "Translation by encoder and decoder, English to Marathi, and how it degrades with the length of the sentence. "
-        "`translate --help` says how to use a trained model, `thoughts --help` how to look into its encoder. "
+        "`translate --help` says how to use a trained model, `thoughts --help` how to look into its encoder, "
+        "`gains --help` and `search --help` what a change of the training or of the search gains. "
         "Where they are not given: dropout 0.3, batch-size 32, "
         "embedding-dim 64 (smoke 16, full 128), gaps max-tokens; of tasks without data, as reverse, dropout 0, "
         "batch-size 64, embedding-dim 16, gaps 5 10 20; num-params those of an LSTM of 128 units (smoke 16, full 512)."
@@ -325,14 +329,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     if argv and argv[0] == "translate":
         return translate(argv[1:])
-    if argv and argv[0] == "thoughts":
-        from experiments.thoughts import thoughts
-
-        return thoughts(argv[1:])
-    if argv and argv[0] == "gains":
-        from experiments.gains import gains
-
-        return gains(argv[1:])
+    if argv and argv[0] in ("thoughts", "gains", "search"):  # each a file and a function of that name
+        command = getattr(importlib.import_module(f"experiments.{argv[0]}"), argv[0])
+        return int(command(argv[1:]))
     return common.main(EXPERIMENT, argv)
 
 

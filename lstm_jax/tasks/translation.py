@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import jax
@@ -141,14 +141,10 @@ class Translation(Task):
     def answers(self, model: Any) -> dict[str, list[dict[str, Any]]]:
         """Translations of the test split, by beam search and greedily: words, joined by spaces; with attention, where
         the model looked for each token of a few of them: a weight for each token of the source and its end."""
-        pairs, split = self.pairs, self.pairs.test
-        found = translate(model, pairs, split.sources)
-        columns: dict[str, Sequence[Sequence[str]]] = {"source": split.sources, "reference": split.targets}
-        columns |= {"output": [each.output for each in found], "greedy": [each.greedy for each in found]}
-        texts = {name: [" ".join(words) for words in pairs.words(tokens)] for name, tokens in columns.items()}
-        if pairs.further:
-            texts["further"] = ["\t".join(map(" ".join, pairs.words(others))) for others in pairs.further]
-        rows = [dict(zip(texts, row, strict=True)) for row in zip(*texts.values(), strict=True)]
+        split = self.pairs.test
+        found = translate(model, self.pairs, split.sources)
+        written = {"output": [each.output for each in found], "greedy": [each.greedy for each in found]}
+        rows = self.translations(written)
         tables: dict[str, list[dict[str, Any]]] = {"translations": rows}
         fit = [index for index, words in enumerate(split.sources) if SHOWN_TOKENS[0] <= len(words) <= SHOWN_TOKENS[1]]
         shown = [fit[place] for place in np.unique(np.linspace(0, len(fit) - 1, NUM_SHOWN).astype(int))] if fit else []
@@ -159,6 +155,15 @@ class Translation(Task):
             for word, weights in zip([*found[index].output, "<eos>"], found[index].alignment, strict=False)
         ]
         return tables | ({"alignments": alignments} if alignments else {})
+
+    def translations(self, written: Mapping[str, Sequence[Sequence[str]]]) -> list[dict[str, Any]]:
+        """Rows of the test split: source, reference, what was `written` for it and its further references, as words."""
+        pairs, split = self.pairs, self.pairs.test
+        columns = {"source": split.sources, "reference": split.targets, **written}
+        texts = {name: [" ".join(words) for words in pairs.words(tokens)] for name, tokens in columns.items()}
+        if pairs.further:
+            texts["further"] = ["\t".join(map(" ".join, pairs.words(others))) for others in pairs.further]
+        return [dict(zip(texts, row, strict=True)) for row in zip(*texts.values(), strict=True)]
 
     def show(self, inputs: Pair, targets: Integer[np.ndarray, " S"]) -> str:
         """Source above target, in words."""

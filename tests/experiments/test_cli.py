@@ -27,6 +27,7 @@ if __name__ == "__main__":
 NO_COMMANDS = {
     "__init__",
     "gains",
+    "search",
     "thoughts",
     "beside",
     "captions",

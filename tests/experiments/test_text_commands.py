@@ -113,6 +113,7 @@ def test_thoughts_and_gains_are_made_of_a_finished_sweep(translated, capsys, tmp
     bleu = {row["system"]: float(row["bleu"]) for row in rows(directory / "scores.csv") if row["seed"] == ""}
     assert (float(first["bleu"]), float(second["bleu"])) == (bleu["rnn"], bleu["lstm@attention=dot"])
     assert float(second["gain"]) == pytest.approx(bleu["lstm@attention=dot"] - bleu["rnn"]) and first["gain"] == ""
+    assert second["against"] == first["step"] and first["against"] == ""
     capsys.readouterr()
     assert "expected DIR:MODEL with one of rnn, lstm@attention=dot" in fails(translation, capsys, "gains", directory)
     assert "expected the directory of a finished sweep" in fails(translation, capsys, "gains", tmp_path)
@@ -127,6 +128,22 @@ def test_thoughts_and_gains_are_made_of_a_finished_sweep(translated, capsys, tmp
     sweep = ["--preset", "smoke", "--pairs", PAIRS, "--out", tmp_path / "none"]
     assert fails(translation, capsys, *sweep, "--tokens", "bpe").endswith("pip install 'lstm_jax[text]'")
     assert "expected none without --tokens bpe" in fails(translation, capsys, *sweep, "--vocab-size", 100)
+
+
+def test_search_scores_each_way_to_search_as_the_sweep_scored_its_own(translated, capsys, tmp_path):
+    directory, _ = translated
+    argv = ["search", "--checkpoint", directory, "--out", tmp_path / "search.csv"]
+    assert translation.main([*map(str, argv), "--cell", "rnn", "--length-penalties", "0.6"]) == 0
+    greedy, beam = rows(tmp_path / "search.csv")
+    scored = next(row for row in rows(directory / "scores.csv") if (row["system"], row["seed"]) == ("rnn", ""))
+    assert (greedy["step"], float(greedy["bleu"])) == ("greedy", float(scored["greedy_bleu"]))
+    assert (beam["step"], float(beam["bleu"])) == ("beam 4, length penalty 0.6", float(scored["bleu"]))
+    assert beam["against"] == "greedy" and float(beam["gain"]) == float(beam["bleu"]) - float(greedy["bleu"])
+    capsys.readouterr()
+    assert "cell: got none; expected one of rnn, lstm@attention=dot" in fails(translation, capsys, *argv)
+    assert "expected the directory of a sweep" in fails(translation, capsys, "search", "--checkpoint", tmp_path)
+    assert "length_penalties" in fails(translation, capsys, *argv, "--cell", "rnn", "--length-penalties", "-1")
+    assert "beam_sizes: got none" in fails(translation, capsys, *argv, "--cell", "rnn", "--beam-sizes")
 
 
 def test_without_sacrebleu_nothing_is_trained_that_it_would_score(tmp_path, monkeypatch, capsys):
@@ -440,8 +457,6 @@ def test_what_a_language_model_refuses(modelled, capsys, tmp_path):
     assert form in fails(language_model, capsys, *at, "--cell", "transformer@form=encoder")
     assert "temperature: got -1" in fails(language_model, capsys, *at, "--temperature", "-1")
     assert "top_k: got 0" in fails(language_model, capsys, *at, "--top-k", "0")
-    (tmp_path / "two_stages.yaml").write_text("learning_rates: null\ntuning_seeds: [100]\n")
-    assert "learning_rates: got none" in fails(language_model, capsys, "--config", tmp_path / "two_stages.yaml")
     (tmp_path / "few.txt").write_text("a few words\n")
     out = ["--preset", "smoke", "--out", tmp_path / "out"]
     assert "expected 1000 words or more, got 4" in fails(language_model, capsys, *out, "--text", tmp_path / "few.txt")

@@ -17,7 +17,8 @@ from lstm_jax.sweeps.config.options import SweepConfig
 from lstm_jax.sweeps.job import Job, RunKey, Settings
 from lstm_jax.sweeps.run import run_sweep
 from lstm_jax.sweeps.stages.asked import FIRST_RATES, RATES, asked_for, num_runs, possible_runs, runs_of_cell
-from lstm_jax.sweeps.store.records import Run
+from lstm_jax.sweeps.stages.choice import least_loss_runs
+from lstm_jax.sweeps.store.records import Record, Run
 from lstm_jax.sweeps.views.status import sweep_status
 
 CONFIG = SweepConfig.of(cells=("rnn", "lstm"), gaps=(40, 5, 10, 20), seeds=(0, 1, 2), tuning_seeds=(100, 101))
@@ -112,6 +113,37 @@ def test_runs_that_nobody_asked_for_change_nothing():
     others = {(gap, RunKey(7, 0.1)): outcome(0.1, 1000, gap, RunKey(7, 0.1)) for gap in GAPS}
     others |= {(gap, RunKey(100, 0.1)): outcome(0.1, 1000, gap, RunKey(100, 0.1)) for gap in GAPS}
     assert runs_of_cell(CONFIG.grid, others) == runs_of_cell(CONFIG.grid, {})
+
+
+@pytest.mark.parametrize("best", [1e-5, 0.001, 0.003, 0.1, 1.0])
+def test_on_text_the_held_out_loss_chooses(best):
+    """Its runs never solve, and their accuracy may say something else than their loss."""
+    config = CONFIG.replace(task="translation@corpus=0123456789abcdef", gaps=(30,), cells=("rnn",))
+    jobs = [Job(Settings("rnn", config.task, 30, config.model, config.training), possible_runs(config.grid))]
+
+    def with_loss(key):
+        off = abs(math.log10(key.learning_rate / best))
+        run = dataclasses.replace(outcome(1.0, 0, 30, key), loss=2.0 + off, score=off)
+        overflows = key.learning_rate > 5 * best
+        return dataclasses.replace(run, status="diverged", loss=math.nan) if overflows else run
+
+    records = {}
+    while missing := [key for key in asked_for(config, jobs, records.values())[0].runs if key not in records]:
+        records |= {key: Record(with_loss(key), ()) for key in missing}
+    place = RATES.index(best)
+    assert {key.learning_rate for key in records if key.seed in (0, 1, 2)} == {best}
+    assert set(RATES[max(0, place - 1) : place + 2]) <= {key.learning_rate for key in records if key.seed >= 100}
+    shown, without = least_loss_runs([each.run for each in records.values()], config.grid.tuning_seeds)
+    assert {(run.learning_rate, run.seed) for run in shown} == {(best, seed) for seed in (0, 1, 2)} and not without
+
+
+def test_on_text_nothing_is_reported_of_a_cell_that_always_diverges():
+    ended = {}
+    for _ in range(20):
+        asked = runs_of_cell(CONFIG.replace(gaps=(30,)).grid, ended, by_loss=True)
+        ended = {(30, key): dataclasses.replace(outcome(1.0, 0, 30, key), status="diverged") for key in asked[30]}
+    tried = {rate for rate in RATES if rate <= max(FIRST_RATES)}
+    assert rates_at(asked, 30) == tried and all(key.seed >= 100 for key in asked[30])
 
 
 def test_rates_given_by_hand_are_a_full_grid():

@@ -1,10 +1,10 @@
-"""What one change after another gains: BLEU of systems of several sweeps on the same test sentences, in a row."""
+"""What changes gain: BLEU of systems of several sweeps on the same test sentences, in a row or beside the first."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from lstm_jax.analysis.resampling import interval
 from lstm_jax.analysis.text.ngram_scores import bleu, bleu_statistics
@@ -12,17 +12,22 @@ from lstm_jax.analysis.text.systems import Rows, collect, estimate, replicates_o
 from lstm_jax.analysis.text.translation import statistics_of
 from lstm_jax.sweeps.store.records import Run
 
+Against = Literal["before", "first"]
+"""The step that each is compared with: changes one after the other, or each alone."""
+
 
 @dataclass(frozen=True)
 class Gain:
-    """BLEU of one step, and what it gains over the step before: a row of gains.csv.
+    """BLEU of one step, and what it gains over another, `against`: a row of gains.csv.
 
     `first_reference_bleu` is with the first reference alone. The interval of the gain is of the same resampled
     sentences, and seeds, for both steps; the first step has none.
     """
 
     step: str
+    against: str
     num_runs: int
+    learning_rate: float
     steps_trained: int
     bleu: float
     ci_low: float
@@ -36,11 +41,12 @@ class Gain:
 def gains(
     steps: Sequence[tuple[str, Sequence[tuple[Run, Rows]]]],
     *,
+    against: Against = "before",
     num_bootstrap: int = 1000,
     confidence: float = 0.95,
     seed: int = 0,
 ) -> list[Gain]:
-    """Compare each step, a name and its runs with their translations, with the one before.
+    """Compare each step, a name and its runs of one learning rate with their translations, with another.
 
     Raises ValueError where steps are of different test sentences, or two have one name.
     """
@@ -52,14 +58,17 @@ def gains(
     options = {"num_bootstrap": num_bootstrap, "seed": seed}
     drawn = [replicates_of(bleu, own, **options) for own in statistics]
     values = [float(bleu(own.sum(axis=1)).mean()) for own in statistics]
-    found: list[tuple[float | None, float | None, float | None]] = [(None, None, None)]
-    for before, after in itertools.pairwise(range(len(values))):
-        difference = values[after] - values[before]
-        found.append((difference, *interval(difference, drawn[after] - drawn[before], confidence)))
     rows = []
-    for system, own, gain in zip(test.systems, statistics, found, strict=True):
+    for place, (system, own) in enumerate(zip(test.systems, statistics, strict=True)):
+        gain: tuple[float | None, float | None, float | None] = (None, None, None)
+        other = 0 if against == "first" else place - 1
+        if place:
+            difference = values[place] - values[other]
+            gain = (difference, *interval(difference, drawn[place] - drawn[other], confidence))
         first = [float(bleu(bleu_statistics(outputs, test.references).sum(axis=0))) for outputs in system.outputs]
         trained = max(run.steps for run in system.runs)
         scored = estimate(bleu, own, num_bootstrap, confidence, seed)
-        rows.append(Gain(system.name, len(system.runs), trained, *scored, sum(first) / len(first), *gain))
+        name = names[other] if place else ""
+        about = (name, len(system.runs), system.runs[0].learning_rate, trained)
+        rows.append(Gain(system.name, *about, *scored, sum(first) / len(first), *gain))
     return rows

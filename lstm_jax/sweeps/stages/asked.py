@@ -3,7 +3,7 @@
 Stage 1 chooses a learning rate for each cell on the tuning seeds. It begins with FIRST_RATES, and adds the next one of
 RATES while the best lies at an end of those tried. Stage 2 trains the other seeds at the rate that was chosen. Both go
 up through the gaps until none of their runs has solved two of them in a row, or one where these are NUM_FAILED_RUNS or
-more: larger gaps cost most and say least.
+more: larger gaps cost most and say least. On text, which is never solved and has one gap, the held-out loss chooses.
 
 What is asked for follows from the records of what was asked for before, in any order and whatever else is there: so a
 sweep that was interrupted, or made by many workers, ends with the same runs.
@@ -12,11 +12,12 @@ sweep that was interrupted, or made by many workers, ends with the same runs.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from lstm_jax.sweeps.config.options import Grid, SweepConfig, known
 from lstm_jax.sweeps.job import Job, RunKey
 from lstm_jax.sweeps.store.records import Record, Run
+from lstm_jax.tasks import corpus_of
 
 RATES = (1e-5, 3e-5, 1e-4, 3e-4, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 FIRST_RATES = (0.003, 0.01, 0.03)
@@ -60,7 +61,8 @@ def asked_for(
     for job in jobs:
         if job.name in failed:
             given_up[job.settings.cell].add(job.settings.gap)
-    asked = {cell: runs_of_cell(grid, ended[cell], given_up[cell]) for cell in grid.cells}
+    by_loss = corpus_of(config.task) is not None
+    asked = {cell: runs_of_cell(grid, ended[cell], given_up[cell], by_loss=by_loss) for cell in grid.cells}
     complete = {
         cell for cell, gaps in asked.items()
         if all((gap, key) in ended[cell] or gap in given_up[cell] for gap, keys in gaps.items() for key in keys)
@@ -77,14 +79,14 @@ def _with_runs(job: Job, keys: set[RunKey], grid: Grid, is_complete: bool) -> Jo
     return dataclasses.replace(job, runs=runs, num_more=num_more)
 
 
-def runs_of_cell(grid: Grid, ended: Ended, failed: Collection[int] = ()) -> dict[int, set[RunKey]]:
+def runs_of_cell(
+    grid: Grid, ended: Ended, failed: Collection[int] = (), *, by_loss: bool = False
+) -> dict[int, set[RunKey]]:
     """The runs of a cell that are asked for by now, by gap; `failed` are gaps whose other runs are not waited for."""
-    from lstm_jax.sweeps.stages.choice import tuned_rate  # NumPy, which --help need not wait for
-    from lstm_jax.sweeps.stages.run_table import tabulate
-
     asked: dict[int, set[RunKey]] = {gap: set() for gap in sorted(known(grid.gaps))}
     rates: list[float] = []
     more: tuple[float, ...] = FIRST_RATES
+    chosen: float | None = None
     while more:
         for rate in more:
             _ask(asked, rate, grid.tuning_seeds, ended, failed)
@@ -93,11 +95,21 @@ def runs_of_cell(grid: Grid, ended: Ended, failed: Collection[int] = ()) -> dict
         runs = [ended[place] for place in places if place in ended]
         if not runs or any(place not in ended and place[0] not in failed for place in places):
             return asked
-        (table,) = tabulate(runs)
-        chosen = float(table.learning_rates[tuned_rate(table, grid.tuning_seeds)])
-        more = _beside(chosen, rates)
-    _ask(asked, chosen, grid.seeds, ended, failed)
+        chosen = _chosen(runs, grid.tuning_seeds, by_loss)
+        more = _beside(min(rates) if chosen is None else chosen, rates)  # all overflow: smaller ones may not
+    if chosen is not None:
+        _ask(asked, chosen, grid.seeds, ended, failed)
     return asked
+
+
+def _chosen(runs: Sequence[Run], tuning_seeds: Collection[int], by_loss: bool) -> float | None:
+    from lstm_jax.sweeps.stages.choice import least_loss_rate, tuned_rate  # NumPy, which --help need not wait for
+    from lstm_jax.sweeps.stages.run_table import tabulate
+
+    if by_loss:
+        return least_loss_rate(runs, tuning_seeds)
+    (table,) = tabulate(runs)
+    return float(table.learning_rates[tuned_rate(table, tuning_seeds)])
 
 
 def _ask(

@@ -68,22 +68,29 @@ def least_loss_runs(
         places.setdefault((run.cell, run.gap), []).append(run)
     reported, without = [], []
     for (cell, _), own in places.items():
-        rates = sorted({*learning_rates, *(run.learning_rate for run in own)})
-        if len(rates) > 1 and not tuning_seeds:
-            raise _no_tuning_seeds(cell, rates)
-        scores = [
-            _loss_of([run for run in own if run.learning_rate == rate and run.seed in tuning_seeds]) for rate in rates
-        ]
-        best = min(range(len(rates)), key=lambda index: scores[index])
-        if len(rates) > 1 and not math.isfinite(scores[best][1]):
+        rate = least_loss_rate(own, tuning_seeds, learning_rates)
+        if rate is None:
             without.append(cell)
             continue
         reported += [
-            run
-            for run in own
-            if run.learning_rate == rates[best] and run.seed not in tuning_seeds and run.status != "failed"
+            run for run in own if run.learning_rate == rate and run.seed not in tuning_seeds and run.status != "failed"
         ]
     return reported, list(dict.fromkeys(without))
+
+
+def least_loss_rate(
+    runs: Sequence[Run], tuning_seeds: Collection[int], learning_rates: Collection[float] = ()
+) -> float | None:
+    """Choose the learning rate of one cell at one gap by the rule of `least_loss_runs`; None where none can be."""
+    rates = sorted({*learning_rates, *(run.learning_rate for run in runs)})
+    if len(rates) == 1:
+        return rates[0]
+    if not tuning_seeds:
+        raise _no_tuning_seeds(runs[0].cell, rates)
+    own = [run for run in runs if run.seed in tuning_seeds]
+    scores = [_loss_of([run for run in own if run.learning_rate == rate]) for rate in rates]
+    best = min(range(len(rates)), key=lambda index: scores[index])
+    return rates[best] if math.isfinite(scores[best][1]) else None
 
 
 def _loss_of(runs: Sequence[Run]) -> tuple[float, float]:
