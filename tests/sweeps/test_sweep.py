@@ -177,33 +177,30 @@ def test_all_tables_that_are_ours_are_kept_from_tasks():
     assert len(written) >= 7 and written | {"curves"} == OWN_TABLES
 
 
-def test_a_job_that_fails_is_named_and_the_others_finish(tmp_path):
-    config = config_of(tmp_path, cells=("own_cells:FailsInTraining", "rnn"), gaps=(2,))
+FAILS, KILLS = "own_cells%3AFailsInTraining-gap2", "own_cells%3AKillsItsProcess-gap2"
+
+
+def test_a_job_that_fails_or_kills_its_worker_is_named_and_costs_no_other(tmp_path):
+    cells = ("own_cells:FailsInTraining", "own_cells:KillsItsProcess", "rnn")
+    config = config_of(tmp_path, cells=cells, gaps=(2,))
     outcome, output = sweep(config)
-    ((name, reason),) = outcome.failures
-    assert name == "own_cells%3AFailsInTraining-gap2"
-    assert reason.startswith("RuntimeError: no luck at all (see ") and "\n" not in reason
-    assert "Traceback" in (config.out / "errors" / f"{name}.txt").read_text()
-    assert f"failed: {name}" in output
-    runs = read_runs(config.out / "runs.csv")
-    assert [run.status for run in runs if run.cell == "rnn"] != []
-    failed = [run for run in runs if run.status == "failed"]
-    assert [run.seed for run in failed] == [0, 1]
-    assert all(run.score is None and run.steps == 0 for run in failed)
-    again, _ = sweep(config)
-    assert again.num_trained == 0 and again.failures, "a failed job is tried again, done ones are not"
-
-
-def test_a_job_that_kills_its_worker_costs_no_other_job(tmp_path):
-    config = config_of(tmp_path, cells=("own_cells:KillsItsProcess", "rnn"), gaps=(2,))
-    outcome, _ = sweep(config)
-    assert {name for name, _ in outcome.failures} == {"own_cells%3AKillsItsProcess-gap2"}
-    assert all("worker process died, 3 times" in reason for _, reason in outcome.failures)
+    reasons = dict(outcome.failures)
+    assert set(reasons) == {FAILS, KILLS}
+    assert reasons[FAILS].startswith("RuntimeError: no luck at all (see ") and "\n" not in reasons[FAILS]
+    assert "worker process died, 3 times" in reasons[KILLS]
+    assert "Traceback" in (config.out / "errors" / f"{FAILS}.txt").read_text()
+    assert f"failed: {FAILS}" in output
     runs = read_runs(config.out / "runs.csv")
     assert sorted((run.gap, run.seed) for run in runs if run.cell == "rnn" and run.status != "failed") == [
         (2, 0),
         (2, 1),
     ]
+    failed = [run for run in runs if run.cell == cells[0]]
+    assert [(run.seed, run.status) for run in failed] == [(0, "failed"), (1, "failed")]
+    assert all(run.score is None and run.steps == 0 for run in failed)
+    fewer = config.replace(cells=(cells[0], "rnn"), accept_changes=True, **SERIAL)
+    again, _ = sweep(fewer)
+    assert again.num_trained == 0 and again.failures, "a failed job is tried again, done ones are not"
 
 
 def test_workers_are_single_threaded_on_a_core_each():

@@ -27,7 +27,7 @@ from lstm_jax.sweeps.store.records import (
 OWN_TABLES = frozenset(
     (
         *("runs", "curves", "summary", "horizon", "contrasts", "horizon_by_budget", "growth", "rates"),
-        *("scores", "lengths", "context", "effective_context", "controls", "guessing"),
+        *("scores", "search", "lengths", "context", "effective_context", "controls", "guessing"),
         *("arms", "generalization", "diagnostics", "by_distance", "verdicts", "rescues", "rescued_runs", "drift"),
         *("points", "gains", "thoughts"),
     )
