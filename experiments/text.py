@@ -115,8 +115,11 @@ def reported_runs(directory: Directory, cell: str) -> list[Run]:
     """The runs of a cell that a finished sweep reports, from its files alone."""
     from lstm_jax.sweeps.stages.choice import least_loss_runs
 
-    grid = from_yaml(directory.config_file).grid
-    runs = [run for run in read_runs(directory.root / "runs.csv") if run.cell == cell]
+    files = directory.root / "runs.csv", directory.config_file
+    if missing := [file for file in files if not file.is_file()]:
+        raise ConfigError(f"there is no {missing[0]}; expected the directory of a finished sweep")
+    grid = from_yaml(files[1]).grid
+    runs = [run for run in read_runs(files[0]) if run.cell == cell]
     return least_loss_runs(runs, grid.tuning_seeds, grid.learning_rates or ())[0]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import tyro
@@ -25,6 +25,9 @@ from lstm_jax.sweeps.store.records import write_rows
 from lstm_jax.terminal import make_console
 from lstm_jax.text.tokens import without_marks
 
+if TYPE_CHECKING:
+    from lstm_jax.analysis.text.thoughts import Readable
+
 _TITLE = "What the encoder leaves of a sentence"
 
 
@@ -33,7 +36,8 @@ class ThoughtsOptions(Checked):
     """The encoder's last states of held-out sentences, which a decoder without attention starts from.
 
     Writes thoughts.png (two principal components), thoughts.csv (how well length, first word and word order can be read
-    by a linear probe, beside a bag of words), points.csv and neighbours.md (the held-out sentences next to a sentence).
+    by a linear probe, beside a bag of words, of each reported run), points.csv and neighbours.md (the held-out
+    sentences next to a sentence). Pictures and neighbours are of the run with the best held-out score.
     """
 
     checkpoint: Path
@@ -84,15 +88,15 @@ def _thoughts(argv: Sequence[str]) -> None:
 
     check_installed()
     cells = options.cells or _without_attention(options.checkpoint)
-    runs = [text.trained_model(options.checkpoint, "translation", "encoder_decoder", cell, None) for cell in cells]
+    trained = [_trained(options.checkpoint, cell) for cell in cells]
     from lstm_jax.evaluation.thoughts import thought_vectors
     from lstm_jax.models.encoder_decoder import EncoderDecoder
     from lstm_jax.tasks.translation import Translation
 
-    for cell, run in zip(cells, runs, strict=True):
-        if not isinstance(run.model, EncoderDecoder):
+    for cell, runs in zip(cells, trained, strict=True):
+        if not isinstance(runs[0].model, EncoderDecoder):
             raise ConfigError(f"cells: {cell} is not recurrent; expected models whose encoder ends in a state")
-    task = runs[0].task
+    task = trained[0][0].task
     assert isinstance(task, Translation)
     corpus = task.pairs
     words = [sentence for sentence in corpus.words(corpus.test.sources) if len(sentence) > 1]
@@ -111,20 +115,22 @@ def _thoughts(argv: Sequence[str]) -> None:
     cut = corpus.tokenization.pieces
     lengths = np.array([len(sentence) for sentence in words])
     shown = [without_marks(" ".join(sentence)) for sentence in words]
-    for cell, run in zip(cells, runs, strict=True):
-        name = f"{cell}, seed {run.record.run.seed}"
-        vectors = thought_vectors(run.model, corpus, [cut(sentence) for sentence in words])
-        rows += readable(cell, words, vectors, moved, thought_vectors(run.model, corpus, [*map(cut, changed)]))
+    for cell, (best, *others) in zip(cells, trained, strict=True):
+        for run in (*others, best):
+            vectors = thought_vectors(run.model, corpus, [cut(sentence) for sentence in words])
+            of_moved = thought_vectors(run.model, corpus, [*map(cut, changed)])
+            rows += readable(cell, words, vectors, moved, of_moved, seed=run.record.run.seed)
+        name = f"{cell}, seed {best.record.run.seed}"
         flat, shares = plane(vectors)
         drawn.append(Thoughts(name, flat, shares, lengths))
         triples = zip(shown, lengths.tolist(), flat.tolist(), strict=True)
         points += [Point(cell, sentence, length, *map(float, place)) for sentence, length, place in triples]
         wanted = asked or [cut(words[place]) for place in np.linspace(0, len(words) - 1, 6).astype(int)[1:-1]]
-        for sentence, vector in zip(wanted, thought_vectors(run.model, corpus, wanted), strict=True):
+        for sentence, vector in zip(wanted, thought_vectors(best.model, corpus, wanted), strict=True):
             own = corpus.tokenization.words(sentence)
-            others = [place for place, other in enumerate(words) if list(other) != own]
-            near = nearest(vectors[others], vector, options.num_neighbours)
-            lines = [f"- {shown[others[place]]} ({cosine:.3f})" for place, cosine in near]
+            beside = [place for place, other in enumerate(words) if list(other) != own]
+            near = nearest(vectors[beside], vector, options.num_neighbours)
+            lines = [f"- {shown[beside[place]]} ({cosine:.3f})" for place, cosine in near]
             pages.append(f"## {name}: {without_marks(' '.join(own))}\n\n" + "\n".join(lines) + "\n")
     vocabulary = sorted({word for sentence in words for word in sentence})
     rows += readable(BAG, words, bags(words, vocabulary), moved, bags(changed, vocabulary))
@@ -142,6 +148,17 @@ def _thoughts(argv: Sequence[str]) -> None:
     console.print(f"neighbours: {out / 'neighbours.md'}; plot: {pictures[0]}", highlight=False, soft_wrap=True)
 
 
+def _trained(checkpoint: Path, cell: str) -> list[text.Trained]:
+    """The trained models of the reported runs of a cell, the one with the best held-out score first."""
+    about = (checkpoint, "translation", "encoder_decoder", cell)
+    text.trained_model(*about, None)  # says what is wrong where there is none
+    reported = [run for run in text.reported_runs(Directory(checkpoint), cell) if run.status in ("solved", "unsolved")]
+    if not reported:
+        raise ConfigError(f"cells: {cell} has no run that its sweep reports; expected one that has ended")
+    reported.sort(key=lambda run: -(run.score or 0.0))
+    return [text.trained_model(*about, run.seed, run.learning_rate) for run in reported]
+
+
 def _without_attention(checkpoint: Path) -> tuple[str, ...]:
     """The models of a sweep that hand over their last states alone."""
     from lstm_jax.registry import parse
@@ -157,12 +174,12 @@ def _without_attention(checkpoint: Path) -> tuple[str, ...]:
     return found
 
 
-def _print(console: Console, rows: Sequence[object]) -> None:
+def _print(console: Console, rows: Sequence[Readable]) -> None:
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    for name in ("model", "property", "score (worst to best fold)", "chance"):
+    for name in ("model", "seed", "property", "score (worst to best fold)", "chance"):
         table.add_column(name, overflow="fold")
     for row in rows:
-        values = dataclasses.asdict(row)  # type: ignore[call-overload]
-        scores = "{score:.3f} ({low:.3f} to {high:.3f})".format(**values)
-        table.add_row(Text(values["model"]), values["property"], scores, f"{values['chance']:.3f}")
+        seed = "-" if row.seed is None else str(row.seed)
+        scores = f"{row.score:.3f} ({row.low:.3f} to {row.high:.3f})"
+        table.add_row(Text(row.model), seed, row.property, scores, f"{row.chance:.3f}")
     console.print(table)

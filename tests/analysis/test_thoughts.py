@@ -70,5 +70,9 @@ def test_gains_are_differences_on_the_same_sentences():
     assert (first.step, first.num_runs, first.gain) == ("plain", 2, None) and second.gain > 10
     assert second.gain == pytest.approx(second.bleu - first.bleu) and second.gain_low < second.gain < second.gain_high
     assert first.first_reference_bleu < first.bleu
+    assert (first.against, second.against, second.learning_rate) == ("", "plain", worse[0][0].learning_rate)
+    three = gains([("plain", worse), ("changed", better), ("back", worse)], against="first", num_bootstrap=50)
+    assert [row.against for row in three] == ["", "plain", "plain"] and three[1] == second
+    assert (three[2].gain, three[2].gain_low, three[2].gain_high) == (0.0, 0.0, 0.0), "the same outputs"
     with pytest.raises(ValueError, match="each step once"):
         gains([("a", worse), ("a", better)])

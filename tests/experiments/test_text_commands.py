@@ -102,6 +102,7 @@ def test_thoughts_and_gains_are_made_of_a_finished_sweep(translated, capsys, tmp
     assert translation.main(argv) == 0
     found = rows(tmp_path / "thoughts.csv")
     assert [row["model"] for row in found] == ["rnn"] * 3 + ["bag of words"] * 3, "with attention there is more to see"
+    assert [row["seed"] for row in found] == ["0"] * 3 + [""] * 3
     assert all(float(row["low"]) <= float(row["score"]) <= float(row["high"]) for row in found)
     assert (tmp_path / "thoughts.png").stat().st_size > 10_000
     assert len(rows(tmp_path / "points.csv")) >= int(found[0]["num_sentences"])
@@ -143,6 +144,10 @@ def test_search_scores_each_way_to_search_as_the_sweep_scored_its_own(translated
     assert "cell: got none; expected one of rnn, lstm@attention=dot" in fails(translation, capsys, *argv)
     assert "expected the directory of a sweep" in fails(translation, capsys, "search", "--checkpoint", tmp_path)
     assert "length_penalties" in fails(translation, capsys, *argv, "--cell", "rnn", "--length-penalties", "-1")
+    (directory / "runs.csv").rename(tmp_path / "runs.csv")
+    for command in ([*argv, "--cell", "rnn"], ["thoughts", "--checkpoint", directory, "--cells", "rnn"]):
+        assert "runs.csv; expected the directory of a finished sweep" in fails(translation, capsys, *command)
+    (tmp_path / "runs.csv").rename(directory / "runs.csv")
     assert "beam_sizes: got none" in fails(translation, capsys, *argv, "--cell", "rnn", "--beam-sizes")
 
 

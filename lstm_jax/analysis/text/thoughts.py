@@ -34,6 +34,8 @@ class Readable:
     """
 
     model: str
+    seed: int | None
+    """Of the training run; None: nothing was trained."""
     property: Property
     score: float
     low: float
@@ -63,7 +65,13 @@ def shifted(sentences: Sentences, seed: int = 0) -> tuple[list[int], list[list[s
 
 
 def readable(
-    model: str, sentences: Sentences, vectors: Floats, moved: Sequence[int], moved_vectors: Floats
+    model: str,
+    sentences: Sentences,
+    vectors: Floats,
+    moved: Sequence[int],
+    moved_vectors: Floats,
+    *,
+    seed: int | None = None,
 ) -> list[Readable]:
     """Probe the vectors [N, D] of sentences of words; `moved_vectors` are of the `shifted` ones among them.
 
@@ -80,10 +88,11 @@ def readable(
     is_moved = np.repeat([0, 1], len(moved))
     pairs = np.tile(np.arange(len(moved)), 2)
     every, some = np.arange(len(sentences)), np.arange(len(chosen))
+    most = float(np.bincount(first).max() / len(first))
     return [
-        _probe(model, "length", vectors, lengths, every, 0.0),
-        _probe(model, "first word", vectors[chosen], first, some, float(np.bincount(first).max() / len(first))),
-        _probe(model, "word order", both, is_moved, pairs, 0.5),
+        Readable(model, seed, "length", *_probe(vectors, lengths, every, by_ridge=True), 0.0, len(every)),
+        Readable(model, seed, "first word", *_probe(vectors[chosen], first, some), most, len(some)),
+        Readable(model, seed, "word order", *_probe(both, is_moved, pairs), 0.5, len(moved)),
     ]
 
 
@@ -116,15 +125,15 @@ def plane(vectors: Floats) -> tuple[Floats, Floats]:
 
 
 def _probe(
-    model: str, name: Property, vectors: Floats, wanted: Floats | Integers, groups: Integers, chance: float
-) -> Readable:
+    vectors: Floats, wanted: Floats | Integers, groups: Integers, *, by_ridge: bool = False
+) -> tuple[float, float, float]:
+    """The mean score of a probe over five folds, that of the worst and that of the best one."""
     from sklearn.linear_model import LogisticRegression, Ridge
     from sklearn.model_selection import GroupKFold, cross_val_score
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    reader: Any = Ridge(_RIDGE) if name == "length" else LogisticRegression(C=_INVERSE_RIDGE, max_iter=1000)
+    reader: Any = Ridge(_RIDGE) if by_ridge else LogisticRegression(C=_INVERSE_RIDGE, max_iter=1000)
     folds = GroupKFold(_FOLDS, shuffle=True, random_state=0)
     scores = cross_val_score(make_pipeline(StandardScaler(), reader), vectors, wanted, groups=groups, cv=folds)
-    low, high = float(scores.min()), float(scores.max())
-    return Readable(model, name, float(scores.mean()), low, high, chance, len(set(groups.tolist())))
+    return float(scores.mean()), float(scores.min()), float(scores.max())
