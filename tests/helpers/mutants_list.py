@@ -1006,6 +1006,13 @@ ANALYSIS = (
         "tests/analysis/test_translation.py::test_the_interval_of_a_mean_over_seeds_is_students",
     ),
     Mutant(
+        "analysis/each-change-against-the-one-before",
+        "lstm_jax/analysis/text/gains.py",
+        'other = 0 if against == "first" else place - 1',
+        "other = place - 1",
+        "tests/analysis/test_thoughts.py::test_gains_are_differences_on_the_same_sentences",
+    ),
+    Mutant(
         "analysis/context-loss-against-the-shortest",
         "lstm_jax/analysis/text/context.py",
         "means[:, :-1] - means[:, -1:]",
@@ -1143,6 +1150,20 @@ SWEEPS = (
         "not any(solved[-num_failed:])",
         "not all(solved[-num_failed:])",
         "tests/sweeps/test_stages.py::test_a_rate_that_fails_at_two_gaps_is_tried_at_no_larger_one",
+    ),
+    Mutant(
+        "sweeps/text-is-tuned-by-what-is-solved",
+        "lstm_jax/sweeps/stages/asked.py",
+        "by_loss = corpus_of(config.task) is not None",
+        "by_loss = False",
+        "tests/sweeps/test_stages.py::test_on_text_the_held_out_loss_chooses[0.001]",
+    ),
+    Mutant(
+        "sweeps/a-rate-that-overflows-is-not-made-smaller",
+        "lstm_jax/sweeps/stages/asked.py",
+        "_beside(min(rates) if chosen is None else chosen, rates)",
+        "() if chosen is None else _beside(chosen, rates)",
+        "tests/sweeps/test_stages.py::test_on_text_the_held_out_loss_chooses[1e-05]",
     ),
     Mutant(
         "sweeps/the-upper-edge-does-not-move",
