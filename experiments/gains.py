@@ -7,7 +7,7 @@ import dataclasses
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import tyro
 from rich.console import Console
@@ -16,6 +16,7 @@ from rich.text import Text
 
 from experiments import text
 from experiments.cli import program
+from lstm_jax.choices import Against
 from lstm_jax.errors import ConfigError
 from lstm_jax.sweeps.config.fields import Checked
 from lstm_jax.sweeps.config.parsing import parse_options
@@ -39,7 +40,7 @@ class GainsOptions(Checked):
 
     steps: tyro.conf.Positional[tuple[str, ...]]
     """Directories of sweeps in order, DIR:MODEL where a sweep has several models."""
-    against: Literal["before", "first"] = "before"
+    against: Against = "before"
     """What each step is compared with: the step before (changes one after the other), or the first (each alone)."""
     out: Path | None = None
     """The file to write. None: gains.csv in the directory of the last step."""
@@ -59,12 +60,13 @@ def _gains(argv: Sequence[str]) -> None:
     check_installed()
     if not options.steps:
         raise ConfigError("steps: got none; expected directories of sweeps, in order")
+    out = options.out or Path(options.steps[-1].partition(":")[0]) / "gains.csv"
+    text.check_writable(out)
     named = [_runs(step) for step in options.steps]
     try:
         rows = gains_of(named, against=options.against)
     except ValueError as error:
         raise ConfigError(f"steps: {error}") from None
-    out = options.out or Path(options.steps[-1].partition(":")[0]) / "gains.csv"
     write_rows(out, Gain, rows)
     console = make_console()
     show(console, rows)
@@ -74,7 +76,7 @@ def _gains(argv: Sequence[str]) -> None:
 def show(console: Console, rows: Sequence[Gain]) -> None:
     """Print what changes gain as a table."""
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    for name in ("step", "runs", "rate", "updates", "BLEU (95%)", "one reference", "gain (95%)"):
+    for name in ("step", "runs", "learning rate", "updates", "BLEU (95%)", "one reference", "gain (95%)"):
         table.add_column(name, justify="left" if name == "step" else "right", overflow="fold")
     for row in rows:
         gain = "-" if row.gain is None else f"{row.gain:+.1f} ({row.gain_low:.1f} to {row.gain_high:.1f})"
@@ -91,12 +93,15 @@ def _runs(step: str) -> tuple[str, list[tuple[Run, list[Mapping[str, Any]]]]]:
     files = [root / name for name in ("runs.csv", "translations.csv", "sweep.yaml")]
     if missing := [str(file) for file in files if not file.is_file()]:
         raise ConfigError(f"steps: {step}: there is no {missing[0]}; expected the directory of a finished sweep")
-    cells = list(dict.fromkeys(run.cell for run in read_runs(files[0])))
+    try:
+        cells = list(dict.fromkeys(run.cell for run in read_runs(files[0])))
+    except ValueError as error:
+        raise ConfigError(f"steps: {step}: {error}") from None
+    if not cells:
+        raise ConfigError(f"steps: {step}: {files[0]} has no run; expected that of a finished sweep")
     if (cell or len(cells) > 1) and cell not in cells:
         raise ConfigError(f"steps: {step}: expected DIR:MODEL with one of {', '.join(cells)}")
     chosen = text.reported_runs(Directory(root), cell or cells[0])
-    if not chosen:
-        raise ConfigError(f"steps: {step}: no run has ended at a learning rate that could be chosen")
     rows: dict[Key, list[Mapping[str, Any]]] = {_key(run): [] for run in chosen}
     csv.field_size_limit(sys.maxsize)
     with files[1].open(encoding="utf-8", newline="") as lines:
@@ -104,6 +109,8 @@ def _runs(step: str) -> tuple[str, list[tuple[Run, list[Mapping[str, Any]]]]]:
             key = row["cell"], int(row["seed"]), float(row["learning_rate"])
             if key in rows:
                 rows[key].append(row)
+    if silent := [run.job for run in chosen if not rows[_key(run)] and run.status != "diverged"]:
+        raise ConfigError(f"steps: {step}: {files[1]} has nothing of {silent[0]}; repeat the command of the sweep")
     return f"{root.name}: {chosen[0].cell}", [(run, rows[_key(run)]) for run in chosen]
 
 

@@ -115,7 +115,7 @@ def report(
     unit = f"{corpus.level}s"
     unknown = text.unk_sentence(curve[0].unk_share, f"the predicted {unit}")
     protocol = f"{captions.describe(config, records, corpus.facts['origin'])} {unknown}".strip()
-    curves = text.draw_curves(experiment, config, shown, protocol)
+    curves = text.draw_curves(experiment, config, records, shown, protocol)
     figure = context_figure(curve, effective, caption=protocol, title=experiment.title, unit=unit)
     plots = save(figure, out / "language_model")
     scores = list(perplexities(shown, corpus.level))

@@ -61,9 +61,10 @@ def _search(argv: Sequence[str]) -> None:
     cells = from_yaml(directory.config_file).grid.cells
     if options.cell is None and len(cells) > 1:
         raise ConfigError(f"cell: got none; expected one of {', '.join(cells)}")
+    out = options.out or directory.root / "search.csv"
+    text.check_writable(out)
     best = text.trained_model(options.checkpoint, "translation", "encoder_decoder", options.cell or cells[0], None)
     runs = text.reported_runs(directory, best.record.run.cell)
-    runs = [run for run in runs if run.status in ("solved", "unsolved")]  # one that diverged has no model
     from lstm_jax.evaluation.translation import translate
     from lstm_jax.tasks.translation import Translation
 
@@ -75,9 +76,13 @@ def _search(argv: Sequence[str]) -> None:
         dict.fromkeys((size, options.length_penalties[0] if size == 1 else alpha) for size, alpha in settings)
     )
     steps: list[tuple[str, list[tuple[Run, list[dict[str, Any]]]]]] = [
-        ("greedy" if size == 1 else f"beam {size}, length penalty {alpha:g}", []) for size, alpha in settings
+        ("greedy" if size == 1 else f"beam {size}, length penalty {alpha}", []) for size, alpha in settings
     ]
     for run in runs:
+        if run.status == "diverged":  # it has no model, and counts as one that writes nothing
+            for _, done in steps:
+                done.append((run, []))
+            continue
         trained = text.trained_model(
             options.checkpoint, "translation", "encoder_decoder", run.cell, run.seed, run.learning_rate
         )
@@ -85,8 +90,10 @@ def _search(argv: Sequence[str]) -> None:
             console.print(f"seed {run.seed}: {name}", highlight=False)
             found = translate(trained.model, task.pairs, task.pairs.test.sources, beam_size=size, length_penalty=alpha)
             done.append((run, task.translations({"output": [each.output for each in found]})))
-    rows = gains(steps, against="first")
-    out = options.out or directory.root / "search.csv"
+    try:
+        rows = gains(steps, against="first")
+    except ValueError as error:
+        raise ConfigError(f"checkpoint: {error}") from None
     write_rows(out, Gain, rows)
     show(console, rows)
     console.print(f"table: {out}", highlight=False, soft_wrap=True)

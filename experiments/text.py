@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -119,8 +120,25 @@ def reported_runs(directory: Directory, cell: str) -> list[Run]:
     if missing := [file for file in files if not file.is_file()]:
         raise ConfigError(f"there is no {missing[0]}; expected the directory of a finished sweep")
     grid = from_yaml(files[1]).grid
-    runs = [run for run in read_runs(files[0]) if run.cell == cell]
-    return least_loss_runs(runs, grid.tuning_seeds, grid.learning_rates or ())[0]
+    try:
+        runs = [run for run in read_runs(files[0]) if run.cell == cell]
+        shown, _ = least_loss_runs(runs, grid.tuning_seeds, grid.learning_rates or ())
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    if len({run.settings for run in runs if run.status != "failed"}) > 1:
+        raise ConfigError(f"{files[0]} has runs of {cell} with several settings; expected those of one sweep")
+    if not shown:
+        raise ConfigError(
+            f"{files[0]} has no run of {cell} that the sweep reports; expected the file of a finished sweep"
+        )
+    return shown
+
+
+def check_writable(file: Path) -> None:
+    """Raise ConfigError where no file can be written, before anything is computed for it."""
+    place = next(each for each in (file, *file.absolute().parents) if each.exists())
+    if file.is_dir() or not os.access(place, os.W_OK) or (place != file and not place.is_dir()):
+        raise ConfigError(f"out: can't write to {file}; expected a file that can be written")
 
 
 def unk_sentence(share: float | None, of: str) -> str:
@@ -128,15 +146,16 @@ def unk_sentence(share: float | None, of: str) -> str:
     return "" if share is None else f"{share:.1%} of {of} are <unk>."
 
 
-def draw_curves(experiment: Experiment, config: SweepConfig, shown: Sequence[Record], caption: str) -> Path:
+def draw_curves(
+    experiment: Experiment, config: SweepConfig, records: Sequence[Record], shown: Sequence[Record], caption: str
+) -> Path:
     """Draw held-out learning curves of the reported runs, and write summary.csv; returns the picture."""
-    from lstm_jax.analysis.gaps.summary import Summary, summarise
+    from lstm_jax.analysis.gaps.summary import Summary, summarise_text
     from lstm_jax.figures.learning_curves import learning_curves_figure
     from lstm_jax.figures.style import save
 
-    gaps = sorted({record.run.gap for record in shown})
-    # By gap, each of which has a rate of its own.
-    summaries = [row for gap in gaps for row in summarise([each.run for each in shown if each.run.gap == gap], ())]
+    runs, grid = [record.run for record in records], config.grid
+    summaries = summarise_text(runs, grid.tuning_seeds, grid.learning_rates)
     write_rows(config.out / "summary.csv", Summary, summaries)
     title = f"Learning curves. {experiment.title}"
     words = words_of(config)
@@ -204,8 +223,9 @@ def trained_model(
         ]
         if not found:
             seeds = f" of seed {seed}" if seed is not None else ""
+            at = f" at the learning rate {learning_rate:g}" if learning_rate is not None else ""
             raise ConfigError(
-                f"checkpoint: {checkpoint} has no run{seeds} that has ended; expected one: train it first"
+                f"checkpoint: {checkpoint} has no run{seeds}{at} that has ended; expected one: train it first"
             )
         record, job = max(found, key=lambda each: each[0].run.score or 0.0)
         key = RunKey(record.run.seed, record.run.learning_rate)

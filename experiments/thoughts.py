@@ -94,6 +94,8 @@ def _thoughts(argv: Sequence[str]) -> None:
     from lstm_jax.tasks.translation import Translation
 
     for cell, runs in zip(cells, trained, strict=True):
+        if not runs:
+            raise ConfigError(f"cells: all runs of {cell} have diverged; expected one with a model")
         if not isinstance(runs[0].model, EncoderDecoder):
             raise ConfigError(f"cells: {cell} is not recurrent; expected models whose encoder ends in a state")
     task = trained[0][0].task
@@ -111,15 +113,18 @@ def _thoughts(argv: Sequence[str]) -> None:
     rows: list[Readable] = []
     drawn: list[Thoughts] = []
     points: list[Point] = []
+    vectors = np.zeros((0, 0))
     pages: list[str] = []
     cut = corpus.tokenization.pieces
     lengths = np.array([len(sentence) for sentence in words])
     shown = [without_marks(" ".join(sentence)) for sentence in words]
-    for cell, (best, *others) in zip(cells, trained, strict=True):
-        for run in (*others, best):
-            vectors = thought_vectors(run.model, corpus, [cut(sentence) for sentence in words])
+    for cell, runs in zip(cells, trained, strict=True):
+        best = max(runs, key=lambda run: run.record.run.score or 0.0)
+        for run in runs:
+            found = thought_vectors(run.model, corpus, [cut(sentence) for sentence in words])
             of_moved = thought_vectors(run.model, corpus, [*map(cut, changed)])
-            rows += readable(cell, words, vectors, moved, of_moved, seed=run.record.run.seed)
+            rows += readable(cell, words, found, moved, of_moved, seed=run.record.run.seed)
+            vectors = found if run is best else vectors
         name = f"{cell}, seed {best.record.run.seed}"
         flat, shares = plane(vectors)
         drawn.append(Thoughts(name, flat, shares, lengths))
@@ -149,14 +154,11 @@ def _thoughts(argv: Sequence[str]) -> None:
 
 
 def _trained(checkpoint: Path, cell: str) -> list[text.Trained]:
-    """The trained models of the reported runs of a cell, the one with the best held-out score first."""
+    """The trained models of the reported runs of a cell."""
     about = (checkpoint, "translation", "encoder_decoder", cell)
     text.trained_model(*about, None)  # says what is wrong where there is none
-    reported = [run for run in text.reported_runs(Directory(checkpoint), cell) if run.status in ("solved", "unsolved")]
-    if not reported:
-        raise ConfigError(f"cells: {cell} has no run that its sweep reports; expected one that has ended")
-    reported.sort(key=lambda run: -(run.score or 0.0))
-    return [text.trained_model(*about, run.seed, run.learning_rate) for run in reported]
+    runs = sorted(text.reported_runs(Directory(checkpoint), cell), key=lambda run: run.seed)
+    return [text.trained_model(*about, run.seed, run.learning_rate) for run in runs if run.status != "diverged"]
 
 
 def _without_attention(checkpoint: Path) -> tuple[str, ...]:

@@ -13,7 +13,6 @@ python -m experiments.translation --task reverse --gaps 5 10        # no data ne
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -173,7 +172,7 @@ def report(
     unknown = text.unk_sentence(target.unk_share(test[1]), "the test references' tokens")
     unknown += " " + text.unk_sentence(source.unk_share(test[0]), "the sources'")
     protocol = f"{captions.describe(config, records, corpus.facts['origin'])} {unknown}"
-    curves = text.draw_curves(experiment, config, shown, protocol)
+    curves = text.draw_curves(experiment, config, records, shown, protocol)
     title = "How does translation degrade with the length of the sentence?"
     plots = save(by_length_figure(lengths, caption=protocol, title=title), out / "translation")
     print_scores(console, scores)
@@ -329,9 +328,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     if argv and argv[0] == "translate":
         return translate(argv[1:])
-    if argv and argv[0] in ("thoughts", "gains", "search"):  # each a file and a function of that name
-        command = getattr(importlib.import_module(f"experiments.{argv[0]}"), argv[0])
-        return int(command(argv[1:]))
+    if argv and argv[0] == "thoughts":
+        from experiments.thoughts import thoughts
+
+        return thoughts(argv[1:])
+    if argv and argv[0] == "gains":
+        from experiments.gains import gains
+
+        return gains(argv[1:])
+    if argv and argv[0] == "search":
+        from experiments.search import search
+
+        return search(argv[1:])
     return common.main(EXPERIMENT, argv)
 
 

@@ -101,7 +101,7 @@ class ResultView(SweepResult):
         """How far back each cell learns to look, with 95% intervals; empty where the task is about a text."""
         from lstm_jax.figures.gaps.answer import answer
 
-        return "" if corpus_of(self.config.task) is not None else answer(self._horizons, self._words)
+        return answer(self._horizons, self._words) if self._horizons else ""
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw solve rates with 95% intervals against the gap, on `ax` or on a new figure's, and return the axes.
@@ -143,15 +143,18 @@ class ResultView(SweepResult):
 
     @functools.cached_property
     def _summaries(self) -> Sequence[Summary]:
-        from lstm_jax.analysis.gaps.summary import summarise
+        from lstm_jax.analysis.gaps.summary import summarise, summarise_text
 
-        return summarise(self.rows, self.config.grid.tuning_seeds)
+        grid = self.config.grid
+        if corpus_of(self.config.task) is not None:
+            return summarise_text(self.rows, grid.tuning_seeds, grid.learning_rates)
+        return summarise(self.rows, grid.tuning_seeds)
 
     @functools.cached_property
     def _horizons(self) -> Sequence[Horizon]:
         from lstm_jax.analysis.gaps.horizon import horizons
 
-        return horizons(self.rows, self.config.grid.tuning_seeds)
+        return [] if corpus_of(self.config.task) is not None else horizons(self.rows, self.config.grid.tuning_seeds)
 
     @functools.cached_property
     def _words(self) -> Words:

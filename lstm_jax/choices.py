@@ -19,5 +19,7 @@ AttentionKind = Literal["none", "dot", "additive"]
 """A decoder's attention, or none."""
 ScheduleName = Literal["constant", "cosine", "linear"]
 """How the learning rate goes on after its warm-up: as it is, or down to zero at the end of the budget."""
+Against = Literal["before", "first"]
+"""What a step is compared with: the one before (changes one after the other), or the first (each alone)."""
 Precision = Literal["float32", "tf32", "bfloat16"]
 """What matrix products round their factors to; they add in float32, and all else is float32."""

@@ -81,10 +81,14 @@ def findings_of(experiment: Experiment, config: SweepConfig, records: Sequence[R
     from lstm_jax.analysis.gaps.horizon import horizons
     from lstm_jax.analysis.gaps.rates import rates
     from lstm_jax.analysis.gaps.summary import summarise
-    from lstm_jax.tasks import make_task
+    from lstm_jax.sweeps.stages.choice import shown_on_text
+    from lstm_jax.tasks import corpus_of, make_task
 
     config, records, notes = beside.join(config, records)
     runs, tuning, training = [record.run for record in records], config.grid.tuning_seeds, config.training
+    if corpus_of(config.task) is not None:  # nothing is solved: the loss has chosen
+        runs, tuning = shown_on_text(runs, tuning, config.grid.learning_rates)[0], ()
+        records = [record for record in records if record.run in runs]
     words = words_of(config)
     summaries = summarise(runs, tuning)
     if not summaries:

@@ -12,6 +12,7 @@ from lstm_jax.sweeps.job import Job, Settings
 from lstm_jax.sweeps.machine import available_bytes, has_accelerator, num_workers
 from lstm_jax.sweeps.sources import code_digest
 from lstm_jax.sweeps.stages.asked import possible_runs
+from lstm_jax.tasks import corpus_of
 
 if TYPE_CHECKING:
     from lstm_jax.scan import Backward
@@ -33,6 +34,8 @@ def make_jobs(config: SweepConfig, *, to_train: bool = True) -> tuple[list[Job],
     memory.
     """
     grid = config.grid
+    if grid.learning_rates is None and corpus_of(config.task) is not None and len(known(grid.gaps)) > 1:
+        raise ConfigError("gaps: got several; expected one on text where the learning rate is chosen in two stages")
     runs = possible_runs(grid)
     for gap in known(grid.gaps):
         checked_task(config, gap)

@@ -19,6 +19,7 @@ from corpora import PAIRS, drawn_text
 
 from experiments import language_model, report, translation
 from lstm_jax.analysis.text.ngram_scores import bleu_statistics
+from lstm_jax.api import load
 from lstm_jax.errors import ConfigError
 from lstm_jax.evaluation.translation import Translated
 from lstm_jax.text import store
@@ -344,6 +345,44 @@ def test_a_sweep_goes_again_on_a_machine_that_has_never_seen_its_text(
     assert "there is no prepared corpus" in fails(translation, capsys, "--config", tmp_path / "moved" / "sweep.yaml")
 
 
+def tuned_by_loss(out):
+    """The report seeds were trained at the rate of the least loss alone, and all tables are of these."""
+    found = load(out)
+    tuning = {run.learning_rate: run.loss for run in found.rows if run.seed == 100}
+    best = min(tuning, key=tuning.get)
+    shown = [run for run in found.rows if run.seed != 100]
+    assert [(run.seed, run.learning_rate) for run in shown] == [(0, best), (1, best)] and len(tuning) > 2
+    assert found.num_missing == 0 and not found.failures and found.answer == ""
+    (row,) = found.summary.itertuples()
+    assert (row.learning_rate, row.num_runs, row.at_edge) == (best, 2, best in (min(tuning), max(tuning)))
+    (scores,) = (row for row in rows(out / "scores.csv") if (row["system"], row["seed"]) == ("rnn", ""))
+    assert scores["num_runs"] == "2"
+    assert rows(out / "summary.csv")[0]["learning_rate"] == str(best)
+
+
+def refused_by_gains(out, capsys):
+    """Files that were changed by hand, or that an interrupted command left: a line each, and no traceback."""
+    assert translation.main(["gains", str(out)]) == 0
+    assert rows(out / "gains.csv")[0]["num_runs"] == "2"
+    capsys.readouterr()
+    for name, change, message in [
+        ("runs.csv", lambda lines: lines[:1], "has no run; expected that of a finished sweep"),
+        ("runs.csv", lambda lines: ["a,b", "1,2"], "expected the columns"),
+        (
+            "runs.csv",
+            lambda lines: [line for line in lines if ",100," in line or line == lines[0]],
+            "that the sweep reports",
+        ),
+        ("translations.csv", lambda lines: lines[:1], "has nothing of rnn-gap"),
+        ("sweep.yaml", lambda lines: [line.replace("[100]", "[7]") for line in lines], "that the sweep reports"),
+    ]:
+        before = (out / name).read_text()
+        (out / name).write_text("\n".join(change(before.splitlines())) + "\n")
+        assert message in fails(translation, capsys, "gains", out), (name, message)
+        (out / name).write_text(before)
+    assert "out: can't write to" in fails(translation, capsys, "gains", out, "--out", out)
+
+
 def test_a_text_that_is_tokenised_is_translated_as_such(capsys, tmp_path, monkeypatch):
     lines = [f"w{n % 50}x,y don't-{n % 7}\tशब्द{n % 9}@@ क,ख" for n in range(400)]
     (tmp_path / "pairs.tsv").write_text("\n".join(f"{line}{n}" for n, line in enumerate(lines)) + "\n")
@@ -358,11 +397,19 @@ def test_a_text_that_is_tokenised_is_translated_as_such(capsys, tmp_path, monkey
         "--wandb",
         "disabled",
     ]
-    assert translation.main([*map(str, argv), "--cells", "rnn"]) == 0
+    stages = ["--learning-rates", "None", "--tuning-seeds", "100", "--seeds", "0", "1"]
+    assert translation.main([*map(str, argv), "--cells", "rnn", *stages]) == 0
     (corpus,) = (tmp_path / "out" / "corpus").glob("*.json")
     assert '"tokens":"space"' in corpus.read_text()
-    capsys.readouterr()
+    assert "by half-decades until the best has a worse one" in " ".join(
+        (tmp_path / "out" / "report.html").read_text().split()
+    )
+    tuned_by_loss(tmp_path / "out")
     monkeypatch.setattr("lstm_jax.evaluation.translation.translate", echo)
+    assert translation.main(["search", "--checkpoint", str(tmp_path / "out"), "--beam-sizes", "2"]) == 0
+    assert {row["num_runs"] for row in rows(tmp_path / "out" / "search.csv")} == {"2"}
+    refused_by_gains(tmp_path / "out", capsys)
+    capsys.readouterr()
     assert translation.main(["translate", "--checkpoint", str(tmp_path / "out"), "w1x,y don't-2 w2 x,y"]) == 0
     captured = capsys.readouterr()
     assert captured.out == "w1x,y don't-2 w2 x,y\n" and captured.err.endswith("read as <unk>: w2 x,y\n")

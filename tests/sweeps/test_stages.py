@@ -146,6 +146,15 @@ def test_on_text_nothing_is_reported_of_a_cell_that_always_diverges():
     assert rates_at(asked, 30) == tried and all(key.seed >= 100 for key in asked[30])
 
 
+def test_on_text_a_job_that_fails_asks_for_no_other_rate():
+    """Nor for report runs at the one rate of which a run has diverged: the report would not show them."""
+    grid = CONFIG.replace(gaps=(30,)).grid
+    key = RunKey(100, FIRST_RATES[0])
+    ended = {(30, key): dataclasses.replace(outcome(1.0, 0, 30, key), status="diverged")}
+    asked = runs_of_cell(grid, ended, failed=[30], by_loss=True)
+    assert rates_at(asked, 30) == set(FIRST_RATES) and all(key.seed >= 100 for key in asked[30])
+
+
 def test_rates_given_by_hand_are_a_full_grid():
     config = CONFIG.replace(learning_rates=(0.1, 0.2))
     jobs = [Job(Settings("rnn", "gap", 5, config.model, config.training), possible_runs(config.grid))]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scipy import stats
 
-from lstm_jax.sweeps.stages.choice import NONE, tuned_rate
+from lstm_jax.sweeps.stages.choice import NONE, shown_on_text, tuned_rate
 from lstm_jax.sweeps.stages.run_table import budget_of, final_score, tabulate
 from lstm_jax.sweeps.store.records import Run
 from lstm_jax.tasks.solved import SOLVED_ACCURACY
@@ -69,6 +69,16 @@ def summarise(runs: Sequence[Run], tuning_seeds: Collection[int]) -> list[Summar
         at_edge = len(rates) > 1 and rate in (rates[0], rates[-1])  # with a single rate nothing was tuned
         rows += [_summarise(own, budget, at_edge) for own in found if own]
     return rows
+
+
+def summarise_text(
+    runs: Sequence[Run], tuning_seeds: Collection[int], learning_rates: Collection[float] | None
+) -> list[Summary]:
+    """As `summarise`, where the held-out loss chooses a learning rate for each cell and gap: nothing is solved."""
+    shown, at_edge = shown_on_text(runs, tuning_seeds, learning_rates)
+    gaps = sorted({run.gap for run in shown})
+    found = [row for gap in gaps for row in summarise([run for run in shown if run.gap == gap], ())]
+    return [replace(row, at_edge=row.cell in at_edge) for row in found]
 
 
 def median_solved_step(runs: Sequence[Run], budget: int) -> float | None:

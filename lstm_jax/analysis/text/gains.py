@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from lstm_jax.analysis.resampling import interval
 from lstm_jax.analysis.text.ngram_scores import bleu, bleu_statistics
 from lstm_jax.analysis.text.systems import Rows, collect, estimate, replicates_of
 from lstm_jax.analysis.text.translation import statistics_of
+from lstm_jax.choices import Against
 from lstm_jax.sweeps.store.records import Run
-
-Against = Literal["before", "first"]
-"""The step that each is compared with: changes one after the other, or each alone."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +45,14 @@ def gains(
 ) -> list[Gain]:
     """Compare each step, a name and its runs of one learning rate with their translations, with another.
 
-    Raises ValueError where steps are of different test sentences, or two have one name.
+    Raises ValueError where steps are of different test sentences, two have one name, or one has no translation.
     """
     names = [name for name, _ in steps]
     if len(set(names)) < len(names):
         raise ValueError(f"expected each step once, got {', '.join(names)}")
     test = collect([(replace(run, cell=name), rows) for name, runs in steps for run, rows in runs])
+    if missing := [name for name in names if name not in {system.name for system in test.systems}]:
+        raise ValueError(f"expected translations of each step, got none of {', '.join(missing)}")
     statistics = [statistics_of(system, test) for system in test.systems]
     options = {"num_bootstrap": num_bootstrap, "seed": seed}
     drawn = [replicates_of(bleu, own, **options) for own in statistics]

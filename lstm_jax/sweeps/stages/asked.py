@@ -95,19 +95,23 @@ def runs_of_cell(
         runs = [ended[place] for place in places if place in ended]
         if not runs or any(place not in ended and place[0] not in failed for place in places):
             return asked
-        chosen = _chosen(runs, grid.tuning_seeds, by_loss)
+        chosen = _chosen(runs, rates, grid.tuning_seeds, by_loss)
+        if chosen is None and failed:
+            break
         more = _beside(min(rates) if chosen is None else chosen, rates)  # all overflow: smaller ones may not
     if chosen is not None:
         _ask(asked, chosen, grid.seeds, ended, failed)
     return asked
 
 
-def _chosen(runs: Sequence[Run], tuning_seeds: Collection[int], by_loss: bool) -> float | None:
+def _chosen(
+    runs: Sequence[Run], rates: Collection[float], tuning_seeds: Collection[int], by_loss: bool
+) -> float | None:
     from lstm_jax.sweeps.stages.choice import least_loss_rate, tuned_rate  # NumPy, which --help need not wait for
     from lstm_jax.sweeps.stages.run_table import tabulate
 
     if by_loss:
-        return least_loss_rate(runs, tuning_seeds)
+        return least_loss_rate(runs, tuning_seeds, rates)
     (table,) = tabulate(runs)
     return float(table.learning_rates[tuned_rate(table, tuning_seeds)])
 
