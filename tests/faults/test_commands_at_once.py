@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import random
 import re
@@ -78,10 +79,8 @@ def test_a_lock_ends_with_its_owner(tmp_path, monkeypatch, has_locks):
     prelude = ""
     if not has_locks:
         prelude = "import errno, fcntl\ndef flock(*_): raise OSError(errno.ENOLCK, 'no locks')\nfcntl.flock = flock\n"
+        monkeypatch.setattr(fcntl, "flock", fcntl.flock)  # first, so that it is put back
         exec(prelude, {})  # here, too
-        import fcntl
-
-        monkeypatch.setattr(fcntl, "flock", fcntl.flock)
     process = subprocess.Popen([sys.executable, "-c", prelude + HOLD, file], stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout.readline() == "held\n"

@@ -62,7 +62,7 @@ class Cluster(NamedTuple):
 
 @pytest.fixture(scope="module")
 def cluster():
-    with tempfile.TemporaryDirectory() as folder:  # pytest's is too long a path for sockets
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:  # pytest's, or the user's, may be too long for sockets
         environment = {"RAY_TMPDIR": folder, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         with subprocess.Popen([sys.executable, "-c", CLUSTER], env=os.environ | environment, **pipes) as process:
@@ -84,6 +84,15 @@ def started(process, out, is_meant=lambda pid: True):
 
 def parent_of(pid):
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def test_a_temporary_directory_of_a_long_path_is_one_line(tmp_path):
+    """Sockets have paths of at most 107 bytes."""
+    folder = tmp_path / ("long" * 20)
+    folder.mkdir()
+    status, output = faults.finish(start(tmp_path / "out", "--executor", "ray", RAY_TMPDIR=str(folder)))
+    assert status == 2 and output.startswith("error: executor: got ray, which can't start on this machine ("), output
+    assert "RAY_TMPDIR" in output and output.count("\n") == 1
 
 
 def test_a_node_dies_and_its_job_is_done_by_the_other(tmp_path, cluster, undisturbed):

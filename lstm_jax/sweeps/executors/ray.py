@@ -101,6 +101,11 @@ def _connect(options: RayOptions) -> None:
         _init(arguments)
     except (OSError, ValueError, OverflowError, RuntimeError, ray.exceptions.RayError) as error:
         text = " ".join(str(error).split())[:300]
+        if options.address is None:
+            raise ConfigError(
+                f"executor: got ray, which can't start on this machine ({text}); expected a RAY_TMPDIR with room and of "
+                "a short path, such as /tmp, or another executor"
+            ) from None
         raise ConfigError(
             f"ray.address: got {options.address}, which can't be reached ({text}); expected the address of a Ray "
             "cluster that runs (with RAY_AUTH_MODE=token in the environment where it asks for a token), or None"
