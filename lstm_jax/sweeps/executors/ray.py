@@ -103,8 +103,8 @@ def _connect(options: RayOptions) -> None:
         text = " ".join(str(error).split())[:300]
         if options.address is None:
             raise ConfigError(
-                f"executor: got ray, which can't start on this machine ({text}); expected a RAY_TMPDIR with room and of "
-                "a short path, such as /tmp, or another executor"
+                f"executor: got ray, which can't start on this machine ({text}); expected a RAY_TMPDIR of a "
+                "short path and with room, such as /tmp, or another executor"
             ) from None
         raise ConfigError(
             f"ray.address: got {options.address}, which can't be reached ({text}); expected the address of a Ray "
