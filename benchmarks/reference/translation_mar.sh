@@ -15,12 +15,14 @@ python -m experiments.translation --pairs mar.txt --chunk-steps 500 --seeds 0 1 
   --cells lstm --dropout 0 --out results/mar_no_dropout
 python -m experiments.translation --pairs mar.txt --chunk-steps 500 --seeds 0 1 2 --tokens bpe --all-translations True \
   --cells lstm --max-steps 10000 --out results/mar_twice
+python -m experiments.translation --pairs mar.txt --chunk-steps 500 --seeds 0 1 2 --tokens bpe --all-translations True \
+  --cells lstm --dropout 0 --max-steps 10000 --out results/mar_no_dropout_twice
 python -m experiments.translation gains results/mar_words results/mar_pieces results/mar_all:lstm \
   --out results/translation_mar/gains_of_data.csv
 python -m experiments.translation gains --against first results/mar_all:lstm results/mar_no_dropout \
   results/mar_changes:lstm@reverse=true results/mar_changes:lstm@label_smoothing=0.1 \
   results/mar_changes:lstm@average=0.999 results/mar_changes:lstm@teacher_forcing=0.5,forcing_steps=5000 \
-  results/mar_twice --out results/translation_mar/gains.csv
+  results/mar_twice results/mar_no_dropout_twice --out results/translation_mar/gains.csv
 python -m experiments.translation search --checkpoint results/mar_all --cell lstm \
   --out results/translation_mar/search.csv
 python -m experiments.translation thoughts --checkpoint results/mar_all --cells rnn gru lstm \
