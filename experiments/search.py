@@ -38,7 +38,7 @@ class SearchOptions(Checked):
     beam_sizes: Annotated[tuple[int, ...], _SIZES] = (1, 4)
     """Numbers of hypotheses; 1 is greedy."""
     length_penalties: Annotated[tuple[float, ...], _ALPHAS] = (0.0, 0.6, 1.0)
-    """Length penalties; with one hypothesis they change nothing, and the first alone is shown."""
+    """Length penalties; with one hypothesis they change nothing, and it is translated once."""
     out: Path | None = None
     """The file to write. None: search.csv in the directory of the sweep."""
 
@@ -63,35 +63,27 @@ def _search(argv: Sequence[str]) -> None:
         raise ConfigError(f"cell: got none; expected one of {', '.join(cells)}")
     out = options.out or directory.root / "search.csv"
     text.check_writable(out)
-    best = text.trained_model(options.checkpoint, "translation", "encoder_decoder", options.cell or cells[0], None)
-    runs = text.reported_runs(directory, best.record.run.cell)
+    models = text.reported_models(options.checkpoint, options.cell or cells[0])
     from lstm_jax.evaluation.translation import translate
     from lstm_jax.tasks.translation import Translation
 
-    task = best.task
-    assert isinstance(task, Translation)
-    settings = list(itertools.product(options.beam_sizes, options.length_penalties))
     # One hypothesis is the best of one, however long it is.
-    settings = list(
-        dict.fromkeys((size, options.length_penalties[0] if size == 1 else alpha) for size, alpha in settings)
-    )
-    steps: list[tuple[str, list[tuple[Run, list[dict[str, Any]]]]]] = [
-        ("greedy" if size == 1 else f"beam {size}, length penalty {alpha}", []) for size, alpha in settings
-    ]
-    for run in runs:
-        if run.status == "diverged":  # it has no model, and counts as one that writes nothing
-            for _, done in steps:
-                done.append((run, []))
-            continue
-        trained = text.trained_model(
-            options.checkpoint, "translation", "encoder_decoder", run.cell, run.seed, run.learning_rate
-        )
-        for (name, done), (size, alpha) in zip(steps, settings, strict=True):
-            console.print(f"seed {run.seed}: {name}", highlight=False)
+    settings = {
+        "greedy" if size == 1 else f"beam {size}, length penalty {alpha}": (size, alpha)
+        for size, alpha in itertools.product(options.beam_sizes, options.length_penalties)
+    }
+    steps: dict[str, list[tuple[Run, list[dict[str, Any]]]]] = {name: [] for name in settings}
+    work = [(f"seed {run.seed}: {name}", (run, trained, name)) for run, trained in models for name in settings]
+    for run, trained, name in text.with_time_left(console, work):
+        rows_of_run: list[dict[str, Any]] = []  # of one that diverged: it writes nothing
+        if trained is not None:
+            task, (size, alpha) = trained.task, settings[name]
+            assert isinstance(task, Translation)
             found = translate(trained.model, task.pairs, task.pairs.test.sources, beam_size=size, length_penalty=alpha)
-            done.append((run, task.translations({"output": [each.output for each in found]})))
+            rows_of_run = task.translations({"output": [each.output for each in found]})
+        steps[name].append((run, rows_of_run))
     try:
-        rows = gains(steps, against="first")
+        rows = gains(list(steps.items()), against="first")
     except ValueError as error:
         raise ConfigError(f"checkpoint: {error}") from None
     write_rows(out, Gain, rows)

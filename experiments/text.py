@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rich.console import Console
 
@@ -27,6 +28,7 @@ from lstm_jax.text.corpus import PairCorpus, TextCorpus
 if TYPE_CHECKING:
     from lstm_jax.tasks.base import Task
 
+Item = TypeVar("Item")
 LSTM_UNITS = {"smoke": 16, "quick": 128, "full": 512}
 """Units of the LSTM whose number of parameters all models have, by preset."""
 
@@ -132,6 +134,25 @@ def reported_runs(directory: Directory, cell: str) -> list[Run]:
             f"{files[0]} has no run of {cell} that the sweep reports; expected the file of a finished sweep"
         )
     return shown
+
+
+def reported_models(checkpoint: Path, cell: str) -> list[tuple[Run, Trained | None]]:
+    """The runs of an encoder and decoder that its sweep reports, with their models; one that diverged has none."""
+    about = (checkpoint, "translation", "encoder_decoder", cell)
+    trained_model(*about, None)  # says what is wrong where there is none
+    runs = sorted(reported_runs(Directory(checkpoint), cell), key=lambda run: run.seed)
+    return [
+        (run, None if run.status == "diverged" else trained_model(*about, run.seed, run.learning_rate)) for run in runs
+    ]
+
+
+def with_time_left(console: Console, items: Sequence[tuple[str, Item]]) -> Iterator[Item]:
+    """Yield what is to be done, and say before each what it is, and how long all may take yet."""
+    begun = time.monotonic()
+    for done, (name, item) in enumerate(items):
+        left = f" | {(time.monotonic() - begun) / done * (len(items) - done):.0f} s left" if done else ""
+        console.print(f"{done}/{len(items)}{left} | {name}", highlight=False)
+        yield item
 
 
 def check_writable(file: Path) -> None:

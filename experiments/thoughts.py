@@ -88,7 +88,9 @@ def _thoughts(argv: Sequence[str]) -> None:
 
     check_installed()
     cells = options.cells or _without_attention(options.checkpoint)
-    trained = [_trained(options.checkpoint, cell) for cell in cells]
+    trained = [
+        [model for _, model in text.reported_models(options.checkpoint, cell) if model is not None] for cell in cells
+    ]
     from lstm_jax.evaluation.thoughts import thought_vectors
     from lstm_jax.models.encoder_decoder import EncoderDecoder
     from lstm_jax.tasks.translation import Translation
@@ -113,18 +115,19 @@ def _thoughts(argv: Sequence[str]) -> None:
     rows: list[Readable] = []
     drawn: list[Thoughts] = []
     points: list[Point] = []
-    vectors = np.zeros((0, 0))
     pages: list[str] = []
     cut = corpus.tokenization.pieces
     lengths = np.array([len(sentence) for sentence in words])
     shown = [without_marks(" ".join(sentence)) for sentence in words]
+    console = make_console()
     for cell, runs in zip(cells, trained, strict=True):
-        best = max(runs, key=lambda run: run.record.run.score or 0.0)
-        for run in runs:
-            found = thought_vectors(run.model, corpus, [cut(sentence) for sentence in words])
+        work = [(f"{cell}, seed {run.record.run.seed}", run) for run in runs]
+        for run in text.with_time_left(console, work):
+            found = thought_vectors(run.model, corpus, [*map(cut, words)])
             of_moved = thought_vectors(run.model, corpus, [*map(cut, changed)])
             rows += readable(cell, words, found, moved, of_moved, seed=run.record.run.seed)
-            vectors = found if run is best else vectors
+        best = max(runs, key=lambda run: run.record.run.score or 0.0)
+        vectors = thought_vectors(best.model, corpus, [*map(cut, words)])
         name = f"{cell}, seed {best.record.run.seed}"
         flat, shares = plane(vectors)
         drawn.append(Thoughts(name, flat, shares, lengths))
@@ -148,17 +151,8 @@ def _thoughts(argv: Sequence[str]) -> None:
         "their first two principal components; a point is a sentence."
     )
     pictures = save(thoughts_figure(drawn, caption=caption, title=_TITLE), out / "thoughts", ["png"])
-    console = make_console()
     _print(console, rows)
     console.print(f"neighbours: {out / 'neighbours.md'}; plot: {pictures[0]}", highlight=False, soft_wrap=True)
-
-
-def _trained(checkpoint: Path, cell: str) -> list[text.Trained]:
-    """The trained models of the reported runs of a cell."""
-    about = (checkpoint, "translation", "encoder_decoder", cell)
-    text.trained_model(*about, None)  # says what is wrong where there is none
-    runs = sorted(text.reported_runs(Directory(checkpoint), cell), key=lambda run: run.seed)
-    return [text.trained_model(*about, run.seed, run.learning_rate) for run in runs if run.status != "diverged"]
 
 
 def _without_attention(checkpoint: Path) -> tuple[str, ...]:

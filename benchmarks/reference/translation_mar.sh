@@ -23,6 +23,8 @@ python -m experiments.translation gains --against first results/mar_all:lstm res
   results/mar_changes:lstm@reverse=true results/mar_changes:lstm@label_smoothing=0.1 \
   results/mar_changes:lstm@average=0.999 results/mar_changes:lstm@teacher_forcing=0.5,forcing_steps=5000 \
   results/mar_twice results/mar_no_dropout_twice --out results/translation_mar/gains.csv
+python -m experiments.translation gains results/mar_twice results/mar_no_dropout_twice \
+  --out results/translation_mar/gains_of_dropout.csv
 python -m experiments.translation search --checkpoint results/mar_all --cell lstm \
   --out results/translation_mar/search.csv
 python -m experiments.translation thoughts --checkpoint results/mar_all --cells rnn gru lstm \

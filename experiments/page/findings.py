@@ -80,17 +80,19 @@ def findings_of(experiment: Experiment, config: SweepConfig, records: Sequence[R
     from lstm_jax.analysis.gaps.growth import growths
     from lstm_jax.analysis.gaps.horizon import horizons
     from lstm_jax.analysis.gaps.rates import rates
-    from lstm_jax.analysis.gaps.summary import summarise
-    from lstm_jax.sweeps.stages.choice import shown_on_text
+    from lstm_jax.analysis.gaps.summary import summarise, summarise_text
+    from lstm_jax.sweeps.stages.choice import least_loss_runs
     from lstm_jax.tasks import corpus_of, make_task
 
     config, records, notes = beside.join(config, records)
     runs, tuning, training = [record.run for record in records], config.grid.tuning_seeds, config.training
-    if corpus_of(config.task) is not None:  # nothing is solved: the loss has chosen
-        runs, tuning = shown_on_text(runs, tuning, config.grid.learning_rates)[0], ()
-        records = [record for record in records if record.run in runs]
     words = words_of(config)
-    summaries = summarise(runs, tuning)
+    if corpus_of(config.task) is None:
+        summaries = summarise(runs, tuning)
+    else:  # nothing is solved: the loss has chosen, and nothing is left to choose
+        summaries = summarise_text(runs, tuning, config.grid.learning_rates)
+        runs, tuning = least_loss_runs(runs, tuning, config.grid.learning_rates or ())[0], ()
+        records = [record for record in records if record.run in runs]
     if not summaries:
         return Findings(experiment, config, records, notes, words, "", (), (), (), (), (), ())
     steps = {"max_steps": training.max_steps, "eval_steps": training.eval_steps}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from scipy import stats
 
-from lstm_jax.sweeps.stages.choice import NONE, shown_on_text, tuned_rate
+from lstm_jax.sweeps.stages.choice import NONE, least_loss_runs, tuned_rate
 from lstm_jax.sweeps.stages.run_table import budget_of, final_score, tabulate
 from lstm_jax.sweeps.store.records import Run
 from lstm_jax.tasks.solved import SOLVED_ACCURACY
@@ -75,10 +75,15 @@ def summarise_text(
     runs: Sequence[Run], tuning_seeds: Collection[int], learning_rates: Collection[float] | None
 ) -> list[Summary]:
     """As `summarise`, where the held-out loss chooses a learning rate for each cell and gap: nothing is solved."""
-    shown, at_edge = shown_on_text(runs, tuning_seeds, learning_rates)
+    shown, _ = least_loss_runs(runs, tuning_seeds, learning_rates or ())
+    tried = {row.cell: set(row.learning_rates.tolist()) for row in tabulate(runs)}
     gaps = sorted({run.gap for run in shown})
     found = [row for gap in gaps for row in summarise([run for run in shown if run.gap == gap], ())]
-    return [replace(row, at_edge=row.cell in at_edge) for row in found]
+    return [
+        replace(row, at_edge=len(rates) > 1 and row.learning_rate in (min(rates), max(rates)))
+        for row in found
+        for rates in [tried[row.cell]]
+    ]
 
 
 def median_solved_step(runs: Sequence[Run], budget: int) -> float | None:

@@ -78,20 +78,6 @@ def least_loss_runs(
     return reported, list(dict.fromkeys(without))
 
 
-def shown_on_text(
-    runs: Sequence[Run], tuning_seeds: Collection[int], learning_rates: Collection[float] | None
-) -> tuple[list[Run], frozenset[str]]:
-    """The runs that a sweep on text reports, and the cells whose rate lies at an end of those that were tried."""
-    shown, _ = least_loss_runs(runs, tuning_seeds, learning_rates or ())
-    tried: dict[str, set[float]] = {}
-    for run in runs:
-        tried.setdefault(run.cell, set()).add(run.learning_rate)
-    rates = {run.cell: run.learning_rate for run in shown}
-    return shown, frozenset(
-        cell for cell, rate in rates.items() if len(tried[cell]) > 1 and rate in (min(tried[cell]), max(tried[cell]))
-    )
-
-
 def least_loss_rate(
     runs: Sequence[Run], tuning_seeds: Collection[int], learning_rates: Collection[float] = ()
 ) -> float | None:
