@@ -6,6 +6,7 @@ import atexit
 import gc
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Generator, Iterator
@@ -35,6 +36,7 @@ os.environ["JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES"] = "none"
 os.environ["JAX_TRACEBACK_IN_LOCATIONS_LIMIT"] = "0"  # programs need not say which lines they come from
 os.environ["OMP_NUM_THREADS"] = "1"  # a sweep in this process sets it: commands after it would not be forked
 forking.ENVIRONMENT |= os.environ
+subprocess.Popen = forking.Popen
 once.share_contexts()
 once.share_scripts(os.environ["JAX_COMPILATION_CACHE_DIR"])
 

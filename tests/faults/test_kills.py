@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import faults
+import forking
 
 
 def kind_of(pid, command):
@@ -37,7 +38,9 @@ def test_random_kills(tmp_path, undisturbed, capsys):
         num_sweeps += 1
         status = -1
         while status != 0:
-            process = faults.start(out, "--wandb", mode, draws=True)
+            process = faults.start(
+                out, "--wandb", mode, draws=True, **{forking.FRESH: "1"}
+            )  # so that workers can be told
             num_commands += 1
             while process.poll() is None and killed.total() < num_kills:
                 # Half of the kills fall into the first seconds, where processes start and compile.

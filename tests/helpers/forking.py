@@ -1,15 +1,19 @@
-"""Commands in processes of their own that need not import jax and its kin again: forked from one that has.
+"""Commands and workers in processes of their own that need not import jax and its kin again: forked from one that has.
 
-`Forked` is what tests use of `subprocess.Popen`. What a command needs of its process is as in a fresh one: session,
-signals, working directory, environment, standard streams; the modules of this project are imported anew. A command
-whose environment says something else to jax than ours does, or to Python itself, needs a process that is fresh.
+`Forked` is what tests and sweeps use of `subprocess.Popen`. What a command needs of its process is as in a fresh one:
+session, signals, working directory, environment, standard streams; the modules of this project are imported anew. A
+command whose environment says something else to jax than ours does, or to Python itself, needs a process that is fresh.
+The workers of a forked command, and of a sweep in a test's own process, are forked from the same process as the command
+is; those of a fresh command are fresh.
 """
 
 from __future__ import annotations
 
 import atexit
 import contextlib
+import fcntl
 import functools
+import gc
 import io
 import json
 import os
@@ -29,8 +33,14 @@ AT_IMPORT = ("JAX", "PYTHON", "MPL", "LD_", "CUDA", "OMP_", "OPENBLAS", "LC_", "
 """Variables that count when Python starts or a package is imported, by how they begin."""
 ENVIRONMENT = {}
 """That of the process to fork from: as tests/conftest.py leaves it, whatever a test sets when the first asks for it."""
+FRESH = "FRESH_WORKERS"
+"""In the environment of a command: its workers are not forked."""
 LIMITS = {name: resource.getrlimit(getattr(resource, name)) for name in dir(resource) if name.startswith("RLIMIT_")}
 MODULES = "jax, flax.nnx, optax, orbax.checkpoint, matplotlib.figure, scipy.stats, scipy.optimize, rich.console, tyro"
+MODULES += (
+    ", jinja2, pandas, requests, pydantic, typeguard, platformdirs, PIL.PngImagePlugin, matplotlib.backends.backend_agg"
+)
+MODULES += ", matplotlib.backends.backend_svg"
 MESSAGE_BYTES = 2**20
 
 
@@ -39,8 +49,8 @@ def popen(module, argv, *, cwd, env, merged=False, fresh=False):
 
     A `fresh` process is one that nothing has been imported in: where it is what is tested, or timed.
     """
-    if fresh or not _parent().is_like(env):
-        return subprocess.Popen(
+    if fresh or not _is_like(env):
+        return _FRESH(
             [sys.executable, "-m", module, *argv],
             cwd=cwd,
             env=env,
@@ -50,7 +60,13 @@ def popen(module, argv, *, cwd, env, merged=False, fresh=False):
             start_new_session=True,
             preexec_fn=_hear_signals,
         )
-    return _parent().fork(module, argv, cwd, env, merged)
+    ends = [os.pipe() for _ in range(1 if merged else 2)]
+    request = {"module": module, "argv": argv, "cwd": cwd, "env": env, "numbers": [1, 2]}
+    pid = _line().fork(request, [ends[0][1], ends[-1][1]])
+    for _, theirs in ends:
+        os.close(theirs)
+    streams = [io.TextIOWrapper(io.FileIO(ours, closefd=True)) for ours, _ in ends]
+    return Forked(pid, streams[0], None if merged else streams[1])
 
 
 def _hear_signals():
@@ -60,15 +76,15 @@ def _hear_signals():
 
 
 class Forked:
-    """A forked command: pid, returncode, stdout and stderr, poll, wait, communicate, send_signal, kill, terminate."""
+    """A forked process: pid, returncode, stdout and stderr, poll, wait, communicate, send_signal, kill, terminate."""
 
-    def __init__(self, parent, pid, stdout, stderr):
-        self._parent, self.pid, self.returncode = parent, pid, None
+    def __init__(self, pid, stdout, stderr):
+        self.pid, self.returncode = pid, None
         self.stdout, self.stderr = stdout, stderr
 
     def poll(self):
         if self.returncode is None:
-            self.returncode = self._parent.status_of(self.pid, 0.0)
+            self.returncode = _line().status_of(self.pid, 0.0)
         return self.returncode
 
     def wait(self, timeout=None):
@@ -76,7 +92,7 @@ class Forked:
         while self.poll() is None:
             if deadline is not None and time.monotonic() > deadline:
                 raise subprocess.TimeoutExpired(str(self.pid), timeout)
-            self.returncode = self._parent.status_of(self.pid, 0.05)
+            self.returncode = _line().status_of(self.pid, 0.05)
         return self.returncode
 
     def communicate(self, timeout=None):
@@ -116,115 +132,161 @@ class Forked:
         self.wait()
 
 
-class _Parent:
-    """The process that has imported everything, and this one's end of the line to it."""
+class _Line:
+    """This process's line to the one that all are forked from."""
 
-    def __init__(self):
-        self._line, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._process = subprocess.Popen(
-            [sys.executable, __file__, str(theirs.fileno())],
-            env=ENVIRONMENT,
-            stdin=subprocess.DEVNULL,
-            pass_fds=[theirs.fileno()],
-            start_new_session=True,
-        )
-        theirs.close()
-        self._statuses = {}
-        atexit.register(self._process.kill)
+    def __init__(self, line):
+        self._line, self._statuses, self._lock = line, {}, threading.Lock()  # a sweep has a thread for each worker
 
-    def is_like(self, env):
-        """Whether a process of this environment, and of our limits of now, can be forked from it."""
-        names = {name for name in {*env, *ENVIRONMENT} if name.startswith(AT_IMPORT)} - {"PYTHONPATH"}
-        same_limits = all(resource.getrlimit(getattr(resource, name)) == limit for name, limit in LIMITS.items())
-        return same_limits and all(env.get(name) == ENVIRONMENT.get(name) for name in names)
-
-    def fork(self, module, argv, cwd, env, merged):
-        ends = [os.pipe() for _ in range(1 if merged else 2)]
-        request = {"module": module, "argv": argv, "cwd": str(cwd or os.getcwd()), "env": env, "merged": merged}
-        socket.send_fds(self._line, [json.dumps(request).encode()], [theirs for _, theirs in ends])
-        for _, theirs in ends:
-            os.close(theirs)
-        while True:
-            message = self._receive()
-            if "pid" in message:
-                break
-        self._statuses.pop(message["pid"], None)  # of another process that had the number
-        streams = [io.TextIOWrapper(io.FileIO(ours, closefd=True)) for ours, _ in ends]
-        return Forked(self, message["pid"], streams[0], None if merged else streams[1])
+    def fork(self, request, descriptors):
+        """The pid of a new process that does what is asked for, and has these descriptors."""
+        request |= {"cwd": str(request["cwd"] or os.getcwd()), "parent": os.getpid()}
+        with self._lock:
+            socket.send_fds(self._line, [json.dumps(request).encode()], descriptors)
+            while "pid" not in (message := self._receive()):
+                pass
+            self._statuses.pop(message["pid"], None)  # of another process that had the number
+        return message["pid"]
 
     def status_of(self, pid, seconds):
-        if pid not in self._statuses:
-            while select.select([self._line], [], [], seconds)[0] and pid not in self._statuses:
-                self._receive()
-                seconds = 0.0
-        return self._statuses.get(pid)
+        with self._lock:
+            if pid not in self._statuses:
+                while select.select([self._line], [], [], seconds)[0] and pid not in self._statuses:
+                    self._receive()
+                    seconds = 0.0
+            return self._statuses.get(pid)
 
     def _receive(self):
         message = json.loads(self._line.recv(MESSAGE_BYTES) or b"{}")
         if not message:
-            raise RuntimeError("the process that commands are forked from has ended")
+            raise RuntimeError("the process that others are forked from has ended")
         if "ended" in message:
             self._statuses[message["ended"]] = message["status"]
         return message
 
 
 @functools.cache
-def _parent():
-    return _Parent()
+def _line():
+    """In a forked process its own, which `become` has set; else to a process that is started for it."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    process = _FRESH(
+        [sys.executable, __file__, str(theirs.fileno())],
+        env=ENVIRONMENT,
+        stdin=subprocess.DEVNULL,
+        pass_fds=[theirs.fileno()],
+        start_new_session=True,
+    )
+    theirs.close()
+    atexit.register(process.kill)
+    return _Line(ours)
+
+
+def _is_like(env):
+    """Whether a process of this environment, and of our limits of now, can be forked."""
+    names = {name for name in {*env, *ENVIRONMENT} if name.startswith(AT_IMPORT)} - {"PYTHONPATH"}
+    same_limits = all(resource.getrlimit(getattr(resource, name)) == limit for name, limit in LIMITS.items())
+    return same_limits and all(env.get(name) == ENVIRONMENT.get(name) for name in names)
+
+
+_FRESH = subprocess.Popen
+
+
+class Popen(_FRESH):
+    """`subprocess.Popen`, but that the workers of a sweep (executors/process.py) are forked."""
+
+    def __new__(cls, args=(), *rest, **options):
+        code = args[-1] if "pass_fds" in options and isinstance(args, list) and args[-2:-1] == ["-c"] else ""
+        is_worker = "lstm_jax.sweeps.executors" in code
+        if not is_worker or FRESH in os.environ or not _is_like(os.environ):
+            return super().__new__(cls)
+        numbers = [1, 2, *options["pass_fds"]]
+        request = {"code": code, "cwd": None, "env": dict(os.environ), "numbers": numbers}
+        return Forked(_line().fork(request, numbers), None, None)
 
 
 def serve(line):
-    """Fork as asked, and say how each child ended; returns what a child is to run, in the child."""
+    """Fork as asked, and say how each child ended; returns what a child is to do, its descriptors and line, in it."""
     exec(f"import {MODULES}")
     once.share_contexts()
     once.share_scripts(os.environ["JAX_COMPILATION_CACHE_DIR"])
+    gc.collect()
+    gc.freeze()  # else each child looks through all that was imported, and copies it by doing so
     read, write = os.pipe()
     os.set_blocking(write, False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(write)
+    first, lines, asked_by = line, {line}, {}
     while True:
-        ready = select.select([line, read], [], [])[0]
+        ready = select.select([*lines, read], [], [])[0]
         if read in ready:
             os.read(read, 512)
         with contextlib.suppress(ChildProcessError):
             while (ended := os.waitpid(-1, os.WNOHANG))[0]:
-                line.send(json.dumps({"ended": ended[0], "status": os.waitstatus_to_exitcode(ended[1])}).encode())
-        if line not in ready:
-            continue
-        data, descriptors, _, _ = socket.recv_fds(line, MESSAGE_BYTES, 2)
-        if not data:
-            os._exit(0)
-        pid = os.fork()
-        if pid == 0:
-            signal.set_wakeup_fd(-1)
-            for each in (read, write):
+                message = {"ended": ended[0], "status": os.waitstatus_to_exitcode(ended[1])}
+                with contextlib.suppress(OSError):  # the command that asked for this worker has ended before it
+                    asked_by.pop(ended[0]).send(json.dumps(message).encode())
+        for line in lines.intersection(ready):
+            data, descriptors, _, _ = socket.recv_fds(line, MESSAGE_BYTES, 3)
+            if not data:
+                if line is first:
+                    os._exit(0)
+                lines.remove(line)
+                line.close()
+                continue
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            pid = os.fork()
+            if pid == 0:
+                signal.set_wakeup_fd(-1)
+                for each in (read, write):
+                    os.close(each)
+                for each in (*lines, ours):
+                    each.close()
+                return json.loads(data), descriptors, theirs
+            theirs.close()
+            lines.add(ours)
+            asked_by[pid] = line
+            line.send(json.dumps({"pid": pid}).encode())
+            for each in descriptors:
                 os.close(each)
-            line.close()
-            return json.loads(data), descriptors
-        line.send(json.dumps({"pid": pid}).encode())
-        for each in descriptors:
-            os.close(each)
 
 
-def become(request, descriptors):
-    """Be the process of a command."""
-    os.setsid()
+def become(request, descriptors, line):
+    """Be the process of a command, or of a worker."""
+    global _line
+    mine = _Line(line)
+    _line, subprocess.Popen = (lambda: mine), Popen
     for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGQUIT):
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["env"])
-    os.dup2(descriptors[0], 1)
-    os.dup2(descriptors[-1], 2)
+    copies = [fcntl.fcntl(each, fcntl.F_DUPFD, 64) for each in descriptors]  # out of each other's way
     for each in descriptors:
         os.close(each)
+    for copy, number in zip(copies, request["numbers"], strict=True):
+        os.dup2(copy, number)
+        os.close(copy)
     sys.stdout, sys.stderr = (open(number, "w", closefd=False, buffering=1) for number in (1, 2))  # noqa: SIM115
     sys.__stdout__, sys.__stderr__ = sys.stdout, sys.stderr
+    if "code" in request:
+        os.getppid = lambda: request["parent"] if _is_alive(request["parent"]) else 1
+        exec(request["code"], {"__name__": "__main__"})
+        return
+    os.setsid()
     paths = request["env"].get("PYTHONPATH", "").split(os.pathsep)
     sys.path[:] = ["", *paths, *(path for path in sys.path[1:] if path not in paths)]
     sys.argv[:] = [request["module"], *request["argv"]]
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+
+
+def _is_alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
 
 
 if __name__ == "__main__":
+    ENVIRONMENT |= os.environ
     become(*serve(socket.socket(fileno=int(sys.argv[1]))))
-    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
