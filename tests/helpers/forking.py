@@ -26,6 +26,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import once
 
@@ -209,7 +210,9 @@ def serve(line):
     exec(f"import {MODULES}")
     once.share_contexts()
     once.share_scripts(os.environ["JAX_COMPILATION_CACHE_DIR"])
+    once.share_trees(Path(__file__).parents[2] / "lstm_jax")
     gc.collect()
+    gc.set_threshold(10_000, 20, 50)
     gc.freeze()  # else each child looks through all that was imported, and copies it by doing so
     read, write = os.pipe()
     os.set_blocking(write, False)
@@ -226,7 +229,9 @@ def serve(line):
                 with contextlib.suppress(OSError):  # the command that asked for this worker has ended before it
                     asked_by.pop(ended[0]).send(json.dumps(message).encode())
         for line in lines.intersection(ready):
-            data, descriptors, _, _ = socket.recv_fds(line, MESSAGE_BYTES, 3)
+            data, descriptors = b"", []
+            with contextlib.suppress(ConnectionError):
+                data, descriptors, _, _ = socket.recv_fds(line, MESSAGE_BYTES, 3)
             if not data:
                 if line is first:
                     os._exit(0)
@@ -245,7 +250,8 @@ def serve(line):
             theirs.close()
             lines.add(ours)
             asked_by[pid] = line
-            line.send(json.dumps({"pid": pid}).encode())
+            with contextlib.suppress(OSError):  # the command was killed since
+                line.send(json.dumps({"pid": pid}).encode())
             for each in descriptors:
                 os.close(each)
 

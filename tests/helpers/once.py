@@ -2,10 +2,12 @@
 
 A context of MLIR, with its dialects, takes as long as lowering a small program does, and each program has one of its
 own. The scripts of a page are always the same, and bundling them takes as long as all else of a short command.
+The sources of a commit are what they are, and each process of a sweep parses them for its digest.
 """
 
 from __future__ import annotations
 
+import ast
 import functools
 import os
 import threading
@@ -45,3 +47,16 @@ def share_scripts(directory):
         return file.read_text(encoding="utf-8")
 
     vl_convert.javascript_bundle = bundle
+
+
+def share_trees(directory):
+    """The syntax trees of our sources, which each process of a sweep digests (lstm_jax/sweeps/sources.py)."""
+    parse_anew = ast.parse
+    trees = {file.read_bytes(): parse_anew(file.read_bytes()) for file in directory.rglob("*.py")}
+
+    @functools.wraps(parse_anew)
+    def parse(source, *args, **kwargs):
+        shared = None if args or kwargs or not isinstance(source, bytes) else trees.get(source)
+        return parse_anew(source, *args, **kwargs) if shared is None else shared
+
+    ast.parse = parse
