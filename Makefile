@@ -52,13 +52,7 @@ mutants: peers  ## Put faults into copies of the code, one at a time: a test mus
 	$(BIN)/python tests/mutants.py --baseline $(ARGS)
 
 benchmark: peers  ## Ours against Flax, Haiku, Equinox and PyTorch: a training step, then a whole sweep (an hour on two cores)
-	$(BIN)/python -m benchmarks.step --threads 1 --out results/benchmarks/step_one_thread.csv
-	$(BIN)/python -m benchmarks.step --out results/benchmarks/step.csv
-	$(BIN)/python -m benchmarks.sweeps table
-	$(BIN)/python -m benchmarks.sweeps scaling
-	$(BIN)/python -m benchmarks.length --out results/benchmarks/length.csv
-	$(BIN)/python -m benchmarks.parallel
-	$(BIN)/python -m benchmarks.plots results/benchmarks
+	PATH="$(CURDIR)/$(BIN):$$PATH" bash benchmarks/reference/performance.sh
 
 lint: $(VENV)/.dev  ## Style and types
 	$(BIN)/ruff format --check .

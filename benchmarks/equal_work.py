@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from benchmarks.machine import processor
 from experiments.gap_length import EXPERIMENT
 from lstm_jax.sweeps.config.options import SweepConfig
 from lstm_jax.sweeps.machine import num_cores
@@ -60,7 +61,8 @@ def is_solved(accuracies: Sequence[float]) -> bool:
 
 def machine(versions: str, device: str, lanes: int = 1) -> dict[str, Any]:
     """Columns that say under what the times hold."""
-    return {"lanes": lanes, "device": device, "cores": num_cores(), "versions": versions}
+    name = processor() if device == "cpu" else device
+    return {"lanes": lanes, "device": name, "cores": num_cores(), "versions": versions}
 
 
 def check_equal_work(

@@ -1,8 +1,8 @@
 """Time and memory of a training step against the length of the sequence, for each way of keeping what backward needs.
 
     python -m benchmarks.length                     # LSTM, 64 units, batch 8; about five minutes on two cores
-    python -m benchmarks.length --cell gru --lengths 100 1000
-    python -m benchmarks.length --cell min_gru --modes autodiff activations parallel    # steps in turn, and at once
+    python -m benchmarks.length --cells lstm gru rnn --lengths 200 --hidden-dim 64 --batch-size 32
+    python -m benchmarks.length --cells min_gru --modes autodiff activations parallel   # steps in turn, and at once
 
 A training step is the loss over all outputs, its gradient and an update by SGD, as one compiled program. Memory is the
 compiler's own analysis (temporary buffers), and the largest resident set of a process that makes this one step. Each
@@ -12,6 +12,7 @@ step runs in a process of its own, since a process never gives its largest resid
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import statistics
 import subprocess
@@ -20,11 +21,14 @@ import time
 from pathlib import Path
 from typing import Any, Literal
 
+from benchmarks.machine import device_name
 from benchmarks.options import options
+from lstm_jax.sweeps.machine import num_cores, versions
 from lstm_jax.sweeps.store.records import write_csv
 
 COLUMNS = ["cell", "backward", "num_steps", "hidden_dim", "batch_size", "compile_seconds", "step_seconds"]
-COLUMNS += ["step_seconds_min", "step_seconds_max", "temp_bytes", "units", "resident_bytes"]
+COLUMNS += ["step_seconds_min", "step_seconds_max", "temp_bytes", "units", "resident_bytes", "device", "cores"]
+COLUMNS += ["versions"]
 Mode = Literal["autodiff", "activations", "states", "checkpoint", "parallel"]
 MAX_UNITS: dict[Mode, int] = {"autodiff": 16, "activations": 12, "states": 8, "checkpoint": 5, "parallel": 24}
 LENGTHS = (100, 300, 1000, 3000, 10_000, 30_000, 100_000)
@@ -65,6 +69,7 @@ def measure(cell_name: str, backward: str, num_steps: int, hidden_dim: int, batc
     units = temp_bytes / (4 * num_steps * batch_size * hidden_dim)
     resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     row = (cell_name, backward, num_steps, hidden_dim, batch_size, *numbers, round(units, 3), resident)
+    row += (device_name(), num_cores(), versions())
     return dict(zip(COLUMNS, row, strict=True))
 
 
@@ -72,8 +77,8 @@ def measure(cell_name: str, backward: str, num_steps: int, hidden_dim: int, batc
 class Length:
     """Time and memory of a training step against the length of the sequence."""
 
-    cell: str = "lstm"
-    """The cell, as experiments name it."""
+    cells: tuple[str, ...] = ("lstm",)
+    """Cells, as experiments name them."""
     lengths: tuple[int, ...] = LENGTHS
     """Time steps."""
     modes: tuple[Mode, ...] = ("autodiff", "activations", "states", "checkpoint")
@@ -97,23 +102,22 @@ def main() -> None:
         print(json.dumps(measure(*json.loads(args.one))))
         return
     rows = []
-    for num_steps in args.lengths:
-        for backward in args.modes:
-            size = 4 * num_steps * args.batch_size * args.hidden_dim
-            if MAX_UNITS[backward] * size > args.max_gigabytes * 1e9:
-                print(f"{args.cell} {backward} T={num_steps}: left out, would take more than --max-gigabytes")
-                continue
-            arguments = [args.cell, backward, num_steps, args.hidden_dim, args.batch_size]
-            command = [sys.executable, "-m", "benchmarks.length", "--one", json.dumps(arguments)]
-            row = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-            rows.append(row)
-            print(
-                f"{args.cell} {backward} T={num_steps}: {1e6 * row['step_seconds'] / num_steps:.1f} µs a time step, "
-                f"{row['units']:.2f} units of [T, B, H], {row['temp_bytes'] / 2**20:.0f} MiB temporary, "
-                f"{row['resident_bytes'] / 2**20:.0f} MiB resident, compiled in {row['compile_seconds']:.1f} s",
-                flush=True,
-            )
-            write_csv(args.out, COLUMNS, rows)
+    for cell, num_steps, backward in itertools.product(args.cells, args.lengths, args.modes):
+        size = 4 * num_steps * args.batch_size * args.hidden_dim
+        if MAX_UNITS[backward] * size > args.max_gigabytes * 1e9:
+            print(f"{cell} {backward} T={num_steps}: left out, would take more than --max-gigabytes")
+            continue
+        arguments = [cell, backward, num_steps, args.hidden_dim, args.batch_size]
+        command = [sys.executable, "-m", "benchmarks.length", "--one", json.dumps(arguments)]
+        row = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        rows.append(row)
+        print(
+            f"{cell} {backward} T={num_steps}: {1e6 * row['step_seconds'] / num_steps:.1f} µs a time step, "
+            f"{row['units']:.2f} units of [T, B, H], {row['temp_bytes'] / 2**20:.0f} MiB temporary, "
+            f"{row['resident_bytes'] / 2**20:.0f} MiB resident, compiled in {row['compile_seconds']:.1f} s",
+            flush=True,
+        )
+        write_csv(args.out, COLUMNS, rows)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from benchmarks.machine import device_name
 from benchmarks.options import options, refuse
+from benchmarks.tables import parallel as table
 from lstm_jax.sweeps.machine import num_cores, versions
 from lstm_jax.sweeps.store.records import write_csv
 
@@ -106,7 +108,6 @@ def measure(args: Parallel, name: str, num_steps: int) -> list[Row]:
     """Both rows of a cell at a length; ends the command where both sides differ."""
     import jax
 
-    from benchmarks.step import device_name
     from lstm_jax.cells import make_cell
     from lstm_jax.linear_scan import is_linear
 
@@ -144,20 +145,6 @@ def spread(seconds: list[float]) -> tuple[float, float, float]:
     return round(1e3 * median, 5), round(1e3 * low, 5), round(1e3 * high, 5)
 
 
-def table(rows: list[Row]) -> str:
-    """The table of docs/performance.md: milliseconds in turn, at once, and their ratio, of a training step."""
-    lengths = list(dict.fromkeys(row.num_steps for row in rows))
-    lines = [
-        "| training step | " + " | ".join(f"T = {length:,}" for length in lengths) + " |",
-        "|---" * (len(lengths) + 1) + "|",
-    ]
-    for cell in dict.fromkeys(row.cell for row in rows):
-        mine = [row for row in rows if row.cell == cell and row.what == "step"]
-        entries = [f"{row.sequential_ms:.2f}; {row.parallel_ms:.2f}; {row.ratio:.2f}" for row in mine]
-        lines.append(f"| `{cell}` | " + " | ".join(entries) + " |")
-    return "\n".join(lines)
-
-
 def main() -> None:
     """Print a line a row, and write all to `--out`."""
     args = options(Parallel, "parallel")
@@ -180,7 +167,9 @@ def main() -> None:
                     flush=True,
                 )
             write_csv(args.out, list(Row._fields), [row._asdict() for row in rows])
-    print(f"{table(rows)}\nwritten to {args.out}")
+    print(
+        f"{table([{name: str(value) for name, value in row._asdict().items()} for row in rows])}\nwritten to {args.out}"
+    )
 
 
 if __name__ == "__main__":

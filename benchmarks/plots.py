@@ -5,7 +5,6 @@ python -m benchmarks.plots docs/results/performance      # reads length.csv, swe
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
 from benchmarks.options import options
+from benchmarks.tables import read
 from lstm_jax.figures.style import cell_styles, plain_axes, save
 
 
@@ -26,12 +26,6 @@ class Plots:
 
     directory: tyro.conf.Positional[Path]
     """Where length.csv, sweeps_gap.csv, sweeps_runs.csv and sweeps_lanes.csv are; the figure is written beside them."""
-
-
-def read(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV file."""
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def against_length(axes: Axes, rows: list[dict[str, str]], column: str, scale: float, label: str) -> None:

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import tyro
 
+from benchmarks.machine import device_name
 from benchmarks.options import options, refuse
 
 if TYPE_CHECKING:
@@ -64,16 +65,6 @@ def pin(threads: int) -> None:
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
     if threads == 1:
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_multi_thread_eigen=false".strip()
-
-
-def device_name() -> str:
-    """What the numbers were measured on."""
-    import jax
-
-    if jax.default_backend() != "cpu":
-        return str(jax.devices()[0].device_kind)
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "CPU")
 
 
 def roofs() -> dict[int, float]:

@@ -1,6 +1,6 @@
 """Time to the same table, against the loop that a user would write; and how a sweep scales.
 
-    python -m benchmarks.sweeps table [--fraction 0.2] [--out results/benchmarks]
+    python -m benchmarks.sweeps table [--fraction 0.2] [--out results/benchmarks/sweeps_table.csv]
     python -m benchmarks.sweeps scaling [--out results/benchmarks]
     python -m benchmarks.sweeps lanes [--lanes 1 64 1024] [--out results/benchmarks]
 
@@ -9,7 +9,7 @@ ours (`run_sweep`, with its records and checkpoints), `benchmarks.flax_loop`, `b
 is timed each loop has to show that its work is ours (equal_work.py). Contestants run one after another, each in a
 fresh process, timed from outside, start and imports included. `ours_stopping` is ours as it is used, with early
 stopping: fewer updates, so no fair race. `flax_loop_cached` calls its step through `nnx.cached_partial`, and
-`torch_loop_one_thread` (with --only) has one thread. Writes sweeps_table.csv, among whose columns are
+`torch_loop_one_thread` (with --only) has one thread. Among the columns of its file are
 
 - total_seconds, from start to end of the process, and processor_seconds, of it and its children on all cores;
 - training_seconds: for a loop all but what follows; for ours the durations in the records over the jobs at once;
@@ -81,8 +81,8 @@ class Table:
     """Gaps of the grid."""
     updates: int = QUICK.training.max_steps
     """Updates of a run."""
-    out: Path = _OUT
-    """Where to write sweeps_table.csv."""
+    out: Path = _OUT / "sweeps_table.csv"
+    """The CSV file to write."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -202,7 +202,7 @@ def table(arguments: Table) -> None:
         for kind in ("total", "training", "processor"):
             row[f"{kind}_over_{first['contestant']}"] = row[f"{kind}_seconds"] / first[f"{kind}_seconds"]
         rows.append(row | result["machine"])
-        _tell_and_write(arguments.out / "sweeps_table.csv", rows)
+        _tell_and_write(arguments.out, rows)
 
 
 def scaling(arguments: Scaling) -> None:

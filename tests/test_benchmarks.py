@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SOURCES = [path for name in ("lstm_jax", "experiments", "benchmarks") for path in (ROOT / name).rglob("*.py")]
 COMMANDS = [
-    *("step", "length", "parallel", "plots", "coverage", "checkpoint_overhead", "wandb_overhead"),
+    *("step", "length", "parallel", "plots", "tables", "coverage", "checkpoint_overhead", "wandb_overhead"),
     *("sweeps", "sweeps table", "sweeps scaling", "sweeps lanes"),
 ]
 
@@ -47,6 +47,7 @@ def test_help(command):
         ("parallel --lengths 0", "parallel: lengths, hidden_dim, batch_size: expected at least 1"),
         ("sweeps tabel", "sweeps: unknown command 'tabel': did you mean 'table'?"),
         ("plots", "plots: directory: no value given"),
+        ("tables docs", "tables: docs: no step_one_thread.csv, step_kinds.csv, "),
     ],
 )
 def test_what_is_wrong_is_one_line(line, error):

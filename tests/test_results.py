@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.tables import PLACE, TABLES, with_tables
 from experiments.cli import COMMANDS
 from experiments.page.read import read_findings
 from lstm_jax.sweeps.store.records import columns_of
@@ -117,3 +118,11 @@ def test_a_table_has_the_numbers_of_the_committed_files(path, folders, table):
 
 def test_the_main_tables_say_whose_numbers_they_have():
     assert {path for path, _, _ in tables()} >= {"README.md", "docs/answer.md", "docs/translation.md", "docs/why.md"}
+
+
+def test_the_tables_of_performance_are_those_of_their_files():
+    """Each is made by `python -m benchmarks.tables`, so that none is typed."""
+    text = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+    assert [name for _, name, _ in PLACE.findall(text)] == [*TABLES]
+    assert with_tables(text, RESULTS / "performance") == text
+    assert with_tables(PLACE.sub(r"\1", text), RESULTS / "performance") == text
