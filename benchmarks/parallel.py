@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from benchmarks.machine import device_name
 from benchmarks.options import options, refuse
 from benchmarks.tables import parallel as table
+from benchmarks.tables import read
 from lstm_jax.sweeps.machine import num_cores, versions
 from lstm_jax.sweeps.store.records import write_csv
 
@@ -167,9 +168,7 @@ def main() -> None:
                     flush=True,
                 )
             write_csv(args.out, list(Row._fields), [row._asdict() for row in rows])
-    print(
-        f"{table([{name: str(value) for name, value in row._asdict().items()} for row in rows])}\nwritten to {args.out}"
-    )
+    print(f"{table(read(args.out))}\nwritten to {args.out}")
 
 
 if __name__ == "__main__":

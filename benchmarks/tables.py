@@ -111,17 +111,16 @@ def length(rows: Sequence[Row]) -> str:
     return markdown([sizes, *(f"T = {int(each):,}" for each in steps)], lines)
 
 
-def parallel(rows: Sequence[Row], what: str = "step") -> str:
-    """Milliseconds in turn; at once; how many times as fast."""
-    mine = {(row["cell"], row["num_steps"]): row for row in rows if row["what"] == what}
+def parallel(rows: Sequence[Row]) -> str:
+    """Milliseconds of a training step in turn; at once; how many times as fast."""
+    mine = {(row["cell"], row["num_steps"]): row for row in rows if row["what"] == "step"}
     steps = [each for (each,) in columns(rows, "num_steps")]
 
     def entry(row: Row) -> str:
         return "; ".join(f"{float(row[name]):.2f}" for name in ("sequential_ms", "parallel_ms", "ratio"))
 
     lines = [[f"`{cell}`", *(entry(mine[cell, each]) for each in steps)] for (cell,) in columns(rows, "cell")]
-    title = {"step": "training step", "forward": "forward"}[what]
-    return markdown([title, *(f"T = {int(each):,}" for each in steps)], lines)
+    return markdown(["training step", *(f"T = {int(each):,}" for each in steps)], lines)
 
 
 def sweeps_table(rows: Sequence[Row]) -> str:

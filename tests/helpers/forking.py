@@ -274,7 +274,7 @@ def become(request, descriptors, line):
         os.close(copy)
     sys.stdout, sys.stderr = (open(number, "w", closefd=False, buffering=1) for number in (1, 2))  # noqa: SIM115
     sys.__stdout__, sys.__stderr__ = sys.stdout, sys.stderr
-    if "code" in request:
+    if "code" in request:  # a worker ends with the process that asked for it, which is not its parent here
         os.getppid = lambda: request["parent"] if _is_alive(request["parent"]) else 1
         exec(request["code"], {"__name__": "__main__"})
         return
