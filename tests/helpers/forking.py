@@ -167,8 +167,17 @@ class _Line:
         return message
 
 
-@functools.cache
 def _line():
+    """This process's; two threads that start workers at once have the same."""
+    with _starting:
+        return _first_line()
+
+
+_starting = threading.Lock()
+
+
+@functools.cache
+def _first_line():
     """In a forked process its own, which `become` has set; else to a process that is started for it."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     process = _FRESH(
