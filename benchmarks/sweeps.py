@@ -72,7 +72,7 @@ class Table:
     """Time to the same table, ours and the loops that users would write."""
 
     fraction: float = 1.0
-    """Part of the seeds to train (below 1/6: of the learning rates too)."""
+    """Part of the seeds to train (below 1/3, of which one is to tune by: at one learning rate)."""
     cells: tuple[str, ...] = QUICK.grid.cells
     """Cells of the grid."""
     only: tuple[Contestant, ...] = tuple(CONTESTANTS)[:-1]
@@ -165,21 +165,27 @@ def in_process(arguments: Sequence[str], request: Mapping[str, Any]) -> dict[str
     return result | {"total_seconds": seconds, "processor_seconds": processor}
 
 
+def part_of_grid(fraction: float) -> dict[str, Sequence[float]]:
+    """Learning rates and seeds of that part of the runs; several rates need a seed to choose by and one to show."""
+    seeds, tuning_seeds = QUICK.grid.seeds, QUICK.grid.tuning_seeds
+    num_runs = max(1, round(fraction * len(RATES) * len((*seeds, *tuning_seeds))))  # of a cell at a gap
+    num_seeds = num_runs // len(RATES)
+    if num_seeds < 2:
+        return {"learning_rates": RATES[:1], "seeds": (*seeds, *tuning_seeds)[:num_runs], "tuning_seeds": ()}
+    num_tuning = max(1, num_seeds - len(seeds))
+    return {
+        "learning_rates": RATES,
+        "seeds": seeds[: num_seeds - num_tuning],
+        "tuning_seeds": tuning_seeds[:num_tuning],
+    }
+
+
 def table(arguments: Table) -> None:
     """Check, time, print and write the comparison."""
-    all_seeds = (*QUICK.grid.seeds, *QUICK.grid.tuning_seeds)
-    wanted = arguments.fraction * len(all_seeds)
-    seeds = all_seeds[: max(1, round(wanted))]
-    rates = RATES[: max(1, round(min(1.0, wanted) * len(RATES)))]
-    request = {
-        "cells": arguments.cells,
-        "gaps": arguments.gaps,
-        "learning_rates": rates,
-        "seeds": [seed for seed in seeds if seed in QUICK.grid.seeds],
-        "tuning_seeds": [seed for seed in seeds if seed in QUICK.grid.tuning_seeds],
-        "max_steps": arguments.updates,
-    }
+    part = part_of_grid(arguments.fraction)
+    request = {"cells": arguments.cells, "gaps": arguments.gaps, "max_steps": arguments.updates, **part}
     grid = dataclasses.asdict(make_grid(sweep_config(**request)))
+    rates, seeds = grid["learning_rates"], grid["seeds"]
     num_runs = len(arguments.cells) * len(arguments.gaps) * len(rates) * len(seeds)
     num_updates = num_runs * arguments.updates
     print(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
+import forking
 import pytest
+
+from benchmarks.equal_work import sweep_config
+from benchmarks.sweeps import make_grid, part_of_grid
 
 ROOT = Path(__file__).parents[1]
 SOURCES = [path for name in ("lstm_jax", "experiments", "benchmarks") for path in (ROOT / name).rglob("*.py")]
@@ -19,9 +22,10 @@ COMMANDS = [
 
 
 def benchmark(command, *argv):
-    line = [sys.executable, "-m", f"benchmarks.{command.split()[0]}", *command.split()[1:], *argv]
-    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)
-    return done.returncode, done.stdout, done.stderr
+    module, *words = command.split()
+    process = forking.popen(f"benchmarks.{module}", [*words, *argv], cwd=ROOT, env=dict(os.environ))
+    output, errors = process.communicate(timeout=120)
+    return process.returncode, output, errors
 
 
 def test_one_library_reads_all_command_lines():
@@ -54,6 +58,15 @@ def test_what_is_wrong_is_one_line(line, error):
     status, output, errors = benchmark(*line.split())
     assert (status, output) == (2, "")
     assert errors.startswith(f"error: {error}") and errors.count("\n") == 1
+
+
+@pytest.mark.parametrize("fraction", [0.05, 1 / 6, 0.3, 1 / 3, 0.5, 0.8, 1.0])
+def test_a_part_of_the_grid_is_a_sweep_of_as_many_runs(fraction):
+    """Below a third with one learning rate: to choose from several takes a seed to choose by beside those shown."""
+    grid = make_grid(sweep_config(cells=["lstm"], gaps=[5], **part_of_grid(fraction)))
+    num_runs = len(grid.learning_rates) * len(grid.seeds)
+    assert 1 <= num_runs <= 18 and abs(num_runs - 18 * fraction) < 3
+    assert num_runs == 18 or fraction < 1
 
 
 def test_parallel_at_toy_size(tmp_path):
