@@ -84,22 +84,27 @@ def text_width_inches(text: str, points: float, weight: str = "normal") -> float
 
 def wrap(text: str, width_inches: float, points: float, weight: str = "normal") -> list[str]:
     """Break text into lines that fit the width as drawn; a word wider than that is cut."""
+
+    def fits(line: str) -> bool:
+        return text_width_inches(line, points, weight) <= width_inches
+
     lines: list[str] = []
     for paragraph in readable(text).splitlines():
-        line = ""
-        for word in paragraph.split():
-            longer = f"{line} {word}" if line else word
-            if text_width_inches(longer, points, weight) <= width_inches:
-                line = longer
-                continue
-            if line:
-                lines.append(line)
-            while text_width_inches(word, points, weight) > width_inches:
-                fits = next(n for n in range(len(word), 0, -1) if text_width_inches(word[:n], points) <= width_inches)
-                lines.append(word[:fits])
-                word = word[fits:]
-            line = word
-        lines.append(line)
+        words = paragraph.split() or [""]
+        while words:
+            # Measuring is slow, by the letter: each word once, then the line that they make, not each that is shorter.
+            widths = itertools.accumulate(text_width_inches(f"{word} ", points, weight) for word in words)
+            num_words = max(1, sum(1 for _ in itertools.takewhile(lambda width: width <= width_inches, widths)))
+            while num_words < len(words) and fits(" ".join(words[: num_words + 1])):
+                num_words += 1
+            while num_words > 1 and not fits(" ".join(words[:num_words])):
+                num_words -= 1
+            line = " ".join(words[:num_words])
+            words = words[num_words:]
+            if len(line) > 1 and not fits(line):
+                cut = next((n for n in range(len(line), 1, -1) if fits(line[:n])), 1)
+                line, words = line[:cut], [line[cut:], *words]
+            lines.append(line)
     return lines
 
 
