@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import math
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, TypeVar
 
@@ -24,6 +26,8 @@ FLOATS_PER_STEP = {"autodiff": 16, "activations": 12, "states": 7, "checkpoint":
 FASTEST_FIRST: tuple["Backward", ...] = ("activations", "states", "checkpoint")
 """In this order they are mostly faster on a CPU, and take more memory: docs/performance.md."""
 FLOAT_BYTES = 4
+GATED_WEIGHTS = 8
+"""Times the square of its units: an LSTM's parameters where inputs are as wide. Where a search for a size begins."""
 
 
 def make_jobs(config: SweepConfig, *, to_train: bool = True) -> tuple[list[Job], list[str]]:
@@ -123,6 +127,7 @@ def sized(config: SweepConfig, cell: str, gap: int, near: Settings | None = None
     """
     from lstm_jax.models import count_params, unit_of
 
+    @functools.cache
     def with_size(hidden_dim: int) -> Settings:
         model = dataclasses.replace(config.model, hidden_dim=hidden_dim, num_params=None)
         settings = Settings(cell, config.task, gap, model, config.training)
@@ -135,7 +140,7 @@ def sized(config: SweepConfig, cell: str, gap: int, near: Settings | None = None
         return same
     wanted = known(config.model.num_params)
     unit = _attempt(lambda: unit_of(cell), "cells", cell)
-    low, high = 1, 2
+    low, high = 1, max(2, math.isqrt(wanted // GATED_WEIGHTS))
     while (found := with_size(high * unit)).num_params < wanted:
         if high * unit > wanted:  # a unit has at least one parameter
             raise ConfigError(
@@ -143,8 +148,11 @@ def sized(config: SweepConfig, cell: str, gap: int, near: Settings | None = None
                 f"grow to num_params, {wanted}: give --hidden-dim"
             )
         low, high = high, 2 * high
-    while high - low > 1:
-        middle = (low + high) // 2
+    while high - low > 1:  # each size is a model to trace: the root of their numbers grows almost evenly
+        least, most = (math.sqrt(with_size(size * unit).num_params) for size in (low, high))
+        share = (math.sqrt(wanted) - least) / (most - least) if most > least else 0.5
+        middle = low + round((high - low) * min(max(share, 1 / 8), 7 / 8))
+        middle = min(max(middle, low + 1), high - 1)
         low, high = (middle, high) if with_size(middle * unit).num_params < wanted else (low, middle)
     return min((with_size(low * unit), with_size(high * unit)), key=lambda size: abs(size.num_params - wanted))
 

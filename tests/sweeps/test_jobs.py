@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from experiments import copy_task, gap_length
+from lstm_jax import models
 from lstm_jax.cells.lstm import LSTM
 from lstm_jax.errors import ConfigError
 from lstm_jax.models import count_params
@@ -18,7 +19,7 @@ from lstm_jax.sweeps.config.execution import ExecutionOptions
 from lstm_jax.sweeps.config.options import SweepConfig, replaced
 from lstm_jax.sweeps.job import RunKey
 from lstm_jax.sweeps.machine import num_workers
-from lstm_jax.sweeps.plan import FLOATS_PER_STEP, make_jobs, memory_bytes
+from lstm_jax.sweeps.plan import FLOATS_PER_STEP, make_jobs, memory_bytes, sized
 from lstm_jax.training import Hypers
 
 HYPERS = Hypers(np.uint32(0), np.float32(0.1), np.float32(1))
@@ -65,11 +66,23 @@ def test_presets_meet_on_equal_terms(config):
 
 
 def test_nearest_size_and_a_warning_where_it_is_far():
-    jobs, warnings = make_jobs(SweepConfig.of(learning_rates=(0.003,), cells=("lstm",), gaps=(2,), num_params=900))
+    config = SweepConfig.of(learning_rates=(0.003,), cells=("lstm",), gaps=(2,), num_params=900)
+    jobs, warnings = make_jobs(config)
     counts = {h: count_params(changed(jobs[0], hidden_dim=h).training().model) for h in range(1, 12)}
-    best = min(counts, key=lambda h: abs(counts[h] - 900))
+    for wanted in (1, counts[1], counts[2] - 1, 300, counts[7], counts[10] + 1, 900):
+        best = min(counts, key=lambda h: abs(counts[h] - wanted))
+        assert sized(config.replace(num_params=wanted), "lstm", 2).hidden_dim == best
     assert jobs[0].settings.hidden_dim == best
     assert len(warnings) == 1 and "within 1%" in warnings[0]
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "min_gru", "own_cells:Leaky"])
+@pytest.mark.parametrize("wanted", [3500, 200_000])
+def test_few_models_are_traced_to_find_a_size(cell, wanted, monkeypatch):
+    traced = []
+    monkeypatch.setattr(models, "count_params", lambda model: traced.append(model) or count_params(model))
+    assert sized(SweepConfig.of(num_params=wanted), cell, 2).num_params == pytest.approx(wanted, rel=0.02)
+    assert len(traced) <= 10
 
 
 @pytest.mark.parametrize("hidden_dim", [1_000_000, 10**9, 2**31 - 1])
