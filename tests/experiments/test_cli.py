@@ -11,7 +11,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from commands import inherited, rows, run
+from commands import inherited, rows, run, run_here
 
 import experiments
 from experiments import completion
@@ -95,24 +95,31 @@ def test_help_loads_no_jax(lstm_jax):
 @pytest.mark.parametrize(
     ("word", "near"), [("gaplength", "gap-length"), ("translate", "translation"), ("to_wanbd", "to-wandb")]
 )
-def test_an_unknown_command_is_one_line_with_the_nearest(lstm_jax, word, near):
-    status, output, errors = lstm_jax(word, "--preset", "smoke")
+def test_an_unknown_command_is_one_line_with_the_nearest(here, word, near):
+    status, output, errors = here(word, "--preset", "smoke")
     assert (status, output) == (2, "")
     assert errors.startswith(f"error: unknown command '{word}': did you mean '{near}'?") and errors.count("\n") == 1
 
 
+@pytest.fixture
+def here(monkeypatch, script, tmp_path):
+    """As `lstm_jax`, in this process."""
+    monkeypatch.setattr(sys, "argv", [str(script)])
+    return lambda *argv: run_here("cli", *argv, cwd=tmp_path)
+
+
 @pytest.mark.parametrize("command", COMMANDS)
-def test_help_of_a_command_says_how_it_was_called(lstm_jax, command):
+def test_help_of_a_command_says_how_it_was_called(here, command):
     """Which is `python -m experiments.<command>` where it was (tests/experiments/test_commands.py)."""
-    status, output, _ = lstm_jax(command, "--help")
+    status, output, _ = here(command, "--help")
     assert status == 0 and f"usage: lstm-jax {command} " in output and "python -m" not in output.splitlines()[0]
 
 
-def test_help_of_subcommands(lstm_jax):
+def test_help_of_subcommands(here):
     for words in (["translation", "translate"], ["language-model", "sample"]):
-        status, output, _ = lstm_jax(*words, "--help")
+        status, output, _ = here(*words, "--help")
         assert status == 0 and f"usage: lstm-jax {' '.join(words)} " in output
-        status, _, errors = lstm_jax(*words, "--nothing")
+        status, _, errors = here(*words, "--nothing")
         assert status == 2 and "unknown option '--nothing'" in errors
 
 

@@ -99,13 +99,13 @@ def test_smoke_leaves_a_wandb_run_and_a_checkpoint_for_what_it_trained(smoke):
 def tiny(tmp_path_factory):
     """The directory of a small sweep that logged nothing to wandb."""
     path = tmp_path_factory.mktemp("tiny")
-    status, _, errors = run("gap_length", *TINY, "--seeds", 0, 1, "--out", "out", cwd=path)
+    status, _, errors = run("gap_length", *TINY, "--seeds", 0, 1, "--out", "out", cwd=path, draws=False)
     assert status == 0, errors
     return path / "out"
 
 
 def test_the_configuration_file_gives_the_same_numbers(tiny, tmp_path):
-    status, _, errors = run("gap_length", "--config", tiny / "sweep.yaml", "--out", "other", cwd=tmp_path)
+    status, _, errors = run("gap_length", "--config", tiny / "sweep.yaml", "--out", "other", cwd=tmp_path, draws=False)
     assert status == 0, errors
     assert rows_but_durations(tmp_path / "other" / "runs.csv") == rows_but_durations(tiny / "runs.csv")
     for name in ("summary.csv", "horizon.csv", "curves.csv", "sweep.yaml"):
@@ -142,7 +142,7 @@ def test_the_command_of_the_issue(tmp_path):
         "--tuning-seeds 100 --learning-rates 0.003 0.01 --hidden-dim 12 --batch-size 8 --max-steps 20 --chunk-steps 10 "
         "--eval-size 16 --out results --workers 1 --wandb disabled --task gap@filler=blank"
     )
-    status, output, errors = run("gap_length", *line.split(), cwd=tmp_path)
+    status, output, errors = run("gap_length", *line.split(), cwd=tmp_path, draws=False)
     assert status == 0, errors
     runs = read_runs(tmp_path / "results" / "runs.csv")
     assert {r.cell for r in runs} == {"lstm@forget_bias=5", "flax.nnx:SimpleCell", "own_cells:Leaky"}
@@ -245,7 +245,7 @@ def test_bad_input_is_one_line_and_status_two(tmp_path, line, message):
 
 def test_a_failed_job_is_status_one_and_named(tmp_path):
     arguments = [*TINY, "--seeds", 0, "--cells", "own_cells:FailsInTraining", "rnn", "--out", "out"]
-    status, output, errors = run("gap_length", *arguments, cwd=tmp_path)
+    status, output, errors = run("gap_length", *arguments, cwd=tmp_path, draws=False)
     assert status == 1
     assert "own_cells%3AFailsInTraining-gap2 failed: RuntimeError: no luck" in errors
     assert errors.count("\n") == 1
@@ -255,7 +255,7 @@ def test_a_failed_job_is_status_one_and_named(tmp_path):
 
 def test_a_run_that_overflows_is_diverged_and_the_command_succeeds(tmp_path):
     arguments = [*TINY, "--seeds", 0, 1, "--learning-rates", "3e38", "--out", "out"]
-    status, _, errors = run("gap_length", *arguments, cwd=tmp_path)
+    status, _, errors = run("gap_length", *arguments, cwd=tmp_path, draws=False)
     assert status == 0, errors
     assert [row["status"] for row in rows(tmp_path / "out" / "runs.csv")] == ["diverged", "diverged"]
     assert rows(tmp_path / "out" / "summary.csv")[0]["num_diverged"] == "2"

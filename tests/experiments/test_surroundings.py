@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from commands import inherited, run, run_here
+from commands import inherited, run, run_here, start
 
 import experiments
 import lstm_jax
@@ -34,21 +34,30 @@ def shell(line, *arguments, cwd, **environment):
     return done.returncode, done.stdout, done.stderr
 
 
+def unread(umask, *argv, cwd, merged):
+    """The command of a sweep under this umask, whose reader is gone at once; its status, and what it says beside."""
+    before = os.umask(umask)
+    try:
+        process = start("gap_length", *argv, cwd=cwd, merged=merged)
+    finally:
+        os.umask(before)
+    process.stdout.close()
+    errors = "" if merged else process.stderr.read()
+    return process.wait(timeout=120), errors
+
+
 @pytest.fixture(scope="module")
 def private(tmp_path_factory):
-    """A sweep of an odd name under umask 077, whose reader dies at once; its status, stderr and directory."""
+    """A sweep of an odd name under umask 077; its status, stderr and directory."""
     path = tmp_path_factory.mktemp("private")
-    line = 'umask 077; python -m experiments.gap_length "$@" | true; exit ${PIPESTATUS[0]}'
-    status, _, errors = shell(line, *TINY, "--out", ODD, cwd=path)
-    return status, errors, path / ODD
+    return *unread(0o077, *TINY, "--out", ODD, cwd=path, merged=False), path / ODD
 
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory):
     """One under umask 002, where nobody reads errors either."""
     path = tmp_path_factory.mktemp("shared")
-    line = 'umask 002; python -m experiments.gap_length "$@" 2>&1 | true; exit ${PIPESTATUS[0]}'
-    status, _, _ = shell(line, *TINY, "--executor", "serial", "--out", "x", cwd=path)
+    status, _ = unread(0o002, *TINY, "--executor", "serial", "--out", "x", cwd=path, merged=True)
     return status, path / "x"
 
 

@@ -21,13 +21,15 @@ def inherited():
     return {name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"}
 
 
-def start(module, *argv, cwd, fresh=False):
+def start(module, *argv, cwd, fresh=False, draws=True, merged=False):
+    """A command; one that is told so draws nothing (see undrawn.py)."""
     environment = {**inherited(), "PYTHONPATH": PATHS, "COLUMNS": "100"}
-    return forking.popen(f"experiments.{module}", list(map(str, argv)), cwd=cwd, env=environment, fresh=fresh)
+    name = f"experiments.{module}" if draws else "undrawn"
+    return forking.popen(name, list(map(str, argv)), cwd=cwd, env=environment, fresh=fresh, merged=merged)
 
 
-def run(module, *argv, cwd, timeout=120, fresh=False):
-    process = start(module, *argv, cwd=cwd, fresh=fresh)
+def run(module, *argv, cwd, timeout=120, **options):
+    process = start(module, *argv, cwd=cwd, **options)
     output, errors = process.communicate(timeout=timeout)
     return process.returncode, output, errors
 
@@ -37,7 +39,10 @@ def run_here(module, *argv, cwd):
     output, errors = io.StringIO(), io.StringIO()
     streams = contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors)
     with mock.patch.dict(os.environ, COLUMNS="100"), contextlib.chdir(cwd), streams[0], streams[1]:
-        status = importlib.import_module(f"experiments.{module}").main(list(map(str, argv)))
+        try:
+            status = importlib.import_module(f"experiments.{module}").main(list(map(str, argv)))
+        except SystemExit as stop:  # --help
+            status = stop.code
     return status, output.getvalue(), errors.getvalue()
 
 

@@ -1,8 +1,9 @@
 """Commands and workers in processes of their own that need not import jax and its kin again: forked from one that has.
 
 `Forked` is what tests and sweeps use of `subprocess.Popen`. What a command needs of its process is as in a fresh one:
-session, signals, working directory, environment, standard streams; the modules of this project are imported anew. A
-command whose environment says something else to jax than ours does, or to Python itself, needs a process that is fresh.
+session, signals, working directory, umask, environment, standard streams; the module that it runs is made anew. A
+command whose environment says something else to jax than ours does, or to Python itself, needs a process that is fresh;
+one that would find another copy of this project imports that one.
 The workers of a forked command, and of a sweep in a test's own process, are forked from the same process as the command
 is; those of a fresh command are fresh.
 """
@@ -14,9 +15,12 @@ import contextlib
 import fcntl
 import functools
 import gc
+import importlib
+import importlib.machinery
 import io
 import json
 import os
+import pkgutil
 import resource
 import runpy
 import select
@@ -41,8 +45,13 @@ MODULES = "jax, flax.nnx, optax, orbax.checkpoint, matplotlib.figure, scipy.stat
 MODULES += (
     ", jinja2, pandas, requests, pydantic, typeguard, platformdirs, PIL.PngImagePlugin, matplotlib.backends.backend_agg"
 )
-MODULES += ", matplotlib.backends.backend_svg"
+MODULES += ", matplotlib.backends.backend_svg, packaging.version"  # no wandb: it makes a folder for its process
+OURS = ("lstm_jax", "experiments")
+"""Packages of this project that commands and workers find imported."""
+SETS_THE_ENVIRONMENT = "lstm_jax.sweeps.executors.ray"
+"""Of those the module that does when it is imported, which is to be that of the process."""
 MESSAGE_BYTES = 2**20
+ROOT = Path(__file__).parents[2]
 
 
 def popen(module, argv, *, cwd, env, merged=False, fresh=False):
@@ -142,7 +151,8 @@ class _Line:
 
     def fork(self, request, descriptors):
         """The pid of a new process that does what is asked for, and has these descriptors."""
-        request |= {"cwd": str(request["cwd"] or os.getcwd()), "parent": os.getpid()}
+        os.umask(umask := os.umask(0))
+        request |= {"cwd": str(request["cwd"] or os.getcwd()), "parent": os.getpid(), "umask": umask}
         with self._lock:
             socket.send_fds(self._line, [json.dumps(request).encode()], descriptors)
             while "pid" not in (message := self._receive()):
@@ -211,16 +221,24 @@ class Popen(_FRESH):
         if not is_worker or FRESH in os.environ or not _is_like(os.environ):
             return super().__new__(cls)
         numbers = [1, 2, *options["pass_fds"]]
-        request = {"code": code, "cwd": None, "env": dict(os.environ), "numbers": numbers}
+        request = {"code": code, "cwd": None, "env": dict(os.environ), "numbers": numbers, "paths": sys.path}
         return Forked(_line().fork(request, numbers), None, None)
 
 
 def serve(line):
     """Fork as asked, and say how each child ended; returns what a child is to do, its descriptors and line, in it."""
     exec(f"import {MODULES}")
+    sys.path[0] = str(ROOT)  # it is this file's folder, which no command has
+    for package in OURS:
+        for module in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}."):
+            if module.name != SETS_THE_ENVIRONMENT:
+                importlib.import_module(module.name)
+    del sys.path[0]
+    if len(os.listdir("/proc/self/task")) > 1:
+        raise RuntimeError("an import has started a thread: what is forked from this process would lack it")
     once.share_contexts()
     once.share_scripts(os.environ["JAX_COMPILATION_CACHE_DIR"])
-    once.share_trees(Path(__file__).parents[2] / "lstm_jax")
+    once.share_trees(ROOT / "lstm_jax")
     gc.collect()
     gc.set_threshold(10_000, 20, 50)
     gc.freeze()  # else each child looks through all that was imported, and copies it by doing so
@@ -274,6 +292,7 @@ def become(request, descriptors, line):
     for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGQUIT):
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     os.chdir(request["cwd"])
+    os.umask(request["umask"])
     os.environ.clear()
     os.environ.update(request["env"])
     copies = [fcntl.fcntl(each, fcntl.F_DUPFD, 64) for each in descriptors]  # out of each other's way
@@ -284,15 +303,33 @@ def become(request, descriptors, line):
         os.close(copy)
     sys.stdout, sys.stderr = (open(number, "w", closefd=False, buffering=1) for number in (1, 2))  # noqa: SIM115
     sys.__stdout__, sys.__stderr__ = sys.stdout, sys.stderr
+    sys.path[:] = request.get("paths") or ["", *request["env"].get("PYTHONPATH", "").split(os.pathsep), *sys.path]
+    sys.path[:] = dict.fromkeys(sys.path)
+    _forget_ours_unless_found()
     if "code" in request:  # a worker ends with the process that asked for it, which is not its parent here
         os.getppid = lambda: request["parent"] if _is_alive(request["parent"]) else 1
         exec(request["code"], {"__name__": "__main__"})
         return
     os.setsid()
-    paths = request["env"].get("PYTHONPATH", "").split(os.pathsep)
-    sys.path[:] = ["", *paths, *(path for path in sys.path[1:] if path not in paths)]
     sys.argv[:] = [request["module"], *request["argv"]]
+    _forget(lambda name: name == request["module"])  # else runpy says that it has been imported
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+
+
+def _forget_ours_unless_found():
+    """Of this project's packages those that this process would find elsewhere: in a copy that a test has made."""
+    for package in OURS:
+        found = importlib.machinery.PathFinder.find_spec(package)
+        if found is None or found.origin != sys.modules[package].__file__:
+            _forget(lambda name, package=package: name.partition(".")[0] == package)
+
+
+def _forget(is_meant):
+    for name in [name for name in sys.modules if is_meant(name)]:
+        package, _, last = name.rpartition(".")
+        module = sys.modules.pop(name)
+        if vars(sys.modules.get(package, module)).get(last) is module:
+            delattr(sys.modules[package], last)
 
 
 def _is_alive(pid):

@@ -9,7 +9,9 @@ import sys
 import types
 
 if __name__ == "__main__":
-    # In the place of the modules, so that matplotlib is not imported either.
+    for module in [name for name in sys.modules if name.partition(".")[0] == "experiments"]:
+        del sys.modules[module]  # imported before this process was forked: they have what draws
+    # In the place of the modules, so that matplotlib is not imported either where it is not yet.
     nothing = lambda *_, **__: None  # noqa: E731
     for name, members in {
         "gaps.budgets": {"horizon_by_budget_figure": nothing, "sentence": lambda found, *_: found.cell},
@@ -19,6 +21,8 @@ if __name__ == "__main__":
         "style": {"save": lambda _, stem, endings=("png",): [stem.with_name(f"{stem.name}.{endings[0]}")]},
     }.items():
         sys.modules[f"lstm_jax.figures.{name}"] = types.SimpleNamespace(**members)
+        package, _, last = f"lstm_jax.figures.{name}".rpartition(".")
+        vars(sys.modules.get(package, types.SimpleNamespace()))[last] = sys.modules[f"lstm_jax.figures.{name}"]
     for name, members in {
         "gaps": {"of_gaps": nothing},
         "read": {"paged": nothing, "verdicts_in": nothing},
