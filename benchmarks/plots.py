@@ -79,7 +79,7 @@ def main() -> None:
     panels[1, 2].set_title("Runs an hour, LSTM at gap 40\none worker, 100 updates a run", fontsize=9)
     for axes in (*panels[0, :2], *panels[1]):
         plain_axes(axes)
-    print(save(figure, [folder / "performance.png", folder / "performance.svg"])[0])
+    print(save(figure, folder / "performance")[0])
 
 
 if __name__ == "__main__":

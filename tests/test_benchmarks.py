@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import re
+import shutil
 from pathlib import Path
 
 import forking
@@ -58,6 +59,15 @@ def test_what_is_wrong_is_one_line(line, error):
     status, output, errors = benchmark(*line.split())
     assert (status, output) == (2, "")
     assert errors.startswith(f"error: {error}") and errors.count("\n") == 1
+
+
+def test_the_figure_is_drawn_of_the_committed_files(tmp_path):
+    for file in (ROOT / "docs" / "results" / "performance").glob("*.csv"):
+        shutil.copy(file, tmp_path)
+    status, output, errors = benchmark("plots", str(tmp_path))
+    assert (status, output, errors) == (0, f"{tmp_path}/performance.png\n", "")
+    for ending in ("png", "svg"):
+        assert (tmp_path / f"performance.{ending}").stat().st_size > 20_000
 
 
 @pytest.mark.parametrize("fraction", [0.05, 1 / 6, 0.3, 1 / 3, 0.5, 0.8, 1.0])
