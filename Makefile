@@ -51,7 +51,7 @@ test-slurm: $(VENV)/.dev  ## The Slurm executor on a real Slurm: installed by ap
 mutants: peers  ## Put faults into copies of the code, one at a time: a test must see each (ten minutes on two cores)
 	$(BIN)/python tests/mutants.py --baseline $(ARGS)
 
-benchmark: peers  ## Ours against Flax, Haiku, Equinox and PyTorch: a training step, then a whole sweep (one to two hours on two cores)
+benchmark: peers  ## Ours against Flax, Haiku, Equinox and PyTorch: a training step, then a whole sweep (one to two hours)
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash benchmarks/reference/performance.sh
 
 lint: $(VENV)/.dev  ## Style and types
