@@ -77,12 +77,12 @@ def test_nearest_size_and_a_warning_where_it_is_far():
 
 
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "min_gru", "own_cells:Leaky"])
-@pytest.mark.parametrize("wanted", [3500, 200_000])
-def test_few_models_are_traced_to_find_a_size(cell, wanted, monkeypatch):
+@pytest.mark.parametrize(("wanted", "most"), [(3500, 8), (200_000, 11)])
+def test_few_models_are_traced_to_find_a_size(cell, wanted, most, monkeypatch):
     traced = []
     monkeypatch.setattr(models, "count_params", lambda model: traced.append(model) or count_params(model))
-    assert sized(SweepConfig.of(num_params=wanted), cell, 2).num_params == pytest.approx(wanted, rel=0.02)
-    assert len(traced) <= 10
+    assert sized(SweepConfig.of(num_params=wanted), cell, 2).num_params == pytest.approx(wanted, rel=0.03)
+    assert len(traced) <= most
 
 
 @pytest.mark.parametrize("hidden_dim", [1_000_000, 10**9, 2**31 - 1])
