@@ -72,7 +72,7 @@ class Table:
     """Time to the same table, ours and the loops that users would write."""
 
     fraction: float = 1.0
-    """Part of the seeds to train (below 1/3, of which one is to tune by: at one learning rate)."""
+    """Part of the runs to train. Below 1/3: at one learning rate, as several take a seed to tune by."""
     cells: tuple[str, ...] = QUICK.grid.cells
     """Cells of the grid."""
     only: tuple[Contestant, ...] = tuple(CONTESTANTS)[:-1]
