@@ -592,21 +592,21 @@ TASKS = (
         "lstm_jax/tasks/language.py",
         "places + step % num_segments * self.gap",
         "places + step * self.gap",
-        "tests/tasks/test_text_tasks.py::test_segments_go_on_where_the_last_batch_ended",
+        "tests/tasks/test_language_task.py::test_segments_go_on_where_the_last_batch_ended",
     ),
     Mutant(
         "tasks/a-language-model-is-asked-what-it-reads",
         "lstm_jax/tasks/language.py",
         "inputs, targets = segments[:-1], segments[1:]",
         "inputs, targets = segments[1:], segments[1:]",
-        "tests/tasks/test_text_tasks.py::test_segments_go_on_where_the_last_batch_ended",
+        "tests/tasks/test_language_task.py::test_segments_go_on_where_the_last_batch_ended",
     ),
     Mutant(
         "tasks/padding-is-trained-on",
         "lstm_jax/tasks/translation.py",
         "weights = (targets != PAD).astype(jnp.float32)",
         "weights = jnp.ones(targets.shape)",
-        "tests/tasks/test_text_tasks.py::test_loss_counts_no_padding",
+        "tests/tasks/test_translation_task.py::test_loss_counts_no_padding",
     ),
 )
 
@@ -780,7 +780,7 @@ TRAINING = (
         "lstm_jax/training.py",
         "begins = state.step % self._segments == 0",
         "begins = state.step == 0",
-        "tests/tasks/test_text_tasks.py::test_the_state_is_carried_over_and_begins_anew",
+        "tests/tasks/test_language_task.py::test_the_state_is_carried_over_and_begins_anew",
     ),
     Mutant(
         "training/rate-of-the-update-before",
@@ -1515,7 +1515,7 @@ EVALUATION = (
         "lstm_jax/evaluation/language.py",
         "[place - context : place + after + 1]",
         "[place - context - 1 : place + after + 1]",
-        "tests/tasks/test_text_tasks.py::test_loss_by_context_is_that_of_the_words_seen[decoder-gru]",
+        "tests/tasks/test_language_task.py::test_loss_by_context_is_that_of_the_words_seen[decoder-gru]",
     ),
 )
 

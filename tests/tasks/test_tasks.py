@@ -18,7 +18,7 @@ from lstm_jax.tasks.base import elide
 
 SETTINGS = ["gap@filler=blank", "gap@length=30", "gap@num_facts=3,num_fillers=1", "copy@num_recalled=2,num_symbols=3"]
 SETTINGS += ["reverse@num_symbols=3"]
-OF_DATA = ("translation", "language", "sequential_image")  # test_text_tasks.py and test_sequential_image.py
+OF_DATA = ("translation", "language", "sequential_image")  # each has a file of tests, test_..._task.py or its name
 OF_NUMBERS = ("adding",)  # test_number_tasks.py
 # Every registered name, with its defaults: a task that is registered is tested by that.
 NAMES = [*(name for name in TASKS if name not in (*OF_DATA, *OF_NUMBERS)), *SETTINGS]
