@@ -193,5 +193,4 @@ def in_dtype(tree: Any, dtype: DTypeLike) -> Any:
 
 def count_params(config: Config) -> int:
     """How many numbers a model learns, readout and embedding included; computes shapes only."""
-    model = nnx.eval_shape(lambda: config.build(rngs=nnx.Rngs(0)))
-    return sum(leaf.size for leaf in jax.tree.leaves(nnx.state(model, nnx.Param)))
+    return sum(leaf.size for leaf in jax.tree.leaves(nnx.state(_abstract(config), nnx.Param)))

@@ -123,17 +123,21 @@ def growth_posterior(gaps: Integers, outcomes: Floats, finished: Floats) -> Floa
     measured = finished.any(axis=0)
     octaves = tuple(np.log2(gaps[measured]).tolist())
     rows = np.where(finished > 0.0, outcomes, ABSENT)[:, measured].astype(np.int8)
-    logs, shape = _tables(octaves)
-    weights = _NODE_WEIGHTS / _NODE_WEIGHTS.sum()
-    total = np.zeros(shape)
+    total = np.zeros(_tables(octaves).shape)
     for row, count in zip(*np.unique(rows, axis=0, return_counts=True), strict=True):
-        each = sum(
-            (logs[outcome, gap] for gap, outcome in enumerate(row) if outcome != ABSENT), np.zeros(logs.shape[2])
-        )
-        total += count * np.log(np.exp(each).reshape(*shape, len(_NODES)) @ weights)
+        total += count * _log_likelihood(octaves, tuple(row.tolist()))
     prior = np.einsum("b,l,t->blt", np.ones(len(_SLOPES)), LAPSE_WEIGHTS, SPREAD_WEIGHTS).ravel()
     mass = np.einsum("nhd,n->d", np.exp(total - total.max()), prior) * GROWTH_WEIGHTS
     return np.asarray(mass / mass.sum())
+
+
+@functools.lru_cache(maxsize=256)  # seeds and cells have their outcomes in common; 150 kB each
+def _log_likelihood(octaves: tuple[float, ...], row: tuple[int, ...]) -> Floats:
+    """The log-likelihood [N, H, D] of the outcomes of one seed, over its effect."""
+    logs, shape = _tables(octaves)
+    each = sum((logs[outcome, gap] for gap, outcome in enumerate(row) if outcome != ABSENT), np.zeros(logs.shape[2]))
+    weights = _NODE_WEIGHTS / _NODE_WEIGHTS.sum()
+    return np.asarray(np.log(np.exp(each).reshape(*shape, len(_NODES)) @ weights))
 
 
 @functools.lru_cache(maxsize=4)
