@@ -38,6 +38,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # a sweep in this process sets it: commands
 forking.ENVIRONMENT |= os.environ
 subprocess.Popen = forking.Popen
 once.share_contexts()
+once.spare_messages()
 once.share_scripts(os.environ["JAX_COMPILATION_CACHE_DIR"])
 
 # jaxtyping's annotations cost nothing in use; here beartype checks each of them. Only modules imported from now on

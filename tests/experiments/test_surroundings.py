@@ -195,15 +195,16 @@ def test_wandb_modes_and_projects(private, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("module", ["to_wandb", "gap_length"])
-def test_wandb_never_logs_elsewhere(private, tmp_path, module):
+def test_wandb_never_logs_elsewhere(private, tmp_path, monkeypatch, module):
     """Where wandb can't write it takes a temporary folder, and says nothing."""
     out = tmp_path / "out"
     shutil.copytree(private[2], out, ignore=shutil.ignore_patterns("wandb"))
     (out / "wandb").write_text("a file")
     (tmp_path / "tmp").mkdir()
     arguments = ["out"] if module == "to_wandb" else [*TINY, "--out", "out"]
-    line = f'TMPDIR=$PWD/tmp python -m experiments.{module} "$@"'
-    status, output, errors = shell(line, *arguments, cwd=tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setenv("TMPDIR", str(tmp_path / "tmp"))
+        status, output, errors = run(module, *arguments, cwd=tmp_path)
     if module == "to_wandb":
         assert status == 2 and errors.startswith("error: can't write to out/wandb") and errors.count("\n") == 1
     else:  # the results are worth more

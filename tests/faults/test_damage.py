@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 
+import commands
 import faults
 import pytest
 from test_signals import wait_for_updates
@@ -146,14 +147,10 @@ def test_a_stray_file_is_left_alone(tmp_path, undisturbed):
 
 
 def test_status_checks_without_touching(tmp_path, undisturbed):
-    import subprocess
-    import sys
-
     out = tmp_path / "out"
     shutil.copytree(undisturbed, out)
     file = sorted(out.glob("records/*/*.json"))[0]
     flip(file, random.Random(1))
-    argv = [sys.executable, "-m", "experiments.status", str(out), "--check"]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False, cwd=faults.ROOT)
-    assert done.returncode == 1 and f"damaged: {file}" in done.stdout and done.stdout.rstrip().endswith("1 damaged")
+    status, output, _ = commands.run("status", out, "--check", cwd=faults.ROOT)
+    assert status == 1 and f"damaged: {file}" in output and output.rstrip().endswith("1 damaged")
     assert file.exists() and not (out / "quarantine").exists()

@@ -1,9 +1,9 @@
 """Commands and workers in processes of their own that need not import jax and its kin again: forked from one that has.
 
 `Forked` is what tests and sweeps use of `subprocess.Popen`. What a command needs of its process is as in a fresh one:
-session, signals, working directory, umask, environment, standard streams; the module that it runs is made anew. A
-command whose environment says something else to jax than ours does, or to Python itself, needs a process that is fresh;
-one that would find another copy of this project imports that one.
+session, signals, working directory, umask, limits, environment, standard streams; the module that it runs is made anew.
+A command whose environment says something else to jax than ours does, or to Python itself, needs a process that is
+fresh; one that would find another copy of this project imports that one.
 The workers of a forked command, and of a sweep in a test's own process, are forked from the same process as the command
 is; those of a fresh command are fresh.
 """
@@ -28,6 +28,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -40,12 +41,12 @@ ENVIRONMENT = {}
 """That of the process to fork from: as tests/conftest.py leaves it, whatever a test sets when the first asks for it."""
 FRESH = "FRESH_WORKERS"
 """In the environment of a command: its workers are not forked."""
-LIMITS = {name: resource.getrlimit(getattr(resource, name)) for name in dir(resource) if name.startswith("RLIMIT_")}
+LIMITS = {name: getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")}
+LIMITS_OF_OURS = {name: resource.getrlimit(number) for name, number in LIMITS.items()}
+"""Those of the process to fork from, which is not to have those of a test that is the first to ask for it."""
 MODULES = "jax, flax.nnx, optax, orbax.checkpoint, matplotlib.figure, scipy.stats, scipy.optimize, rich.console, tyro"
-MODULES += (
-    ", jinja2, pandas, requests, pydantic, typeguard, platformdirs, PIL.PngImagePlugin, matplotlib.backends.backend_agg"
-)
-MODULES += ", matplotlib.backends.backend_svg, packaging.version"  # no wandb: it makes a folder for its process
+MODULES += ", jinja2, pandas, requests, pydantic.main, typeguard, platformdirs, packaging.version, PIL.PngImagePlugin"
+MODULES += ", matplotlib.backends.backend_agg, matplotlib.backends.backend_svg"  # no wandb: importing it makes a folder
 OURS = ("lstm_jax", "experiments")
 """Packages of this project that commands and workers find imported."""
 SETS_THE_ENVIRONMENT = "lstm_jax.sweeps.executors.ray"
@@ -152,7 +153,8 @@ class _Line:
     def fork(self, request, descriptors):
         """The pid of a new process that does what is asked for, and has these descriptors."""
         os.umask(umask := os.umask(0))
-        request |= {"cwd": str(request["cwd"] or os.getcwd()), "parent": os.getpid(), "umask": umask}
+        limits = {name: resource.getrlimit(number) for name, number in LIMITS.items()}
+        request |= {"cwd": str(request["cwd"] or os.getcwd()), "parent": os.getpid(), "umask": umask, "limits": limits}
         with self._lock:
             socket.send_fds(self._line, [json.dumps(request).encode()], descriptors)
             while "pid" not in (message := self._receive()):
@@ -196,6 +198,7 @@ def _first_line():
         stdin=subprocess.DEVNULL,
         pass_fds=[theirs.fileno()],
         start_new_session=True,
+        preexec_fn=lambda: _set_limits(LIMITS_OF_OURS),
     )
     theirs.close()
     atexit.register(process.kill)
@@ -203,10 +206,9 @@ def _first_line():
 
 
 def _is_like(env):
-    """Whether a process of this environment, and of our limits of now, can be forked."""
+    """Whether a process of this environment can be forked."""
     names = {name for name in {*env, *ENVIRONMENT} if name.startswith(AT_IMPORT)} - {"PYTHONPATH"}
-    same_limits = all(resource.getrlimit(getattr(resource, name)) == limit for name, limit in LIMITS.items())
-    return same_limits and all(env.get(name) == ENVIRONMENT.get(name) for name in names)
+    return all(env.get(name) == ENVIRONMENT.get(name) for name in names)
 
 
 _FRESH = subprocess.Popen
@@ -237,8 +239,10 @@ def serve(line):
     if len(os.listdir("/proc/self/task")) > 1:
         raise RuntimeError("an import has started a thread: what is forked from this process would lack it")
     once.share_contexts()
+    once.spare_messages()
     once.share_scripts(os.environ["JAX_COMPILATION_CACHE_DIR"])
-    once.share_trees(ROOT / "lstm_jax")
+    once.skip_descriptions()
+    importlib.import_module("lstm_jax.sweeps.sources").own_digest()  # each process of a sweep asks for it
     gc.collect()
     gc.set_threshold(10_000, 20, 50)
     gc.freeze()  # else each child looks through all that was imported, and copies it by doing so
@@ -293,8 +297,10 @@ def become(request, descriptors, line):
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     os.chdir(request["cwd"])
     os.umask(request["umask"])
+    _set_limits(request["limits"])
     os.environ.clear()
     os.environ.update(request["env"])
+    tempfile.tempdir = None  # found anew: TMPDIR may be another
     copies = [fcntl.fcntl(each, fcntl.F_DUPFD, 64) for each in descriptors]  # out of each other's way
     for each in descriptors:
         os.close(each)
@@ -314,6 +320,12 @@ def become(request, descriptors, line):
     sys.argv[:] = [request["module"], *request["argv"]]
     _forget(lambda name: name == request["module"])  # else runpy says that it has been imported
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+
+
+def _set_limits(limits):
+    for name, limit in limits.items():
+        if resource.getrlimit(LIMITS[name]) != tuple(limit):
+            resource.setrlimit(LIMITS[name], limit)
 
 
 def _forget_ours_unless_found():

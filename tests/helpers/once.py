@@ -2,12 +2,11 @@
 
 A context of MLIR, with its dialects, takes as long as lowering a small program does, and each program has one of its
 own. The scripts of a page are always the same, and bundling them takes as long as all else of a short command.
-The sources of a commit are what they are, and each process of a sweep parses them for its digest.
+wandb's models describe their fields by what their sources say: to parse these is most of what importing wandb takes.
 """
 
 from __future__ import annotations
 
-import ast
 import functools
 import os
 import threading
@@ -27,6 +26,20 @@ def share_contexts():
         return ours.context
 
     mlir.make_ir_context = make
+
+
+def spare_messages():
+    """A value that is traced has no sharding, and flax asks for it at each draw of a random number.
+
+    jax answers by an error that says which operations the value comes from, at a third of the time in which a model is
+    traced; flax never reads it.
+    """
+    from jax._src import core
+
+    def sharding(tracer):
+        raise AttributeError(f"The 'sharding' attribute is not available on {tracer._error_repr()}.")
+
+    core.Tracer.sharding = property(sharding)
 
 
 def share_scripts(directory):
@@ -49,14 +62,8 @@ def share_scripts(directory):
     vl_convert.javascript_bundle = bundle
 
 
-def share_trees(directory):
-    """The syntax trees of our sources, which each process of a sweep digests (lstm_jax/sweeps/sources.py)."""
-    parse_anew = ast.parse
-    trees = {file.read_bytes(): parse_anew(file.read_bytes()) for file in directory.rglob("*.py")}
+def skip_descriptions():
+    """None for the fields of pydantic's models, which nobody here reads; the fields are as they are."""
+    from pydantic._internal import _fields
 
-    @functools.wraps(parse_anew)
-    def parse(source, *args, **kwargs):
-        shared = None if args or kwargs or not isinstance(source, bytes) else trees.get(source)
-        return parse_anew(source, *args, **kwargs) if shared is None else shared
-
-    ast.parse = parse
+    _fields.extract_docstrings_from_cls = lambda *_, **__: {}

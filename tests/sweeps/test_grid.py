@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import commands
 import hypothesis.strategies as st
 import pytest
 import yaml
@@ -334,9 +335,9 @@ def rows(files):
 
 def test_a_bad_last_sweep_is_told_before_the_first_is_trained(tmp_path):
     file = written(tmp_path, {"parameters": {**TINY, "task": {"values": ["gap", "gpa"]}}})
-    done = command("-m", "experiments.gap_length", "--grid", str(file), cwd=tmp_path)
-    assert done.returncode == 2 and done.stderr.startswith("error: task: unknown task 'gpa'")
-    assert done.stderr.count("\n") == 1 and list(tmp_path.iterdir()) == [file]
+    status, _, errors = commands.run("gap_length", "--grid", file, cwd=tmp_path)
+    assert status == 2 and errors.startswith("error: task: unknown task 'gpa'")
+    assert errors.count("\n") == 1 and list(tmp_path.iterdir()) == [file]
 
 
 AGENT = """

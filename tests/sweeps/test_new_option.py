@@ -6,8 +6,6 @@ import json
 import os
 import shlex
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import forking
@@ -51,13 +49,14 @@ def copy(tmp_path_factory):
     text = options.read_text()
     assert text.count(BEFORE) == 1
     options.write_text(text.replace(BEFORE, NEW + BEFORE))
+    (place / "found.py").write_text(SCRIPT)
     return place
 
 
-def run(copy, *argv):
+def run(copy, *argv, module="experiments.gap_length"):
     """The command of the copy: its exit status, output and errors."""
     environment = {**os.environ, "PYTHONPATH": str(copy), "COLUMNS": "120"}
-    process = forking.popen("experiments.gap_length", list(argv), cwd=copy, env=environment)
+    process = forking.popen(module, list(argv), cwd=copy, env=environment)
     output, errors = process.communicate(timeout=120)
     return process.returncode, output, errors
 
@@ -71,8 +70,8 @@ def test_an_option_stands_in_one_place(copy):
     status, _, errors = run(copy, *tiny, "--averaged_steps=5")
     assert status == 0, errors
     assert "averaged_steps: 5\n" in (copy / "out" / "sweep.yaml").read_text()
-    environment = {**os.environ, "PYTHONPATH": str(copy)}
-    found = subprocess.run([sys.executable, "-c", SCRIPT], cwd=copy, env=environment, capture_output=True, check=True)
-    assert json.loads(found.stdout) == {"identity": True, "row": True, "settings": 5, "wandb": 5}
+    status, found, errors = run(copy, module="found")
+    assert status == 0, errors
+    assert json.loads(found) == {"identity": True, "row": True, "settings": 5, "wandb": 5}
     status, _, errors = run(copy, *tiny)
     assert status == 2 and "averaged_steps: 5 there, 3 in this command" in errors

@@ -21,7 +21,7 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 pytest.importorskip("ray")
 
 # Two jobs of a few seconds each.
-SWEEP = [*faults.SWEEP, "--cells", "rnn", "--gaps", "3", "4", "--max-steps", "4000", "--wandb", "disabled"]
+SWEEP = [*faults.SWEEP, "--cells", "rnn", "--gaps", "3", "4", "--max-steps", "2500", "--wandb", "disabled"]
 
 
 def start(out, *arguments, **environment):
@@ -40,7 +40,8 @@ def undisturbed(tmp_path_factory):
 CLUSTER = """
 import sys
 from ray.cluster_utils import Cluster
-cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+head = {"num_cpus": 1, "include_dashboard": False, "_system_config": {"health_check_period_ms": 1000}}
+cluster = Cluster(initialize_head=True, head_node_args=head)
 node = cluster.add_node(num_cpus=1)
 print(cluster.address, node.all_processes["raylet"][0].process.pid, flush=True)
 if sys.stdin.readline():
@@ -48,7 +49,10 @@ if sys.stdin.readline():
     sys.stdin.readline()
 cluster.shutdown()
 """
-"""A head and another node, of a core each. A line kills the node, the end of the input the cluster."""
+"""A head and another node, of a core each. A line kills the node, the end of the input the cluster.
+
+The head asks each second, not every third, who is there; who does not answer five times is dead.
+"""
 
 
 class Cluster(NamedTuple):

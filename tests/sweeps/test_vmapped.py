@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
+import forking
 import numpy as np
+import programs
 import pytest
 
 from lstm_jax.sweeps.config.options import SweepConfig
@@ -64,8 +64,6 @@ def outcome(record):
 
 @pytest.fixture(autouse=True)
 def _programs(monkeypatch):
-    import programs  # not above: another process imports this file too, without the helpers
-
     programs.share(monkeypatch)
 
 
@@ -87,15 +85,18 @@ def test_a_lane_that_is_free_is_taken_by_the_next_run(job, on_one_device):
     assert statuses == ["unsolved"] * 4 + ["diverged"] * 4
 
 
-def test_lanes_spread_over_devices_are_the_same_lanes(job):
+def test_lanes_spread_over_devices_are_the_same_lanes(job, tmp_path):
     """Three devices of two lanes each, against one."""
-    script = "import json, test_vmapped as t; job = t.make_jobs(t.CONFIG)[0][0]; import jax\n"
+    script = "import json, test_vmapped as t; job = t.make_jobs(t.CONFIG)[0][0]\n"
     script += "print(json.dumps([t.outcome(record) for record, _ in t.train(job)]))"
+    (tmp_path / "spread.py").write_text(script)
     flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=3"
-    environment = {**os.environ, "XLA_FLAGS": flags, "PYTHONPATH": str(Path(__file__).parent)}
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, env=environment)
-    assert done.returncode == 0, done.stderr
-    spread = json.loads(done.stdout)
+    paths = os.pathsep.join(map(str, (tmp_path, Path(__file__).parent, Path(forking.__file__).parent)))
+    environment = {**os.environ, "XLA_FLAGS": flags, "PYTHONPATH": paths}
+    process = forking.popen("spread", [], cwd=None, env=environment)
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    spread = json.loads(output)
     assert {each[0] for each in spread} == {"3 x cpu"} and len(spread) == len(job.runs)
     for one, three in zip([outcome(record) for record, _ in train(job)], spread, strict=True):
         assert one[1:3] == three[1:3]
