@@ -39,6 +39,14 @@ def case(name, num_steps=NUM_STEPS, dtype=jnp.float64):
     return params_of(cell, dtype=dtype), state_of(cell, (4,), dtype), inputs_of(num_steps, (4,), dtype=dtype)
 
 
+def at_once(name, *arguments, return_outputs=True, lengths=None):
+    """All steps at once, without gradients; in one program."""
+    options = {"return_outputs": return_outputs, "backward": "parallel"}
+    return jax.jit(lambda *of, lengths: scan(cell_of(name), *of, lengths=lengths, **options))(
+        *arguments, lengths=lengths
+    )
+
+
 def both(name, run_cell, arguments, lengths=None, **options):
     """At once, and one after another."""
     return [
@@ -86,10 +94,10 @@ def test_the_last_output(with_lengths, x64):
 
 def test_without_outputs_and_without_steps(x64):
     params, state, inputs = case("lru")
-    actual, none = scan(cell_of("lru"), params, inputs, state, return_outputs=False, backward="parallel")
+    actual, none = at_once("lru", params, inputs, state, return_outputs=False)
     assert none is None
     assert_close(actual, jit_scan(cell_of("lru"), params, inputs, state)[0], 1e-13)
-    final, outputs = scan(cell_of("lru"), params, inputs[:0], state, backward="parallel")
+    final, outputs = at_once("lru", params, inputs[:0], state)
     np.testing.assert_array_equal(final.hidden, state.hidden)
     assert outputs.shape == (0, 4, 5)
 
@@ -98,8 +106,8 @@ def test_without_outputs_and_without_steps(x64):
 def test_batch_shapes(batch_shape, x64):
     params, inputs = case("lru")[0], inputs_of(NUM_STEPS, batch_shape, dtype=jnp.float64)
     lengths = jnp.arange(np.prod(batch_shape, dtype=int)).reshape(batch_shape) + 3
-    at_once = scan(cell_of("lru"), params, inputs, lengths=lengths, backward="parallel")
-    assert_close(at_once, jit_scan(cell_of("lru"), params, inputs, None, lengths), 1e-13)
+    found = at_once("lru", params, inputs, lengths=lengths)
+    assert_close(found, jit_scan(cell_of("lru"), params, inputs, None, lengths), 1e-13)
 
 
 @pytest.mark.parametrize("reverse", [False, True])
@@ -136,19 +144,19 @@ def test_many_steps_in_float32():
 def test_runs_side_by_side(x64):
     """As training has them: parameters and inputs mapped."""
     params, state, inputs = case("min_gru")
-    lanes = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(add_noise(params, seed) for seed in range(3)))
-    xs = jnp.stack([jnp.roll(inputs, lane, axis=0) for lane in range(3)])
-    at_once = functools.partial(run, cell_of("min_gru"), scan, (("backward", "parallel"), ("truncation", 4)))
-    found = jax.jit(jax.vmap(lambda params, inputs: at_once(params, state, inputs, None)))(lanes, xs)
+    lanes = jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves)), *(add_noise(params, seed) for seed in range(3)))
+    xs = jnp.asarray(np.stack([np.roll(inputs, lane, axis=0) for lane in range(3)]))
+    run_at_once = functools.partial(run, cell_of("min_gru"), scan, (("backward", "parallel"), ("truncation", 4)))
+    found = jax.jit(jax.vmap(lambda params, inputs: run_at_once(params, state, inputs, None)))(lanes, xs)
     for lane in range(3):
-        of_lane = jax.tree.map(lambda leaf, lane=lane: leaf[lane], (lanes, xs, found))
-        assert_close(of_lane[2], at_once(of_lane[0], state, of_lane[1], None), 1e-12)
+        of_lane = jax.tree.map(lambda leaf, lane=lane: jnp.asarray(np.asarray(leaf)[lane]), (lanes, xs, found))
+        assert_close(of_lane[2], run_at_once(of_lane[0], state, of_lane[1], None), 1e-12)
 
 
 def test_forward_mode_and_second_derivatives(x64):
     """Of other modes only autodiff has these."""
     params, state, inputs = case("lru")
-    direction = add_noise(jax.tree.map(jnp.zeros_like, params), 5)
+    direction = add_noise(jax.tree.map(np.zeros_like, params), 5)
 
     def curvature(backward):
         def loss(params):

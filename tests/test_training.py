@@ -39,6 +39,17 @@ def equal(left, right):
     return all(jax.tree.leaves(jax.tree.map(same, left, right)))
 
 
+def learned(training, hypers, num_updates):
+    """The state after as many updates, their metrics and its evaluation, as one program."""
+
+    @jax.jit
+    def run(hypers, num_updates):
+        state, metrics = training.advance(training.init(hypers), hypers, num_updates)
+        return state, metrics, training.evaluate(state)
+
+    return run(hypers, num_updates)
+
+
 @pytest.fixture(scope="module")
 def programs():
     training = training_of()
@@ -58,9 +69,7 @@ def lanes():
 )
 def test_every_kind_of_cell_learns_a_short_gap(cell, task):
     training = training_of(cell, task, gap=2, hidden_dim=24)
-    state = jax.jit(training.init)(hypers_of())
-    state, metrics = jax.jit(training.advance)(state, hypers_of(), 300)
-    evaluation = jax.jit(training.evaluate)(state)
+    state, metrics, evaluation = learned(training, hypers_of(), 300)
     assert evaluation.score >= 0.99
     assert evaluation.loss < 0.2 * training.task.memoryless_loss or evaluation.loss < 0.1
     assert metrics.diverged_step == 0 and state.step == 300
@@ -76,7 +85,7 @@ def test_untrained_is_at_the_memoryless_loss_within_a_tenth(programs):
 @pytest.mark.parametrize("task", ["gap", "copy@num_recalled=2"])
 def test_an_evaluation_in_parts_is_that_of_the_whole(task, monkeypatch):
     """The held-out set is scored in as many parts as memory asks for."""
-    training = training_of(task=task, gap=7)
+    training = training_of("rnn", task, gap=7)
     state = jax.jit(training.init)(hypers_of())
     whole = jax.jit(training.evaluate)(state)
     assert training.eval_width == 64
@@ -96,8 +105,7 @@ def test_a_truncated_gradient_does_not_learn_what_lies_before_it():
     for truncation in (3, 10):
         training = training_of("gru", gap=8, hidden_dim=24)
         training = dataclasses.replace(training, model=dataclasses.replace(training.model, truncation=truncation))
-        state, _ = jax.jit(training.advance)(jax.jit(training.init)(hypers), hypers, 300)
-        accuracies[truncation] = float(jax.jit(training.evaluate)(state).score)
+        accuracies[truncation] = float(learned(training, hypers, 300)[2].score)
     assert accuracies[10] >= 0.99
     assert accuracies[3] < 0.9
 
@@ -105,8 +113,7 @@ def test_a_truncated_gradient_does_not_learn_what_lies_before_it():
 @pytest.mark.standard_promotion  # the task of the test mixes
 def test_shuffled_labels_are_not_learned():
     training = training_of(task="own_tasks:Shuffled", gap=2)
-    state, _ = jax.jit(training.advance)(jax.jit(training.init)(hypers_of()), hypers_of(), 300)
-    evaluation = jax.jit(training.evaluate)(state)
+    _, _, evaluation = learned(training, hypers_of(), 300)
     assert evaluation.score < 0.4
     assert evaluation.loss > 0.95 * math.log(8)
 
@@ -195,16 +202,14 @@ def test_training_loss_counts_weighted_positions_only():
 def test_copy_reports_recall_and_whole_sequence_apart():
     """A model that always answers blank: nothing on the sequence's blanks, everything at recall."""
     training = training_of("lstm", "copy", gap=30)
-    state = jax.jit(training.init)(hypers_of())
-    state, _ = jax.jit(training.advance)(state, hypers_of(), 300)
-    evaluation = jax.jit(training.evaluate)(state)
+    _, _, evaluation = learned(training, hypers_of(), 300)
     assert evaluation.score < 0.3
     assert evaluation.sequence_loss < 0.65, "blanks are learned soon: 0.42 is the memoryless solver's"
     assert evaluation.loss > 1.5, "and hide what is not learned: ln 8 = 2.08 at recall"
 
 
 def test_dropout_is_for_training_only():
-    training = training_of(num_layers=2, dropout=0.5)
+    training = training_of("rnn", num_layers=2, dropout=0.5)
     state = jax.jit(training.init)(hypers_of())
     evaluate = jax.jit(training.evaluate)
     assert equal(evaluate(state), evaluate(state))
@@ -268,7 +273,7 @@ def test_held_out_set_is_no_runs_training_data():
 
 
 def test_dropout_and_batch_have_a_key_each():
-    training = training_of(dropout=0.5)
+    training = training_of("rnn", dropout=0.5)
     state = jax.jit(training.init)(hypers_of())
     _, batch_key, dropout_key = jax.random.split(state.key, 3)
     batch = sampled(training, batch_key, training.batch_size)

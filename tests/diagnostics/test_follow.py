@@ -48,7 +48,8 @@ def training():
 
 @pytest.fixture(scope="module")
 def followed(training):
-    return follow("gru", training, 0, 0.03, 1.0, (0, 50, 150), 50, SMALL)
+    """With the effort of the commands, which share what it takes to compile; that is most of the time here."""
+    return follow("gru", training, 0, 0.03, 1.0, (0, 50, 150), 50)
 
 
 def test_rows_say_when_and_of_which_distances(followed):

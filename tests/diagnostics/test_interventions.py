@@ -33,11 +33,17 @@ def of_kind(cls, training, **fields):
 
 
 def trained(training, num_updates=4):
-    before = training.init(HYPERS)
-    after, _ = jax.jit(training.advance)(before, HYPERS, num_updates, NO_UPDATES)
+    """The parameters by name, before and after; all in one program."""
+
+    @jax.jit
+    def run(num_updates):
+        before = training.init(HYPERS)
+        after, _ = training.advance(before, HYPERS, num_updates, NO_UPDATES)
+        return before.params, after.params
+
     return [
-        {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in jax.tree.leaves_with_path(state.params)}
-        for state in (before, after)
+        {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in jax.tree.leaves_with_path(params)}
+        for params in run(num_updates)
     ]
 
 
@@ -74,10 +80,9 @@ def test_a_frozen_gate_stays_for_its_updates_and_moves_then(monkeypatch):
 def test_random_answers_go_with_the_same_inputs_and_know_nothing_of_them():
     training = plain()
     key = jax.random.key(7)
-    true = training.train_batch(key, jnp.int32(0))
     drawn = of_kind(Intervened, dataclasses.replace(training, batch_size=4096), intervention="random answers")
-    batch = drawn.train_batch(key, jnp.int32(0))
-    small = of_kind(Intervened, training, intervention="random answers").train_batch(key, jnp.int32(0))
+    small = of_kind(Intervened, training, intervention="random answers")
+    true, batch, small = jax.jit(lambda: [each.train_batch(key, jnp.int32(0)) for each in (training, drawn, small)])()
     np.testing.assert_array_equal(true.inputs, small.inputs)
     facts, answers = np.asarray(batch.inputs[0]), np.asarray(batch.targets[0])
     assert np.mean(facts == answers) == pytest.approx(1 / 8, abs=0.02)  # four standard errors
@@ -89,10 +94,10 @@ def test_trained_runs_are_those_of_a_sweep_and_in_float64_nearly_so():
     assert found.solved_step is not None and found.score >= 0.99
     (again,) = train_runs(training, (0,), 0.03, 1.0, 50, 50, [found.params])
     assert again.score >= 0.99, "it goes on from where it stood"
-    single = training.init(HYPERS)
+    single = jax.jit(training.init)(HYPERS)
     with jax.enable_x64(True):
         double = of_kind(Double, training)
-        start = double.init(HYPERS)
+        start = jax.jit(double.init)(HYPERS)
         leaves = jax.tree.leaves(start.params)
         assert {leaf.dtype for leaf in leaves} == {jnp.dtype("float64")}
         for one, other in zip(jax.tree.leaves(single.params), leaves, strict=True):
@@ -116,7 +121,7 @@ def test_lanes_are_measured_at_their_moments(monkeypatch):
     rows = follow_lanes(plain(), (3, 4), 0.03, 1.0, (0, 2))
     assert [(row.seed, row.step) for row in rows] == [(3, 0), (4, 0), (3, 2), (4, 2)]
     training = plain()
-    score = float(training.evaluate(training.init(HYPERS)).score)
+    score = float(jax.jit(lambda: training.evaluate(training.init(HYPERS)).score)())
     assert rows[0].score == pytest.approx(score, abs=1e-6)
     assert all(0.0 < row.time_constant < 100.0 and row.transport > 0.0 and row.noise > 0.0 for row in rows)
 

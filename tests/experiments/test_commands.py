@@ -168,6 +168,8 @@ def test_copy_task(tmp_path):
         "rnn",
         "--executor",
         "serial",
+        "--wandb",
+        "disabled",
         "--out",
         "c",
         cwd=tmp_path,

@@ -71,6 +71,13 @@ def add_noise(tree, seed, scale=1.0):
     return jax.tree.map(noisy, tree)
 
 
+def model_with_noise(build, seed=0, scale=0.5):
+    """What `build()` makes, its parameters normal numbers of NumPy: none is zero, and there is nothing to compile."""
+    graphdef, params = nnx.split(nnx.eval_shape(build))
+    zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), params)
+    return nnx.merge(graphdef, add_noise(zeros, seed + 1, scale))
+
+
 def inputs_of(num_steps, batch_shape=(2,), input_dim=INPUT_DIM, dtype=jnp.float32, seed=7):
     """Normal inputs `[T, *B, D]`."""
     return jnp.asarray(np.random.default_rng(seed).normal(size=(num_steps, *batch_shape, input_dim)).astype(dtype))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 import math
 
@@ -10,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from batches import held_out
 
 from lstm_jax.models import Sizes, make_model
 from lstm_jax.tasks import make_task
@@ -18,12 +18,6 @@ from lstm_jax.training import Hypers, Training, _mean
 
 TASKS = ["gap", "gap@filler=blank", "gap@length=30", "gap@num_facts=3", "copy", "copy@num_recalled=3", "reverse"]
 TASKS += ["addition", "own_tasks:Shuffled", "own_tasks:Rare"]
-
-
-@functools.cache
-def held_out(task, size):
-    """The set of a size, as one program: operation by operation, each would be compiled for each shape."""
-    return jax.tree.map(np.asarray, jax.jit(lambda: task.held_out(size))())
 
 
 def rows_of(batch):
@@ -77,9 +71,10 @@ def test_addition_is_balanced_at_each_place_and_right():
 
 @pytest.mark.parametrize("name", TASKS)
 def test_a_held_out_set_is_one_of_the_task_and_always_the_same(name):
-    task = make_task(name, 6)
-    one, again, jitted = task.held_out(64), task.held_out(64), held_out(task, 64)
-    sample = jax.eval_shape(lambda: task.sample(jax.random.key(0), 64))
+    """Operation by operation, twice, and as one program."""
+    task = make_task(name, 5)
+    one, again, jitted = task.held_out(100), task.held_out(100), held_out(task, 100)
+    sample = jax.eval_shape(lambda: task.sample(jax.random.key(0), 100))
     for mine, *others in zip(*map(jax.tree.leaves, (one, again, jitted)), strict=True):
         assert all((np.asarray(mine) == np.asarray(other)).all() for other in others)
     assert [leaf.shape for leaf in jax.tree.leaves(one)] == [leaf.shape for leaf in jax.tree.leaves(sample)]
@@ -252,7 +247,7 @@ def made_of(keys):
 @pytest.mark.parametrize(
     ("name", "gap", "is_large"),
     [
-        *(("gap", 20, True), ("gap@length=30", 5, True), ("copy", 20, True), ("reverse", 12, True)),
+        *(("gap", 20, True), ("gap@length=30", 5, True), ("copy", 5, True), ("reverse", 12, True)),
         *(("addition", 8, True), ("own_tasks:Few", 20, True)),
         *(("gap@filler=blank", 5, False), ("copy@num_recalled=3", 5, False), ("reverse", 3, False)),
         *(("addition", 1, False), ("own_tasks:Few@filler=blank", 5, False)),
@@ -260,16 +255,16 @@ def made_of(keys):
 )
 def test_the_held_out_set_is_no_batch_of_seed_0(name, gap, is_large):
     """As drawn, before any is left out. Of a large task no sequence comes; of a small one not the set as it stands."""
-    training = training_of(name, gap, batch_size=64, eval_size=64)
-    expected = rows_of(held_out(training.task, 64))
+    training = training_of(name, gap, batch_size=100, eval_size=100)
+    expected = rows_of(held_out(training.task, 100))
 
     def draw(key, _):
         key, batch_key, _ = jax.random.split(key, 3)
-        return key, training.task.sample(batch_key, 64)
+        return key, training.task.sample(batch_key, 100)
 
-    _, batches = jax.jit(lambda key: jax.lax.scan(draw, key, length=60))(key_of(training, 0))
+    _, batches = jax.jit(lambda key: jax.lax.scan(draw, key, length=40))(key_of(training, 0))
     batches = jax.tree.map(np.asarray, batches)
-    for number in range(60):
+    for number in range(40):
         rows = rows_of(jax.tree.map(lambda leaf: leaf[number], batches))  # noqa: B023
         assert not (is_large and set(rows) & set(expected))
-        assert sum(map(bytes.__eq__, rows, expected)) < 32
+        assert sum(map(bytes.__eq__, rows, expected)) < 50

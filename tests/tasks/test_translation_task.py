@@ -87,10 +87,24 @@ def test_training_draws_shapes_by_their_shares(translation):
 @pytest.mark.parametrize("buckets", ["run", "step"])
 def test_lanes_draw_the_bucket_that_each_would_alone(translation, buckets):
     """Side by side: the losses and gradients of each run by itself. By the step, all draw one."""
-    training = training_of(dataclasses.replace(translation, buckets=buckets), "rnn", batch_size=2, hidden_dim=2)
+
+    @dataclasses.dataclass(frozen=True)
+    class Two(type(translation)):
+        """With the shortest pairs and the longest alone: the gradient of each bucket is compiled."""
+
+        @property
+        def _buckets(self):
+            shortest, *_, longest = super()._buckets
+            return shortest, longest
+
+    task = Two(translation.gap, corpus=translation.corpus, buckets=buckets)
+    training = training_of(task, "rnn", batch_size=2, hidden_dim=2)
     keys = jax.random.split(jax.random.key(1), 4)
     drawn = {int(jax.random.key_data(training.task.shape_key(key, jnp.int32(3)))[1]) for key in keys}
     assert len(drawn) == (4 if buckets == "run" else 1)
+    shares = jnp.array(task.shape_shares)
+    asked = jax.jit(jax.vmap(lambda key: jax.random.choice(task.shape_key(key, jnp.int32(0)), 2, p=shares)))(keys)
+    assert len(set(asked.tolist())) == (2 if buckets == "run" else 1)
     assert training.task.shape_key(keys[0], jnp.int32(3)) != training.task.shape_key(keys[1], jnp.int32(4))
     state = begun(training)
 
