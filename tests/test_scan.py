@@ -89,22 +89,18 @@ def test_no_steps(name, lengths, reverse):
     cell = cell_of(name)
     params, state = params_of(cell), state_of(cell)
     lengths = None if lengths is None else jnp.array(lengths)
-
-    @jax.jit
-    def run(params, state, lengths):
-        def total(params, state):
-            results = scan(cell, params, inputs_of(0), state, lengths=lengths, reverse=reverse)
-            return sum(leaf.sum() for leaf in jax.tree.leaves(results)), results
-
-        gradients, results = jax.grad(total, argnums=(0, 1), has_aux=True)(params, state)
-        return results, gradients
-
-    (final, outputs), (param_grads, state_grads) = run(params, state, lengths)
+    final, outputs = scan(cell, params, inputs_of(0), state, lengths=lengths, reverse=reverse)
     assert_bitwise(final, state)
     assert outputs.shape == (0, 2, cell.output_dim)
     assert outputs.dtype == jnp.float32
-    assert_bitwise(param_grads, jax.tree.map(np.zeros_like, params))
-    assert_bitwise(state_grads, jax.tree.map(np.ones_like, state))
+
+    def total(params, state):
+        results = scan(cell, params, inputs_of(0), state, lengths=lengths, reverse=reverse)
+        return sum(leaf.sum() for leaf in jax.tree.leaves(results))
+
+    param_grads, state_grads = jax.grad(total, argnums=(0, 1))(params, state)
+    assert_bitwise(param_grads, jax.tree.map(jnp.zeros_like, params))
+    assert_bitwise(state_grads, jax.tree.map(jnp.ones_like, state))
 
 
 @pytest.mark.parametrize("name", STATES)
@@ -287,15 +283,15 @@ def test_vmap_over_parameters(name, x64):
     """Many runs at once, as training does: parameters, inputs and lengths mapped, under jit and grad."""
     cell = cell_of(name)
     lanes = [add_noise(params_of(cell, dtype=jnp.float64), seed) for seed in range(3)]
-    params = jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves)), *lanes)
-    inputs = [inputs_of(NUM_STEPS, (4,), dtype=jnp.float64, seed=seed) for seed in range(3)]
-    lengths = [jnp.asarray(each) for each in (LENGTHS, np.asarray(LENGTHS)[::-1], np.full(4, 3, np.int32))]
+    params = jax.tree.map(lambda *leaves: jnp.stack(leaves), *lanes)
+    inputs = jnp.stack([inputs_of(NUM_STEPS, (4,), dtype=jnp.float64, seed=seed) for seed in range(3)])
+    lengths = jnp.stack([LENGTHS, LENGTHS[::-1], jnp.full(4, 3)])
 
     def loss(params, inputs, lengths):
         return weighted_sum(scan(cell, params, inputs, lengths=lengths))
 
     value_and_grad = jax.value_and_grad(loss)
-    actual = jax.jit(jax.vmap(value_and_grad))(params, jnp.asarray(np.stack(inputs)), jnp.asarray(np.stack(lengths)))
+    actual = jax.jit(jax.vmap(value_and_grad))(params, inputs, lengths)
     one = jax.jit(value_and_grad)
     for lane in range(3):
         assert_close(sequence(actual, lane), one(lanes[lane], inputs[lane], lengths[lane]))
@@ -305,7 +301,7 @@ def test_forward_mode_agrees_with_reverse_mode(x64):
     """jvp along a direction is the gradient's product with it, for first and second derivatives."""
     cell = cell_of("rnn")
     params, inputs = params_of(cell, dtype=jnp.float64), inputs_of(NUM_STEPS, (4,), dtype=jnp.float64)
-    direction = add_noise(jax.tree.map(np.zeros_like, params), 5)
+    direction = add_noise(jax.tree.map(jnp.zeros_like, params), 5)
 
     def loss(params):
         return weighted_sum(scan(cell, params, inputs, lengths=LENGTHS))

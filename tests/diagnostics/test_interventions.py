@@ -33,17 +33,11 @@ def of_kind(cls, training, **fields):
 
 
 def trained(training, num_updates=4):
-    """The parameters by name, before and after; all in one program."""
-
-    @jax.jit
-    def run(num_updates):
-        before = training.init(HYPERS)
-        after, _ = training.advance(before, HYPERS, num_updates, NO_UPDATES)
-        return before.params, after.params
-
+    before = training.init(HYPERS)
+    after, _ = jax.jit(training.advance)(before, HYPERS, num_updates, NO_UPDATES)
     return [
-        {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in jax.tree.leaves_with_path(params)}
-        for params in run(num_updates)
+        {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in jax.tree.leaves_with_path(state.params)}
+        for state in (before, after)
     ]
 
 

@@ -37,11 +37,6 @@ def make(dtype=jnp.float64, **options):
     return model_with_noise(lambda: config_of(**options).build(rngs=nnx.Rngs(0), dtype=dtype))
 
 
-def built(config, dtype=jnp.float32):
-    """The model as it starts, in one program."""
-    return nnx.jit(lambda: config.build(rngs=nnx.Rngs(0), dtype=dtype))()
-
-
 def vectors(width=WIDTH):
     return jnp.asarray(np.random.default_rng(3).normal(size=(NUM_STEPS, BATCH, width)))
 
@@ -154,7 +149,7 @@ def test_levels_are_as_few_as_cover_the_task(num_steps):
 def test_starts():
     """Weights are directions at their start; normal or uniform; biases are zero."""
     for init, deviation in (("normal", 0.01), ("uniform", (KERNEL * 50) ** -0.5 / 3**0.5)):
-        conv = built(config_of(input_dim=50, hidden_dim=50, init=init)).levels[0].convolutions[0]
+        conv = config_of(input_dim=50, hidden_dim=50, init=init).build(rngs=nnx.Rngs(0)).levels[0].convolutions[0]
         direction = numbers(conv.direction)
         assert direction.std() == pytest.approx(deviation, rel=0.03)
         np.testing.assert_allclose(numbers(conv.scale), np.linalg.norm(direction, axis=(0, 1)), rtol=1e-5)
@@ -163,7 +158,7 @@ def test_starts():
 
 def test_what_goes_past_starts_small_and_convolutions_as_theirs_do():
     """The numbers that the authors' code writes over PyTorch's are gone at the next call: `uniform` is what it has."""
-    level = built(config_of(input_dim=50, hidden_dim=60)).levels[0]
+    level = config_of(input_dim=50, hidden_dim=60).build(rngs=nnx.Rngs(0)).levels[0]
     assert numbers(level.past.kernel).std() == pytest.approx(0.01, rel=0.05)
     torch = pytest.importorskip("torch")
     theirs = torch.nn.utils.weight_norm(torch.nn.Conv1d(50, 60, KERNEL))
@@ -177,7 +172,7 @@ def test_what_goes_past_starts_small_and_convolutions_as_theirs_do():
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 def test_dtype(dtype):
     """Parameters and logits are of the type that was asked for, of vectors of another too."""
-    model = built(config_of(num_tokens=None), dtype)
+    model = config_of(num_tokens=None).build(rngs=nnx.Rngs(0), dtype=dtype)
     assert {leaf.dtype for leaf in jax.tree.leaves(nnx.state(model))} == {jnp.dtype(dtype)}
     assert call(model, np.asarray(vectors()).astype(dtype)).dtype == dtype
 
