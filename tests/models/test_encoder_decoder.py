@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cell_cases import add_noise, call
+from cell_cases import call, model_with_noise
 from flax import nnx
 
 from lstm_jax.cells import make_cell
@@ -30,9 +30,7 @@ def config_of(label="lstm", num_layers=1, **options):
 @functools.cache
 def model_of(config, seed=0):
     """A model of normal numbers. `call(model, ...)` is `model(...)` as one program, which all tests share."""
-    graphdef, params = nnx.split(nnx.eval_shape(lambda: config.build(rngs=nnx.Rngs(0))))
-    zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), params)
-    return nnx.merge(graphdef, add_noise(zeros, seed + 1, 0.5))
+    return model_with_noise(lambda: config.build(rngs=nnx.Rngs(0)), seed)
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -20,13 +20,6 @@ from lstm_jax.text.vocabulary import BOS, EOS, MASK, PAD, UNK
 FORMS = ["decoder", "encoder", "encoder_decoder"]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _own_cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
 @pytest.fixture(scope="module")
 def digest():
     return stored_text()

@@ -20,13 +20,6 @@ from lstm_jax.text.corpus import prepare_pairs
 from lstm_jax.text.vocabulary import BOS, EOS, PAD
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _own_cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
 @pytest.fixture(scope="module")
 def translation():
     return make_task(f"translation@corpus={stored_pairs()}", 30)
